@@ -1,0 +1,40 @@
+"""DualAD: a course in image anomaly detection, and the small library it stands on.
+
+Names are imported when first used, so that `import dualad_lib` costs next to nothing.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "Autoencoder": "detectors.autoencoder",
+    "IsolationForest": "detectors.baselines",
+    "KDE": "detectors.baselines",
+    "NearestNeighbours": "detectors.baselines",
+    "OneClassSVM": "detectors.baselines",
+    "PCA": "detectors.baselines",
+    "Detector": "detectors.base",
+    "Scores": "scoring",
+    "Task": "data",
+    "load_image_folder": "data",
+    "load_one_class": "data",
+    "DataError": "errors",
+    "DataNotFoundError": "errors",
+    "DualADError": "errors",
+    "RunError": "errors",
+}
+
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        value = getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_EXPORTS})

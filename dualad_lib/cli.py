@@ -1,0 +1,151 @@
+"""The command `dualad`. A sub-command is one entry of COMMANDS: its name, its help, its options, what it does."""
+
+import argparse
+import sys
+
+from dualad_lib.errors import DualADError
+
+
+def main(argv=None):
+    """Run the command line; return the exit status: 0 good, 1 something failed or is stale, 2 wrong use."""
+    parser = argparse.ArgumentParser(prog="dualad", description="The DualAD course and its library.")
+    parser.add_argument("--version", action="version", version=f"dualad {_version()}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary, options, action in COMMANDS:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        options(sub)
+        sub.set_defaults(action=action)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.action(arguments) or 0
+    except DualADError as error:
+        print(f"dualad: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("dualad: interrupted", file=sys.stderr)
+        return 130
+
+
+def _version():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("dualad")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def _run_options(parser):
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="lessons, e.g. 01 (default: the core course)"
+    )
+    parser.add_argument("--profile", choices=("smoke", "lesson", "paper"), default="lesson")
+    parser.add_argument(
+        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", help="where notebooks and metrics go (default: runs/PROFILE)"
+    )
+    parser.add_argument("--all", action="store_true", help="extra lessons too")
+    parser.add_argument("--fresh", action="store_true", help="run again what is already done")
+
+
+def _run(arguments):
+    from dualad_lib.runs.bands import summary
+    from dualad_lib.runs.runner import run
+
+    outcomes = run(
+        arguments.names,
+        arguments.profile,
+        dict(arguments.parameters),
+        arguments.output,
+        everything=arguments.all,
+        fresh=arguments.fresh,
+        say=_say,
+    )
+    return _end(*summary(outcomes))
+
+
+def _build_options(parser):
+    parser.add_argument("names", nargs="*", metavar="NAME", help="lessons (default: all)")
+    parser.add_argument(
+        "--check", action="store_true", help="only list what is stale; status 1 if anything is"
+    )
+    parser.add_argument("--force", action="store_true", help="execute fresh ones too")
+
+
+def _build(arguments):
+    from dualad_lib.runs import build
+    from dualad_lib.runs.bands import summary
+
+    if arguments.check:
+        stale = build.check(arguments.names)
+        for lesson, reason in stale:
+            print(f"{lesson.name}: {reason}")
+        print(f"{len(stale)} stale" if stale else "all fresh")
+        return 1 if stale else 0
+    outcomes = build.build(arguments.names, arguments.force, say=_say)
+    text, passed = summary(outcomes)
+    return _end(text, passed and not any(outcome.complaints for outcome in outcomes))
+
+
+def _list_options(parser):
+    pass
+
+
+def _list(arguments):
+    from dualad_lib.runs.bands import table
+    from dualad_lib.runs.build import status
+    from dualad_lib.runs.course import load_course
+
+    rows = [("lesson", "title", "part", "notebook")]
+    for lesson in load_course().lessons:
+        rows.append(
+            (lesson.name, lesson.title, "core" if lesson.core else "extra", status(lesson)[0] or "fresh")
+        )
+    print(table(rows))
+
+
+def _bands_options(parser):
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 (default: 5)")
+    parser.add_argument("--output", metavar="CSV", help="also write the rows there")
+
+
+def _bands(arguments):
+    from dualad_lib.runs.bands import measure_bands, number, table
+
+    rows = measure_bands(arguments.name, arguments.seeds, arguments.output, say=_say)
+    print()
+    print(
+        table(
+            [
+                tuple(rows[0]),
+                *(tuple(v if isinstance(v, str) else number(v) for v in r.values()) for r in rows),
+            ]
+        )
+    )
+    print("\nFor course.yml:\nbands:")
+    for row in rows:
+        print(f"  {row['metric']}: [{row['low']:.4g}, {row['high']:.4g}]")
+
+
+def _end(text, passed):
+    print()
+    print(text)
+    return 0 if passed else 1
+
+
+COMMANDS = [
+    ("run", "Run lessons strictly; end with a table of their metrics.", _run_options, _run),
+    ("build", "Bring the committed notebooks up to date, or check that they are.", _build_options, _build),
+    ("list", "List the course.", _list_options, _list),
+    ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
+]
+
+if __name__ == "__main__":
+    sys.exit(main())

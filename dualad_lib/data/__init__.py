@@ -1,0 +1,22 @@
+"""Data: named sets and image folders as one-class tasks, and the steps that prepare images for a network."""
+
+from dualad_lib.data.folders import load_image_folder, read_images
+from dualad_lib.data.images import as_images
+from dualad_lib.data.preprocessing import GCN, Compose, Pad, Scale
+from dualad_lib.data.protocols import PROTOCOLS, SPLITS, Task, load_one_class
+from dualad_lib.data.sources import DATASETS
+
+__all__ = [
+    "DATASETS",
+    "GCN",
+    "PROTOCOLS",
+    "SPLITS",
+    "Compose",
+    "Pad",
+    "Scale",
+    "Task",
+    "as_images",
+    "load_image_folder",
+    "load_one_class",
+    "read_images",
+]

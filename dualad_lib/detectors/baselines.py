@@ -1,0 +1,156 @@
+"""Classical detectors on raw pixels: the rows that a deep method must beat. All stand on scikit-learn.
+
+Each takes the images as flat vectors in [0, 1]; `preprocess` may normalise the contrast of each image first.
+"""
+
+import numpy as np
+import torch
+
+from ..data.preprocessing import GCN
+from ..errors import DataError
+from .base import Detector, choose
+
+PREPROCESS = {None: None, "gcn_l1": GCN("l1"), "gcn_l2": GCN("l2")}
+
+
+class ClassicalDetector(Detector):
+    """A detector that scikit-learn fits on flat images in one go. Its file stores what refits it exactly."""
+
+    def _fit(self, images):
+        self._train = images
+        self._learn(self._flat(images))
+
+    def _score(self, images):
+        return {"pixel": np.asarray(self._distance(self._flat(images)), dtype=np.float64)}
+
+    def _flat(self, images):
+        """(N, C, H, W) -> float32 array (N, C * H * W)."""
+        step = PREPROCESS[choose(self.preprocess, PREPROCESS, "preprocess")]
+        images = images.float() / 255 if images.dtype == torch.uint8 else images
+        return (images if step is None else step(images)).flatten(1).numpy()
+
+    def _state(self):
+        return {"train": self._train, "calibration_scores": torch.from_numpy(self.calibration_scores_)}
+
+    def _restore(self, state):
+        self._fit(state["train"])
+        self._set_threshold(state["calibration_scores"].numpy())
+
+
+class PCA(ClassicalDetector):
+    """Error of the reconstruction from the first principal components: the best linear autoencoder.
+
+    score: mean squared error over pixels, in [0, 1] without preprocessing. n_components: at most min(N, C * H * W).
+    """
+
+    def __init__(self, n_components=32, preprocess=None, false_alarm_rate=0.05, seed=0):
+        self.n_components = n_components
+        self.preprocess = preprocess
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+
+    def _learn(self, flat):
+        from sklearn.decomposition import PCA as Model
+
+        self.model_ = Model(_at_most(self.n_components, flat), random_state=self.seed).fit(flat)
+
+    def _distance(self, flat):
+        return np.square(flat - self.model_.inverse_transform(self.model_.transform(flat))).mean(1)
+
+    def reconstruct(self, x):
+        """Images rebuilt from their components, float32 tensor (N, C, H, W); values may leave [0, 1] a little."""
+        flat = self._flat(self._checked(x))
+        rebuilt = self.model_.inverse_transform(self.model_.transform(flat))
+        return torch.from_numpy(rebuilt.astype(np.float32)).unflatten(1, self.image_shape_)
+
+
+class NearestNeighbours(ClassicalDetector):
+    """Euclidean distance to the k-th nearest training image."""
+
+    def __init__(self, n_neighbours=1, preprocess=None, false_alarm_rate=0.05, seed=0):
+        self.n_neighbours = n_neighbours
+        self.preprocess = preprocess
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+
+    def _learn(self, flat):
+        from sklearn.neighbors import NearestNeighbors as Model
+
+        if not 1 <= self.n_neighbours <= len(flat):
+            raise DataError(f"n_neighbours must lie between 1 and the {len(flat)} training images.")
+        self.model_ = Model(n_neighbors=self.n_neighbours, algorithm="brute").fit(flat)
+
+    def _distance(self, flat):
+        return self.model_.kneighbors(flat)[0][:, -1]
+
+
+class IsolationForest(ClassicalDetector):
+    """How quickly random splits isolate an image (Liu, Ting & Zhou, 2008). score in (0, 1)."""
+
+    def __init__(self, n_estimators=100, preprocess=None, false_alarm_rate=0.05, seed=0):
+        self.n_estimators = n_estimators
+        self.preprocess = preprocess
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+
+    def _learn(self, flat):
+        from sklearn.ensemble import IsolationForest as Model
+
+        self.model_ = Model(n_estimators=self.n_estimators, random_state=self.seed).fit(flat)
+
+    def _distance(self, flat):
+        return -self.model_.score_samples(flat)
+
+
+class OneClassSVM(ClassicalDetector):
+    """One-class support vector machine with a Gaussian kernel (Schölkopf et al., 2001).
+
+    nu: share of training images that may lie outside. gamma is 1 / (dimension * variance), chosen without labels.
+    """
+
+    def __init__(self, nu=0.1, preprocess=None, false_alarm_rate=0.05, seed=0):
+        self.nu = nu
+        self.preprocess = preprocess
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+
+    def _learn(self, flat):
+        from sklearn.svm import OneClassSVM as Model
+
+        self.model_ = Model(kernel="rbf", gamma="scale", nu=self.nu).fit(flat)
+
+    def _distance(self, flat):
+        return -self.model_.decision_function(flat)
+
+
+class KDE(ClassicalDetector):
+    """Gaussian kernel density of the whitened principal components; score = -log density.
+
+    The bandwidth is Scott's rule for the number of images and components, chosen without labels.
+    """
+
+    def __init__(self, n_components=32, preprocess=None, false_alarm_rate=0.05, seed=0):
+        self.n_components = n_components
+        self.preprocess = preprocess
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+
+    def _learn(self, flat):
+        from sklearn.decomposition import PCA as Projection
+        from sklearn.neighbors import KernelDensity
+
+        components = _at_most(self.n_components, flat)
+        self.projection_ = Projection(components, whiten=True, random_state=self.seed).fit(flat)
+        self.model_ = KernelDensity(bandwidth="scott").fit(self.projection_.transform(flat))
+
+    def _distance(self, flat):
+        return -self.model_.score_samples(self.projection_.transform(flat))
+
+
+def _at_most(n_components, flat):
+    if not 1 <= n_components <= min(flat.shape):
+        raise DataError(
+            f"n_components = {n_components} must lie between 1 and {min(flat.shape)}, the smaller of the number of "
+            "training images (a tenth is held back) and of pixels."
+        )
+    return n_components

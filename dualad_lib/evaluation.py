@@ -1,0 +1,74 @@
+"""Figures of merit from scores and labels alone. Nothing here is used in training.
+
+Labels: 0 normal, 1 anomalous, shape (N,). Scores: higher = more anomalous, shape (N,). Results in [0, 1].
+"""
+
+import numpy as np
+from sklearn import metrics
+
+from .errors import DataError
+
+
+def auroc(labels, scores):
+    """Area under the ROC curve: the chance that an anomaly scores above a normal image, ties counted half."""
+    return float(metrics.roc_auc_score(*_checked(labels, scores)))
+
+
+def average_precision(labels, scores):
+    """Average precision, the area under the precision-recall curve as a step sum; a guess gets the share of anomalies."""
+    return float(metrics.average_precision_score(*_checked(labels, scores)))
+
+
+def fpr_at_tpr(labels, scores, tpr=0.95):
+    """False positive rate at the highest threshold that finds at least the share `tpr` of the anomalies (lower is better)."""
+    false, true, _ = metrics.roc_curve(*_checked(labels, scores), drop_intermediate=False)
+    return float(false[np.argmax(true >= tpr)])
+
+
+def hter(labels, scores, threshold):
+    """Half total error rate: the mean of false-alarm rate and miss rate when `score > threshold` raises an alarm.
+
+    The threshold must be fixed before the labels are seen, on calibration images (LR-GDAN, section 4).
+    """
+    labels, scores = _checked(labels, scores)
+    alarm = scores > threshold
+    return float((alarm[labels == 0].mean() + (~alarm[labels == 1]).mean()) / 2)
+
+
+def evaluate(labels, scores):
+    """The three threshold-free figures as a dict: auroc, average_precision, fpr95."""
+    return {
+        "auroc": auroc(labels, scores),
+        "average_precision": average_precision(labels, scores),
+        "fpr95": fpr_at_tpr(labels, scores),
+    }
+
+
+def bootstrap_interval(metric, labels, scores, n=1000, level=0.95, seed=0):
+    """Percentile bootstrap interval (low, high) of `metric(labels, scores)` over the images of one test set.
+
+    Normal and anomalous images are drawn with replacement each in their own number, so that every draw has
+    both. It says how much the figure depends on which images were in the test set, not on the training seed.
+    """
+    labels, scores = _checked(labels, scores)
+    random = np.random.default_rng(seed)
+    normal, anomalous = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    values = []
+    for _ in range(n):
+        draw = np.concatenate([random.choice(normal, len(normal)), random.choice(anomalous, len(anomalous))])
+        values.append(metric(labels[draw], scores[draw]))
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _checked(labels, scores):
+    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if labels.ndim != 1 or labels.shape != scores.shape:
+        raise DataError(
+            f"labels and scores must be two vectors of one length; got shapes {labels.shape} and {scores.shape}."
+        )
+    if set(np.unique(labels)) != {0, 1}:
+        raise DataError("labels must hold both 0 (normal) and 1 (anomalous), and nothing else.")
+    if not np.isfinite(scores).all():
+        raise DataError("scores hold NaN or infinity: find out why before measuring them.")
+    return labels.astype(np.int64), scores

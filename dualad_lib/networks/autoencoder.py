@@ -1,0 +1,123 @@
+"""The reconstruction autoencoder G = G_d(G_e(x)): a convolutional form and the published MLP form.
+
+No layer keeps running statistics (group norm in place of batch norm): a score can then never depend on the
+other images of its batch, and ten one-vs-rest models can be stacked and trained as one.
+"""
+
+import math
+
+from torch import nn
+
+
+def conv_block(channels_in, channels_out, stride=1):
+    """3x3 convolution, group norm, LeakyReLU. Stride 2 halves the side."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
+        nn.GroupNorm(math.gcd(8, channels_out), channels_out),
+        nn.LeakyReLU(0.1),
+    )
+
+
+class ConvEncoder(nn.Module):
+    """G_e: image -> feature map h -> code z = linear(h).
+
+    The side is halved until it is at most 4, the width doubles at the first two halvings:
+    28 x 28 with width w gives h of shape (4w, 4, 4).
+    """
+
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        super().__init__()
+        channels, height, wide = image_shape
+        blocks = [conv_block(channels, width)]
+        halvings = 0
+        while max(height, wide) > 4:
+            before, after = width * 2 ** min(halvings, 2), width * 2 ** min(halvings + 1, 2)
+            if halvings:
+                blocks.append(conv_block(before, before))
+            blocks.append(conv_block(before, after, stride=2))
+            height, wide, halvings = math.ceil(height / 2), math.ceil(wide / 2), halvings + 1
+        self.feature_shape = (width * 2 ** min(halvings, 2), height, wide)
+        self.features = nn.Sequential(*blocks)
+        self.code = nn.Linear(math.prod(self.feature_shape), latent_dim)
+
+    def forward(self, x):
+        h = self.features(x)  # (N, 4w, 4, 4)
+        return self.code(h.flatten(1))  # (N, d)
+
+
+class ConvDecoder(nn.Module):
+    """G_d: code z -> small feature map -> transposed convolutions that double the side -> image in [0, 1]."""
+
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        super().__init__()
+        channels, height, wide = image_shape
+        doublings = max(1, math.ceil(math.log2(max(height, wide) / 8)))
+        self.start_shape = (2 * width, math.ceil(height / 2**doublings), math.ceil(wide / 2**doublings))
+        self.start = nn.Linear(latent_dim, math.prod(self.start_shape))
+        blocks, now = [nn.LeakyReLU(0.1)], 2 * width
+        for step in range(doublings):
+            after = width if step == doublings - 1 else 2 * width
+            blocks += [nn.ConvTranspose2d(now, after, 4, 2, 1), nn.LeakyReLU(0.1)]
+            now = after
+        self.grow = nn.Sequential(*blocks, nn.Conv2d(now, channels, 3, 1, 1), nn.Sigmoid())
+        self.image_size = (height, wide)
+
+    def forward(self, z):
+        x_hat = self.grow(self.start(z).unflatten(1, self.start_shape))
+        height, wide = self.image_size
+        return x_hat[:, :, :height, :wide]  # sides that are no multiple of 2^k are grown larger, then cut
+
+
+class ConvAutoencoder(nn.Module):
+    """Convolutional autoencoder G: x -> z = G_e(x) -> x_hat = G_d(z).
+
+    image_shape: (C, H, W), sides of at least 8. Images (N, C, H, W) in [0, 1], codes (N, latent_dim).
+    """
+
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        super().__init__()
+        self.encoder = ConvEncoder(image_shape, width, latent_dim)
+        self.decoder = ConvDecoder(image_shape, width, latent_dim)
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def decode(self, z):
+        return self.decoder(z)
+
+    def forward(self, x):
+        z = self.encode(x)
+        return z, self.decode(z)
+
+
+class MLPAutoencoder(nn.Module):
+    """The fully connected autoencoder of DualAD's published code for MNIST and Fashion-MNIST.
+
+    784-1024-256-256 (the code) and back, LeakyReLU, sigmoid output (Wan & Feng, 2024, official code). For other
+    sizes the first and last layer follow the image. Interface of ConvAutoencoder.
+    """
+
+    def __init__(self, image_shape, hidden=(1024, 256), latent_dim=256):
+        super().__init__()
+        self.image_shape = tuple(image_shape)
+        sizes = [math.prod(image_shape), *hidden, latent_dim]
+        self.encoder = _mlp(sizes)
+        self.decoder = nn.Sequential(*_mlp(sizes[::-1]), nn.Sigmoid())
+
+    def encode(self, x):
+        return self.encoder(x.flatten(1))
+
+    def decode(self, z):
+        return self.decoder(z).unflatten(1, self.image_shape)
+
+    def forward(self, x):
+        z = self.encode(x)
+        return z, self.decode(z)
+
+
+def _mlp(sizes):
+    """Linear layers with LeakyReLU between them and none after the last."""
+    layers = []
+    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.01)]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,380 @@
+"""The figures of the course: one style, safe for colour-blind readers, never told apart by colour alone.
+
+Every function returns a matplotlib Figure and leaves pyplot's global state alone. `show(figure, alt=...)` puts it
+into a notebook as a PNG that carries its alternative text.
+"""
+
+import base64
+import functools
+import io
+
+import numpy as np
+
+# Okabe & Ito (2008), without the yellow that is too light for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+NORMAL, ANOMALOUS = COLOURS[0], COLOURS[1]
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "///", "...", "\\\\\\", "xx", "++", "oo")
+DPI = 96
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "mathtext.fontset": "cm",
+}
+
+
+def _styled(function):
+    """Run `function` with the course's style, whatever the reader's own matplotlib settings are."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        import matplotlib
+
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def show(figure, alt):
+    """Display `figure` in the notebook as a PNG whose alternative text is `alt`.
+
+    The text says what a reader who cannot see the figure should learn from it. It travels in the output's metadata
+    (key `alt`), where JupyterLab and nbconvert look for it, and as the plain-text form of the output.
+    Raises ValueError when `alt` is empty or only blanks.
+    """
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("A figure needs alt text: show(figure, alt='what the figure shows').")
+    from IPython.display import display
+
+    alt = " ".join(alt.split())
+    data = {"image/png": base64.b64encode(png(figure)).decode("ascii"), "text/plain": alt}
+    display(data, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+@_styled
+def png(figure):
+    """The figure as PNG bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+@_styled
+def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
+    """Rows of images, each row with its name at the left.
+
+    rows: dict from a row's name to its images, (K, C, H, W) or (K, H, W); uint8, or float in [0, 1].
+    titles: K short texts above the columns.
+    maps: names of the rows that are maps of non-negative numbers and no pictures: they get a sequential colour map
+    with one scale for all of them, and a colour bar. Grey pictures always use the scale 0 to 1.
+    """
+    rows = {name: _pictures(images, name in maps) for name, images in rows.items()}
+    counts = {name: len(images) for name, images in rows.items()}
+    if not rows or min(counts.values()) == 0 or len(set(counts.values())) > 1:
+        raise ValueError(f"Every row needs the same number of images, at least one; got {counts}.")
+    if titles is not None and len(titles) != next(iter(counts.values())):
+        raise ValueError(f"{len(titles)} titles for {next(iter(counts.values()))} columns.")
+    columns = next(iter(counts.values()))
+    top = max((float(rows[name].max()) for name in maps), default=1.0) or 1.0
+    name_width = 0.085 * max(len(name) for name in rows) + 0.15
+    height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0)
+    figure, axes = _axes((name_width + size * columns + (0.6 if maps else 0), height), len(rows), columns)
+    for row, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(row, images, strict=True):
+            if name in maps:
+                shown = axis.imshow(image, cmap="cividis", vmin=0, vmax=top)
+            else:
+                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=4)
+    if titles is not None:
+        for axis, text in zip(axes[0], titles, strict=True):
+            axis.set_title(text, fontsize=9)
+    if maps:
+        of_maps = axes[[list(rows).index(name) for name in maps]]
+        figure.colorbar(shown, ax=of_maps.ravel().tolist(), fraction=0.05, pad=0.01)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_styled
+def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", title=None, bins=40):
+    """Two histograms of anomaly scores on one axis, each scaled to area one; a dashed line at `threshold`."""
+    normal, anomalous = (np.asarray(part, dtype=float) for part in (normal, anomalous))
+    everything = np.concatenate([normal, anomalous])
+    low, high = everything.min(), np.quantile(everything, 0.995)
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    figure, axis = _axes((6.4, 3.0))
+    parts = ((normal, "normal", NORMAL, ""), (anomalous, "anomalous", ANOMALOUS, "///"))
+    for values, name, colour, hatch in parts:
+        # The longest half per cent of the tail is drawn in the last bin.
+        axis.hist(
+            np.clip(values, edges[0], edges[-1]), edges, density=True, histtype="stepfilled",
+            facecolor=colour + "55", edgecolor=colour, linewidth=1.4, hatch=hatch, label=f"{name} ({len(values)})",
+        )  # fmt: skip
+    if threshold is not None:
+        axis.axvline(threshold, color="black", linestyle="--", linewidth=1.4, label="threshold")
+    axis.set(xlabel=xlabel, ylabel="density", title=title)
+    axis.legend()
+    return figure
+
+
+@_styled
+def roc_curve(curves, title=None):
+    """ROC curves with their AUROC (per cent) in the legend.
+
+    curves: dict from a name to (labels, scores); labels 0 normal, 1 anomalous; higher scores = more anomalous.
+    """
+    from sklearn import metrics
+
+    figure, axis = _axes((4.6, 4.2))
+    for i, (name, (labels, scores)) in enumerate(curves.items()):
+        false_alarms, hits, _ = metrics.roc_curve(labels, scores)
+        area = 100 * metrics.roc_auc_score(labels, scores)
+        axis.plot(false_alarms, hits, color=_pick(COLOURS, i), linestyle=_pick(LINES, i), label=f"{name}: {area:.1f}")
+    axis.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle=(0, (1, 3)), label="chance: 50.0")
+    axis.set(
+        xlabel="false alarms among the normal images", ylabel="anomalies found",
+        xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=title,
+    )  # fmt: skip
+    axis.legend(title="AUROC (%)", loc="lower right")
+    return figure
+
+
+@_styled
+def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
+    """Loss curves, one line style each: the recorded values faint, their running mean over a twentieth of the run strong.
+
+    history: dict from a name to a sequence of floats, one a step.
+    """
+    figure, axis = _axes((6.4, 3.0))
+    for i, (name, values) in enumerate(history.items()):
+        values = np.asarray(values, dtype=float)
+        window = max(1, len(values) // 20)
+        smooth = np.convolve(values, np.ones(window) / window, mode="valid")
+        colour = _pick(COLOURS, i)
+        axis.plot(np.arange(1, len(values) + 1), values, color=colour, alpha=0.25, linewidth=0.8)
+        axis.plot(
+            np.arange(window, len(values) + 1), smooth, color=colour, linestyle=_pick(LINES, i), label=name
+        )  # fmt: skip
+    if log and all(np.min(values) > 0 for values in history.values()):
+        axis.set_yscale("log")
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.legend()
+    return figure
+
+
+@_styled
+def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)"):
+    """Grouped bars of AUROC in per cent: a group a detector, a bar a score, its value written above.
+
+    results: dict from a detector's name to a dict from a score's name to its AUROC in [0, 1], or to a triple
+    (AUROC, low, high) whose interval is drawn. Scores that a detector does not have are left out.
+    floor: where the axis begins, in per cent; a dotted line marks chance at 50.
+    """
+    scores = list(dict.fromkeys(score for group in results.values() for score in group))
+    places = {score: [] for score in scores}
+    ticks, left = [], 0.0
+    for detector, group in results.items():
+        for k, score in enumerate(s for s in scores if s in group):
+            value, low, high = _triple(group[score])
+            places[score].append((left + k, 100 * value, 100 * (value - low), 100 * (high - value)))
+        ticks.append((left + (len(group) - 1) / 2, detector))
+        left += len(group) + 0.7
+    figure, axis = _axes((min(10.0, max(4.5, 1.2 + 0.62 * left)), 3.4))
+    highest = floor
+    for i, score in enumerate(scores):
+        x, y, below, above = np.array(places[score]).T
+        axis.bar(
+            x, y - floor, bottom=floor, width=0.86, label=score, color=_pick(COLOURS, i) + "99",
+            edgecolor=_pick(COLOURS, i), hatch=_pick(HATCHES, i),
+        )  # fmt: skip
+        if np.any(below + above > 0):
+            axis.errorbar(x, y, yerr=[below, above], fmt="none", ecolor="black", capsize=3, linewidth=1)
+        for one, (value, over) in zip(x, zip(y, above, strict=True), strict=True):
+            axis.text(one, max(value + over, floor) + 0.8, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+        highest = max(highest, float(np.max(y + above)))
+    if floor < 50:
+        axis.axhline(50, color="black", linewidth=0.9, linestyle=":")
+        axis.text(1.005, 50, "chance", ha="left", va="center", fontsize=8, transform=axis.get_yaxis_transform())
+    axis.set_xticks([place for place, _ in ticks], [_folded(name) for _, name in ticks])
+    axis.grid(False, axis="x")
+    axis.set(ylabel=ylabel, title=title, ylim=(floor, highest + 6), xlim=(-0.8, left - 0.3))
+    if len(scores) > 1:
+        figure.legend(*axis.get_legend_handles_labels(), title="score", loc="outside right upper")
+    return figure
+
+
+@_styled
+def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title=None):
+    """How results change with one setting: a line with its own marker and style for each name.
+
+    values: the settings on the x axis; lines: dict from a name to one number a setting, or to (means, lows, highs),
+    which draws the band between lows and highs. Numbers are multiplied by `scale` (100 turns AUROC into per cent).
+    """
+    figure, axis = _axes((6.4, 3.4))
+    for i, (name, numbers) in enumerate(lines.items()):
+        numbers = scale * np.asarray(numbers, dtype=float)
+        if numbers.shape[-1] != len(values):
+            raise ValueError(f"Line {name!r} has {numbers.shape[-1]} numbers for {len(values)} settings.")
+        middle = numbers if numbers.ndim == 1 else numbers[0]
+        axis.plot(
+            values, middle, color=_pick(COLOURS, i), linestyle=_pick(LINES, i), marker=_pick(MARKERS, i), label=name
+        )  # fmt: skip
+        if numbers.ndim == 2:
+            axis.fill_between(values, numbers[1], numbers[2], color=_pick(COLOURS, i), alpha=0.15, linewidth=0)
+    if log2:
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(values, [str(value) for value in values])
+        axis.minorticks_off()
+    axis.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axis.legend()
+    return figure
+
+
+PARTS = ("D", "FC", "MI", "dual")
+
+
+@_styled
+def loss_graph(parts=(), new=()):
+    """The recurring figure of the course: the autoencoder, and around it the loss terms learned so far.
+
+    parts: any of "D" (image discriminator), "FC" (feature constraint), "MI" (mutual information) and "dual"
+    (the auxiliary autoencoder D'); `new` names those that the lesson at hand adds, drawn with a heavy dashed outline.
+    Boxes are networks, circles are tensors, rounded labels are loss terms.
+    """
+    parts, new = tuple(parts), tuple(new)
+    unknown = [part for part in (*parts, *new) if part not in PARTS]
+    if unknown:
+        raise ValueError(f"Unknown part {unknown[0]!r}; the figure knows {', '.join(PARTS)}.")
+    parts = tuple(part for part in PARTS if part in parts + new)
+    from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon
+
+    bottom = -3.4 if "D" in parts else -2.6 if "FC" in parts else -1.0
+    top = 2.9 if "MI" in parts else 2.0
+    right = 13.2 if "dual" in parts else 9.9
+    figure, axis = _axes((0.72 * (right + 0.8), 0.72 * (top - bottom)))
+    axis.set(xlim=(-0.8, right), ylim=(bottom, top), aspect="equal")
+    axis.axis("off")
+
+    def look(part):
+        if part is None:
+            return {"edgecolor": "black", "linewidth": 1.3}
+        colour = COLOURS[1 + PARTS.index(part)]
+        fresh = {"linestyle": "--", "linewidth": 2.4} if part in new else {"linewidth": 1.5}
+        return {"edgecolor": colour, **fresh}
+
+    def tensor(x, y, text, part=None):
+        axis.add_patch(Ellipse((x, y), 1.0, 1.0, facecolor="white", **look(part)))
+        axis.text(x, y, text, ha="center", va="center", fontsize=13)
+
+    def network(x, y, text, part=None, funnel=0):
+        """A trapezium narrowing to the right (funnel 1) or to the left (-1), or a box (0)."""
+        left, right_ = {1: (0.75, 0.35), -1: (0.35, 0.75), 0: (0.5, 0.5)}[funnel]
+        corners = [(x - 0.65, y - left), (x + 0.65, y - right_), (x + 0.65, y + right_), (x - 0.65, y + left)]
+        fill = "#eeeeee" if part is None else COLOURS[1 + PARTS.index(part)] + "22"
+        axis.add_patch(Polygon(corners, facecolor=fill, **look(part)))
+        axis.text(x, y, text, ha="center", va="center", fontsize=13)
+
+    def arrow(start, end, part=None, curve=0.0, style="-|>"):
+        colour = look(part)["edgecolor"]
+        axis.add_patch(
+            FancyArrowPatch(
+                start, end, arrowstyle=style, mutation_scale=12, color=colour, linewidth=1.3,
+                connectionstyle=f"arc3,rad={curve}", linestyle=look(part).get("linestyle", "-"),
+            )
+        )  # fmt: skip
+
+    def term(x, y, text, part=None, ha="center"):
+        shape = {"boxstyle": "round,pad=0.35", "facecolor": "white", **look(part)}
+        axis.text(x, y, text, ha=ha, va="center", fontsize=11, bbox=shape, zorder=5)
+
+    tensor(0, 0, "$x$")
+    network(2.1, 0, "$G_e$", funnel=1)
+    tensor(4.2, 0, "$z$")
+    network(6.3, 0, "$G_d$", funnel=-1)
+    tensor(8.4, 0, r"$\hat{x}$")
+    for start, end in ((0.5, 1.45), (2.75, 3.7), (4.7, 5.65), (6.95, 7.9)):
+        arrow((start, 0), (end, 0))
+    height = 2.45 if "MI" in parts else 1.55
+    arrow((0, 0.5), (0, height), style="-")
+    arrow((8.4, 0.5), (8.4, height), style="-")
+    arrow((0, height), (8.4, height), style="-")
+    term(4.2, height, r"$\mathcal{L}_{rec}$: mean of $(x-\hat{x})^2$")
+    if "MI" in parts:
+        network(2.1, 1.5, "$T_g, T_l$", "MI")
+        arrow((0.4, 0.35), (1.4, 1.35), "MI", curve=-0.1)
+        arrow((3.85, 0.38), (2.8, 1.35), "MI", curve=0.1)
+        arrow((2.75, 1.5), (3.5, 1.5), "MI")
+        term(3.65, 1.5, r"$I_{JS}(x; z)$, raised", "MI", ha="left")
+    if "FC" in parts:
+        axis.add_patch(Ellipse((4.2, -1.75), 1.2, 1.2, facecolor=COLOURS[2] + "22", **look("FC")))
+        axis.plot([4.2], [-1.75], marker="+", markersize=9, color="black")
+        axis.annotate("", (4.2 + 0.42, -1.75 + 0.42), (4.2, -1.75), arrowprops={"arrowstyle": "->"})
+        axis.text(4.1, -1.95, "$c$", ha="right", va="center", fontsize=11)
+        axis.text(4.5, -1.85, "$R$", ha="left", va="center", fontsize=11)
+        arrow((4.2, -0.5), (4.2, -1.15), "FC")
+        term(2.9, -1.75, r"$\mathcal{L}_{FC}$: $z$ near $c$", "FC", ha="right")
+        arrow((3.6, -1.75), (3.0, -1.75), "FC")
+    if "D" in parts:
+        network(8.4, -1.75, "$D$", "D")
+        arrow((8.4, -0.5), (8.4, -1.25), "D")
+        axis.text(6.95, -1.75, "real $x$", ha="right", va="center", fontsize=11)
+        arrow((7.05, -1.75), (7.75, -1.75), "D")
+        arrow((8.4, -2.25), (8.4, -2.75), "D")
+        term(8.4, -3.0, r"$\mathcal{L}_{adv}$: real or fake", "D")
+    if "dual" in parts:
+        network(10.6, 0, "$D'$", "dual")
+        arrow((8.9, 0), (9.95, 0), "dual")
+        arrow((11.25, 0), (11.9, 0), "dual")
+        term(12.05, 0, r"$\mathcal{L}_{dual}$", "dual", ha="left")
+    return figure
+
+
+def _axes(size, rows=None, columns=None):
+    """A figure outside pyplot and its axes: a 2-D array where `rows` is given, else one."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.subplots() if rows is None else figure.subplots(rows, columns, squeeze=False)
+    return figure, axes
+
+
+def _pictures(images, is_map):
+    """Images as float (K, H, W) or (K, H, W, 3), pictures in [0, 1]."""
+    images = np.asarray(images)
+    images = images / 255 if images.dtype == np.uint8 else images.astype(float)
+    if images.ndim == 4:
+        images = images[:, 0] if images.shape[1] == 1 else np.moveaxis(images, 1, -1)
+    if images.ndim < 3:
+        raise ValueError(f"Images must be (K, H, W) or (K, C, H, W), not {images.shape}.")
+    if is_map:
+        return images.mean(-1) if images.ndim == 4 else images
+    return np.clip(images, 0, 1)
+
+
+def _triple(value):
+    return tuple(value) if np.ndim(value) else (value, value, value)
+
+
+def _pick(sequence, i):
+    return sequence[i % len(sequence)]
+
+
+def _folded(name):
+    """A detector's name on two lines where it is long, so that neighbouring tick labels do not meet."""
+    return name.replace("_", "\n").replace(" ", "\n") if len(name) > 6 else name

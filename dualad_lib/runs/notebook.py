@@ -1,0 +1,151 @@
+"""Notebooks as data: percent file to notebook, its code, its metrics, and what is committed of it."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+from dualad_lib.errors import RunError
+from dualad_lib.files import atomic_write
+from dualad_lib.runs.recording import MIME
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+def read_source(lesson):
+    """A lesson's percent file as a notebook without outputs; cell ids are the cells' numbers, so that they stay.
+
+    Raises RunError when the file is missing or holds no code.
+    """
+    import jupytext
+
+    if not lesson.source.is_file():
+        raise RunError(f"{lesson.name}: its source {lesson.source} is missing")
+    nb = jupytext.read(lesson.source, fmt="py:percent")
+    nb.metadata = type(nb.metadata)(kernelspec=KERNELSPEC)
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    for number, cell in enumerate(nb.cells, start=1):
+        cell.id = f"cell-{number:02d}"
+    if not code_cells(nb):
+        raise RunError(
+            f"{lesson.name}: its source {lesson.source} holds no code cell, so a run would execute nothing"
+        )
+    return nb
+
+
+def code_cells(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def cell_tree(cell):
+    """The syntax tree of a code cell; IPython's magics are translated first. Raises RunError for broken code."""
+    source = cell if isinstance(cell, str) else cell.source
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        from IPython.core.inputtransformer2 import TransformerManager
+
+        try:
+            return ast.parse(TransformerManager().transform_cell(source))
+        except SyntaxError as error:
+            first = source.strip().splitlines()[0]
+            raise RunError(f"the cell starting {first!r} is not Python: {error}") from error
+
+
+def collect(nb):
+    """What the cells recorded: (metrics, machine), machine being device and peak memory.
+
+    Raises RunError when one name was recorded with two values.
+    """
+    metrics, machine = {}, {"device": None, "peak_memory_mb": None}
+    for cell in code_cells(nb):
+        for output in cell.outputs:
+            payload = output.get("data", {}).get(MIME)
+            if payload is None:
+                continue
+            for name, value in payload["metrics"].items():
+                if metrics.setdefault(name, value) != value:
+                    raise RunError(f"metric {name!r} was recorded twice: {metrics[name]} and {value}")
+            machine.update(
+                {key: value for key, value in payload.items() if key not in ("metrics", "seconds")}
+            )
+    return metrics, machine
+
+
+def tidy(nb):
+    """Drop what a run adds and a reader does not need: papermill's notes, timings, widget state, empty tags."""
+    for key in ("papermill", "widgets", "jupytext"):
+        nb.metadata.pop(key, None)
+    nb.metadata["kernelspec"] = KERNELSPEC
+    for cell in nb.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags", True):
+            del cell.metadata["tags"]
+        for output in cell.get("outputs", ()):
+            output.get("metadata", {}).pop("execution", None)
+    return nb
+
+
+def values_for(lesson, result):
+    """What prose may name: the metrics, the run's own numbers, and the badge.
+
+    `run_seconds`, `run_minutes`, `run_memory_mb`, `run_device` are of this run; `colab_badge` is a link.
+    """
+    return {
+        **result["metrics"],
+        "run_seconds": float(result["seconds"]),
+        "run_minutes": result["seconds"] / 60,
+        "run_memory_mb": result["peak_memory_mb"],
+        "run_device": result["device"],
+        "colab_badge": colab_badge(lesson),
+    }
+
+
+def repository():
+    """The project's public address, from pyproject's `[project.urls]` (a checkout's, else the installed one's)."""
+    pyproject = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    if pyproject.is_file():
+        return tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    from importlib.metadata import metadata
+
+    urls = dict(line.split(", ", 1) for line in metadata("dualad").get_all("Project-URL") or ())
+    return urls["Repository"]
+
+
+def colab_badge(lesson):
+    address = repository().removesuffix(".git").rstrip("/")
+    place = re.fullmatch(r"https://github\.com/([^/]+/[^/]+)", address)
+    if place is None:  # only GitHub's notebooks open there
+        return f"[Project page]({address})"
+    link = f"https://colab.research.google.com/github/{place[1]}/blob/main/notebooks/{lesson.name}.ipynb"
+    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+
+
+def bootstrap_text(folder):
+    """The one bootstrap cell of a course, address filled in; None for a course that has none."""
+    path = Path(folder) / "bootstrap.py"
+    if not path.is_file():
+        return None
+    return path.read_text(encoding="utf-8").replace("@REPOSITORY@", repository()).strip()
+
+
+def bootstrap_cell(lesson):
+    """The text of a source's first code cell, which is the bootstrap cell; None when it is not tagged so."""
+    first = code_cells(read_source(lesson))[0]
+    return first.source.strip() if "bootstrap" in first.metadata.get("tags", ()) else None
+
+
+def insert_bootstrap(lesson):
+    """Put the canonical text into the source's cell tagged bootstrap; return True when that changed the file."""
+    text, source = bootstrap_text(lesson.folder), lesson.source.read_text(encoding="utf-8")
+    if text is None:
+        return False
+    cell = re.compile(r'^(# %% tags=\["bootstrap"\][^\n]*\n).*?(?=^# %%|\Z)', re.DOTALL | re.MULTILINE)
+    new, count = cell.subn(lambda match: f"{match[1]}{text}\n\n", source)
+    if count != 1:
+        raise RunError(f'{lesson.source} has {count} cells marked # %% tags=["bootstrap"]; it needs one')
+    if new != source:
+        with atomic_write(lesson.source) as path:
+            path.write_text(new, encoding="utf-8")
+    return new != source

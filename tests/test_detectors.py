@@ -1,0 +1,208 @@
+"""One contract, every detector."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from dualad_lib import DataError, Detector, Scores
+from dualad_lib.detectors import DETECTORS
+from dualad_lib.evaluation import auroc
+
+QUICK = {"autoencoder": {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}}
+SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
+
+
+def build(name, **parameters):
+    return DETECTORS[name](**{**QUICK.get(name, {}), **SMALL.get(name, {}), **parameters})
+
+
+def stripes(n, seed, vertical=False, channels=1, side=12):
+    """Noisy stripes of random phase: horizontal ones are normal, vertical ones are not."""
+    random = np.random.default_rng(seed)
+    phase, place = random.uniform(0, 2 * np.pi, (n, channels, 1, 1)), np.arange(side)
+    wave = 0.5 + 0.4 * np.sin(place[:, None] + phase) * np.ones(side)
+    wave = wave.swapaxes(-1, -2) if vertical else wave
+    return (255 * np.clip(wave + random.normal(0, 0.05, wave.shape), 0, 1)).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=DETECTORS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(name):
+    return build(name).fit(stripes(80, 0))
+
+
+TEST = np.concatenate([stripes(20, 1), stripes(20, 2, vertical=True)])
+
+
+def close(a, b):
+    return np.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def finals(model, x, **options):
+    return model.anomaly_scores(x, **options).final
+
+
+def test_finds_what_is_unlike_the_normal_images(fitted):
+    assert auroc(np.repeat([0, 1], 20), finals(fitted, TEST)) > 0.9
+
+
+def test_scores_are_float64_vectors(fitted):
+    scores = fitted.anomaly_scores(TEST)
+    assert isinstance(scores, Scores)
+    for _, values in scores.items():
+        assert values.dtype == np.float64 and values.shape == (40,) and np.isfinite(values).all()
+
+
+def test_same_images_in_any_form_give_the_same_scores(fitted):
+    expected = finals(fitted, TEST)
+    unit = TEST / 255
+    for form in (TEST[:, 0], torch.from_numpy(TEST), unit, unit.astype(np.float32), torch.from_numpy(unit[:, 0])):
+        assert close(finals(fitted, form), expected)
+
+
+def test_fit_takes_any_form_too(name, fitted):
+    again = build(name).fit(torch.from_numpy(stripes(80, 0) / 255))
+    assert close(finals(again, TEST), finals(fitted, TEST))
+
+
+def test_colour_and_oblong_images(name):
+    x = stripes(40, 0, channels=3, side=16)[:, :, :9]
+    model = build(name).fit(x)
+    assert finals(model, x[:5]).shape == (5,)
+
+
+def test_a_seed_fixes_the_scores(name, fitted):
+    assert np.array_equal(finals(build(name).fit(stripes(80, 0)), TEST), finals(fitted, TEST))
+
+
+def test_scores_do_not_depend_on_batch_size_order_or_company(fitted):
+    expected = fitted.anomaly_scores(TEST)
+    order = np.random.default_rng(0).permutation(len(TEST))
+    for key, values in expected.items():
+        pick = {k: v for k, v in fitted.anomaly_scores(TEST, batch_size=7).items()}[key]
+        assert close(pick, values), "batch size"
+        assert close(dict(fitted.anomaly_scores(TEST[order]).items())[key], values[order]), "order"
+        alone = [dict(fitted.anomaly_scores(image[None]).items())[key][0] for image in TEST[:3]]
+        assert close(alone, values[:3]), "company"
+
+
+def test_scikit_learns_outlier_contract(fitted):
+    final = finals(fitted, TEST)
+    assert np.array_equal(fitted.score_samples(TEST), -final)
+    assert close(fitted.decision_function(TEST), fitted.score_samples(TEST) - fitted.offset_)
+    predictions = fitted.predict(TEST)
+    assert set(predictions) == {1, -1}
+    assert np.array_equal(predictions == -1, final > fitted.threshold_)
+
+
+def test_p_values_fall_as_scores_rise(fitted):
+    p, final = fitted.p_values(TEST), finals(fitted, TEST)
+    assert ((p > 0) & (p <= 1)).all()
+    assert (np.diff(p[np.argsort(final)]) <= 0).all()
+
+
+def test_false_alarm_rate_moves_the_threshold(name):
+    strict, loose = (build(name, false_alarm_rate=rate).fit(stripes(80, 0), stripes(99, 3)) for rate in (0.02, 0.3))
+    assert strict.threshold_ > loose.threshold_
+    assert len(strict.calibration_scores_) == 99
+    assert (strict.predict(stripes(200, 4)) == -1).mean() < (loose.predict(stripes(200, 4)) == -1).mean()
+
+
+def test_given_calibration_images_are_not_trained_on(name):
+    x, calibration = stripes(80, 0), stripes(20, 5)
+    one, other = (build(name).fit(x, calibration=c) for c in (calibration, calibration[::-1].copy()))
+    assert close(finals(one, TEST), finals(other, TEST))
+
+
+def test_save_and_load(name, fitted, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+    for loaded in (type(fitted).load(path), Detector.load(path)):
+        assert type(loaded) is type(fitted)
+        assert loaded.get_params() == fitted.get_params()
+        assert close(finals(loaded, TEST), finals(fitted, TEST))
+        assert loaded.threshold_ == fitted.threshold_
+        assert np.array_equal(loaded.p_values(TEST), fitted.p_values(TEST))
+    with safe_open(path, framework="pt") as file:
+        assert json.loads(file.metadata()["parameters"]) == fitted.get_params()
+
+
+def test_loading_says_what_is_wrong(name, fitted, tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(DataError, match="no model file"):
+        type(fitted).load(path)
+    fitted.save(path)
+    other = DETECTORS["pca" if name != "pca" else "knn"]
+    with pytest.raises(DataError, match="use .*load"):
+        other.load(path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match="not a readable"):
+        type(fitted).load(path)
+
+
+def test_clone_and_parameters(name):
+    model = build(name, seed=3)
+    copy = clone(model)
+    assert copy is not model and copy.get_params() == model.get_params()
+    assert copy.set_params(seed=4).seed == 4 and model.seed == 3
+    assert not hasattr(copy, "image_shape_")
+    assert {"seed", "false_alarm_rate"} <= set(model.get_params())
+
+
+def test_scoring_before_fitting_is_refused(name, tmp_path):
+    model = build(name)
+    for call in (model.anomaly_scores, model.predict, model.score_samples, model.decision_function, model.p_values):
+        with pytest.raises(NotFittedError, match="fit"):
+            call(TEST)
+    with pytest.raises(NotFittedError):
+        model.save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unusable_images_are_refused(name, fitted):
+    nan = np.full((12, 12, 12), np.nan)
+    for call in (build(name).fit, fitted.anomaly_scores):
+        for bad, word in ((nan, "NaN"), (TEST[:0], "No images"), (TEST / 10, "in \\[0, 1\\]"), (TEST[0, 0], "shape")):
+            with pytest.raises(DataError, match=word):
+                call(bad)
+    with pytest.raises(DataError, match="resize"):
+        fitted.anomaly_scores(stripes(3, 0, side=16))
+    with pytest.raises(DataError, match="at least 10"):
+        build(name).fit(TEST[:9])
+
+
+def test_the_callers_images_and_random_state_are_left_alone(name):
+    x = stripes(30, 0)
+    before = x.copy()
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    finals(build(name).fit(x), TEST)
+    assert np.array_equal(x, before) and torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("pca", {"n_components": 500}),
+        ("kde", {"n_components": 0}),
+        ("knn", {"n_neighbours": 1000}),
+        ("pca", {"preprocess": "zca"}),
+        ("autoencoder", {"network": "transformer"}),
+        ("autoencoder", {"pixel": "l3"}),
+        ("autoencoder", {"latent": "far"}),
+    ],
+)
+def test_impossible_parameters_are_refused_with_the_choices(name, wrong):
+    with pytest.raises(DataError, match=next(iter(wrong))):
+        build(name, **wrong).fit(stripes(40, 0))

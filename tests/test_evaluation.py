@@ -1,0 +1,69 @@
+"""Figures of merit against hand-worked examples and their definitions."""
+
+import numpy as np
+import pytest
+
+from dualad_lib import DataError
+from dualad_lib.evaluation import auroc, average_precision, bootstrap_interval, evaluate, fpr_at_tpr, hter
+
+LABELS = np.array([0, 0, 0, 1, 1])
+SCORES = np.array([0.1, 0.4, 0.6, 0.5, 0.9])
+
+
+def test_auroc_counts_pairs():
+    # six pairs: 0.5 beats 0.1 and 0.4, loses to 0.6; 0.9 beats all three
+    assert auroc(LABELS, SCORES) == pytest.approx(5 / 6)
+
+
+def test_auroc_counts_ties_half():
+    assert auroc([0, 1], [0.3, 0.3]) == pytest.approx(0.5)
+
+
+def test_average_precision_by_hand():
+    # ranked: 0.9 (anomaly), 0.6, 0.5 (anomaly): precision 1/1 and 2/3 at the two anomalies
+    assert average_precision(LABELS, SCORES) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_fpr_at_tpr_by_hand():
+    # all anomalies are found only from threshold 0.5 down; one of three normals (0.6) lies above
+    assert fpr_at_tpr(LABELS, SCORES) == pytest.approx(1 / 3)
+    assert fpr_at_tpr(LABELS, SCORES, tpr=0.5) == 0.0
+
+
+def test_hter_by_hand():
+    # threshold 0.55: one of three normals alarms, one of two anomalies is missed
+    assert hter(LABELS, SCORES, 0.55) == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert hter(LABELS, SCORES, 0.9) == pytest.approx((0 + 1) / 2)  # the threshold itself raises no alarm
+
+
+def test_evaluate_holds_the_three_figures():
+    assert set(evaluate(LABELS, SCORES)) == {"auroc", "average_precision", "fpr95"}
+
+
+def test_bootstrap_interval_covers_and_narrows():
+    random = np.random.default_rng(0)
+
+    def sample(n):
+        labels = np.repeat([0, 1], n)
+        return labels, random.normal(size=2 * n) + labels
+
+    truth = 0.7602  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt(2))
+    few, many = (bootstrap_interval(auroc, *sample(n), n=200) for n in (50, 1000))
+    assert many[0] < truth < many[1]
+    assert many[1] - many[0] < (few[1] - few[0]) / 2
+    labels, scores = sample(50)
+    assert bootstrap_interval(auroc, labels, scores, n=50) == bootstrap_interval(auroc, labels, scores, n=50)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "word"),
+    [
+        ([0, 0], [1.0, 2.0], "both"),
+        ([0, 2], [1.0, 2.0], "both"),
+        ([0, 1, 1], [1.0, 2.0], "length"),
+        ([0, 1], [1.0, np.nan], "NaN"),
+    ],
+)
+def test_unusable_input_is_refused(labels, scores, word):
+    with pytest.raises(DataError, match=word):
+        auroc(labels, scores)

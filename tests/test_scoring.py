@@ -1,0 +1,102 @@
+"""Scores, calibration and thresholds against known answers."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from dualad_lib import DataError, Scores
+from dualad_lib.scoring import (
+    Gaussian,
+    LogStandard,
+    centre_distance,
+    conformal_p_values,
+    nearest_distance,
+    pixel_score,
+    threshold_at,
+)
+
+
+def test_pixel_scores_by_hand():
+    x = torch.tensor([[[[0.0, 1.0]]], [[[0.5, 0.5]]]])
+    x_hat = torch.tensor([[[[0.5, 1.0]]], [[[0.5, 0.1]]]])
+    assert pixel_score(x, x_hat, "l1").tolist() == pytest.approx([0.25, 0.2])
+    assert pixel_score(x, x_hat, "l2").tolist() == pytest.approx([0.125, 0.08])
+
+
+def test_centre_distance_by_hand():
+    z = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
+    assert centre_distance(z, torch.tensor([1.0, 0.0])).tolist() == [4.0, 1.0]
+
+
+def test_mahalanobis_of_a_known_gaussian():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([[2.0, 0.0], [1.5, 0.5]])  # covariance spread @ spread.T
+    z = torch.randn(50_000, 2, generator=generator) @ spread.T + torch.tensor([3.0, -1.0])
+    gaussian = Gaussian.fit(z, shrinkage=0.0)
+    point = torch.tensor([[4.0, 1.0]])
+    offset = torch.tensor([1.0, 2.0])
+    exact = offset @ torch.linalg.inv(spread @ spread.T) @ offset
+    assert gaussian.mahalanobis(point).item() == pytest.approx(exact.item(), rel=0.05)
+    white = gaussian.whiten(z)
+    assert torch.allclose(white.T @ white / len(z), torch.eye(2, dtype=torch.float64), atol=1e-3)
+
+
+def test_mahalanobis_survives_a_dead_dimension():
+    z = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    z[:, 2] = 0
+    assert torch.isfinite(Gaussian.fit(z).mahalanobis(z)).all()
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_nearest_distance_is_the_kth_smallest(k):
+    generator = torch.Generator().manual_seed(0)
+    bank, z = torch.randn(40, 5, generator=generator), torch.randn(7, 5, generator=generator)
+    exact = np.sort(cdist(z.numpy(), bank.numpy()), axis=1)[:, k - 1]
+    assert nearest_distance(bank, z, k, chunk=3).numpy() == pytest.approx(exact, rel=1e-5)
+
+
+def test_nearest_distance_refuses_too_many_neighbours():
+    with pytest.raises(DataError, match="bank holds 4"):
+        nearest_distance(torch.zeros(4, 2), torch.zeros(1, 2), k=5)
+
+
+def test_log_standard_has_zero_mean_and_unit_deviation():
+    scores = np.random.default_rng(0).lognormal(3, 2, size=1000)
+    standard = LogStandard.fit(scores)(scores)
+    assert standard.mean() == pytest.approx(0, abs=1e-9)
+    assert standard.std() == pytest.approx(1)
+    assert np.isfinite(LogStandard.fit(np.zeros(5))(np.zeros(5))).all()
+
+
+def test_p_values_by_hand():
+    calibration = np.array([1.0, 2.0, 3.0])
+    assert conformal_p_values(calibration, np.array([0.5, 2.0, 2.5, 9.0])).tolist() == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_threshold_keeps_its_promise():
+    """The false-alarm rate over many draws stays at or under the promised one, and is not far below."""
+    random = np.random.default_rng(0)
+    rates = []
+    for _ in range(300):
+        calibration, fresh = random.normal(size=99), random.normal(size=500)
+        rates.append((fresh > threshold_at(calibration, 0.1)).mean())
+    assert 0.09 < np.mean(rates) < 0.105
+
+
+def test_threshold_with_too_few_images_warns_and_says_how_many():
+    with pytest.warns(UserWarning, match="at least 19"):
+        assert threshold_at(np.arange(10.0), 0.05) == 9.0
+
+
+@pytest.mark.parametrize("rate", [0, 1, -0.1])
+def test_impossible_rate_is_refused(rate):
+    with pytest.raises(DataError, match="between 0 and 1"):
+        threshold_at(np.arange(10.0), rate)
+
+
+def test_final_score_and_names():
+    a, b = np.zeros(2), np.ones(2)
+    assert [name for name, _ in Scores(pixel=a).items()] == ["score"]
+    assert [name for name, _ in Scores(pixel=a, latent=a, dual=b).items()] == ["pixel", "latent", "dual"]
+    assert Scores(pixel=a, latent=a, dual=b).final is b

@@ -1,0 +1,238 @@
+"""The training loop carries every game of the course, resumes to the same weights, and says what went wrong."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from dualad_lib import DataError
+from dualad_lib.training import Player, TrainingError, Turn, _batch_index, _cut, resolve_device, seeded, train, warmup_cosine
+
+IMAGES = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def linear(name, n_in=16, n_out=16, lr=1e-2, **options):
+    with seeded(len(name)):
+        module = nn.Linear(n_in, n_out)
+    return Player(name, module, torch.optim.Adam(module.parameters(), lr), **options)
+
+
+def flat(step, name="train"):
+    return step.images[name].flatten(1)
+
+
+def weights(*players):
+    return [p.detach().clone() for player in players for p in player.module.parameters()]
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def autoencoder(player):
+    return Turn(lambda step: {"rec": (player.module(flat(step)) - flat(step)).square().mean()}, player)
+
+
+def test_a_loss_falls_and_every_step_is_in_the_history():
+    history = train([autoencoder(linear("G"))], IMAGES, steps=60, batch_size=8)
+    assert len(history["rec"]) == 60
+    assert history["rec"][-1] < history["rec"][0] / 2
+
+
+def test_a_turn_moves_only_its_own_players():
+    """A GAN without a single detach(): the discriminator's loss cannot reach the generator, nor the reverse."""
+    G, D = linear("G"), linear("D", 16, 1)
+    seen = []
+
+    def generator(step):
+        step.shared["x_hat"] = G.module(flat(step))
+        return {"adv": nn.functional.softplus(-D.module(step.shared["x_hat"])).mean()}
+
+    def critic(step):
+        seen.append((weights(G), step.shared["x_hat"].requires_grad))
+        real, fake = D.module(flat(step)), D.module(step.shared["x_hat"])
+        return {"real_fake": (nn.functional.softplus(-real) + nn.functional.softplus(fake)).mean()}
+
+    before = weights(G), weights(D)
+    train([Turn(generator, G), Turn(critic, D)], IMAGES, steps=1, batch_size=8)
+    (after_generator, requires_grad), after = seen[0], (weights(G), weights(D))
+    assert not same(before[0], after_generator) and same(after_generator, after[0])
+    assert not same(before[1], after[1])
+    assert not requires_grad  # what was shared arrives as a constant
+
+    G2, D2 = linear("G"), linear("D", 16, 1)
+    train([Turn(generator, G)], IMAGES, steps=1, batch_size=8)
+    assert same(weights(D2), before[1]) and same(weights(G2), before[0])
+
+
+def test_a_loss_shared_by_two_players_moves_both():
+    E, T = linear("E", 16, 4), linear("T", 20, 1)
+
+    def bound(step):
+        x, z = flat(step), E.module(flat(step))
+        joint, marginal = (T.module(torch.cat([x, code], 1)) for code in (z, z.roll(1, 0)))
+        softplus = nn.functional.softplus
+        return {"-I": softplus(-joint).mean() + softplus(marginal).mean()}
+
+    before = weights(E), weights(T)
+    train([Turn(bound, E, T)], IMAGES, steps=2, batch_size=8)
+    assert not same(before[0], weights(E)) and not same(before[1], weights(T))
+
+
+def test_a_player_learns_from_its_own_slice():
+    """The centre of the Feature Constraint moves towards the codes of images that the encoder does not train on."""
+    centre = nn.Module()
+    centre.c = nn.Parameter(torch.zeros(16))
+    C = Player("c", centre, torch.optim.Adagrad(centre.parameters(), 1.0))
+    G = linear("G")
+    sizes = set()
+
+    def pull(step):
+        sizes.add((len(step.images["train"]), len(step.images["constraint"])))
+        assert not (step.images["train"][:, None] == step.images["constraint"][None]).flatten(2).all(2).any()
+        return {"pull": (flat(step, "constraint").mean(0) - centre.c).square().sum()}
+
+    train([autoencoder(G), Turn(pull, C)], IMAGES, steps=40, batch_size=20, slices={"train": 0.9, "constraint": 0.1})
+    assert sizes == {(18, 2)}
+    assert (centre.c - IMAGES.float().div(255).flatten(1).mean(0)).abs().max() < 0.3
+
+
+def test_a_turn_can_sit_out_and_a_stage_can_begin_late():
+    G = linear("G")
+    late = Turn(lambda step: {"rec": G.module(flat(step)).square().mean()} if step.progress >= 0.5 else {}, G)
+    assert len(train([late], IMAGES, steps=10, batch_size=8)["rec"]) == 5
+
+
+def test_logged_values_and_after_step():
+    G, calls = linear("G"), []
+
+    def loss(step):
+        step.log(radius=step.number * 2.0)
+        return {"rec": G.module(flat(step)).square().mean()}
+
+    history = train([Turn(loss, G)], IMAGES, steps=3, batch_size=8, after_step=lambda step: calls.append(step.number))
+    assert history["radius"] == [0.0, 2.0, 4.0] and calls == [0, 1, 2]
+
+
+def test_seed_decides_everything_and_the_callers_random_state_is_left_alone():
+    def run(seed):
+        G = linear("G")
+        noisy = Turn(lambda s: {"rec": (G.module(flat(s) + torch.randn(8, 16)) - flat(s)).square().mean()}, G)
+        train([noisy], IMAGES, steps=5, batch_size=8, seed=seed)
+        return weights(G)
+
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first = run(0)
+    assert torch.equal(torch.rand(3), expected)
+    assert same(first, run(0)) and not same(first, run(1))
+
+
+def test_every_epoch_shows_each_image_once():
+    for epoch in range(3):
+        drawn = torch.cat([_batch_index(40, 8, epoch * 5 + step, seed=3) for step in range(5)])
+        assert sorted(drawn.tolist()) == list(range(40))
+
+
+def test_a_resumed_training_ends_with_the_same_weights(tmp_path):
+    def players():
+        return linear("G", schedule=warmup_cosine(), clip=1.0), linear("D", 16, 1)
+
+    def game(G, D):
+        critic = Turn(lambda s: {"d": D.module(G.module(flat(s)) + torch.randn(8, 16)).square().mean()}, D)
+        return [autoencoder(G), critic]
+
+    whole = players()
+    history = train(game(*whole), IMAGES, steps=30, batch_size=8)
+    path = tmp_path / "state.pt"
+
+    def stop(step):
+        if step.number == 17:
+            raise KeyboardInterrupt
+
+    options = {"steps": 30, "batch_size": 8, "checkpoint": path, "checkpoint_every": 7}
+    with pytest.raises(KeyboardInterrupt):
+        train(game(*players()), IMAGES, after_step=stop, **options)
+    resumed = players()
+    assert train(game(*resumed), IMAGES, **options) == history
+    assert same(weights(*resumed), weights(*whole))
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+SCRIPT = """
+    import sys, torch
+    from dualad_lib import Autoencoder
+    x = (torch.rand(60, 1, 12, 12, generator=torch.Generator().manual_seed(0)) * 255).byte()
+    model = Autoencoder(width=4, latent_dim=8, steps=int(sys.argv[2]), batch_size=16)
+    model.fit(x, checkpoint=sys.argv[1] if sys.argv[1] != "-" else None)
+    print(model.anomaly_scores(x[:5]).dual.tolist())
+"""
+
+
+def test_kill_nine_in_the_middle_of_fit_changes_nothing(tmp_path):
+    def start(checkpoint, **options):
+        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(checkpoint), "600"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)
+
+    path = tmp_path / "fit.pt"
+    killed = start(path)
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert path.exists() and torch.load(path, weights_only=True)["step"] < 600
+    resumed, undisturbed = (start(p).communicate()[0] for p in (path, "-"))
+    assert resumed == undisturbed and resumed.startswith("[")
+
+
+@pytest.mark.parametrize("damage", ["other run", "truncated"])
+def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path, damage):
+    path = tmp_path / "state.pt"
+    train([autoencoder(linear("G"))], IMAGES, steps=2, batch_size=8, checkpoint=path, fingerprint="a")
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    fingerprint = "b" if damage == "other run" else "a"
+    with pytest.raises(TrainingError, match="delete it"):
+        train([autoencoder(linear("G"))], IMAGES, steps=2, batch_size=8, checkpoint=path, fingerprint=fingerprint)
+
+
+def test_a_player_without_gradient_is_named():
+    T, G = linear("T"), linear("G")
+    turn = Turn(lambda step: {"mi": G.module(flat(step)).mean()}, G, T)
+    with pytest.raises(TrainingError, match="'T' gets no gradient from mi"):
+        train([turn], IMAGES, steps=1, batch_size=8)
+
+
+def test_a_loss_that_is_not_finite_is_named():
+    G = linear("G")
+    turn = Turn(lambda step: {"bad": G.module(flat(step)).mean() * float("nan")}, G)
+    with pytest.raises(TrainingError, match="'bad' is no longer finite"):
+        train([turn], IMAGES, steps=50, batch_size=8)
+
+
+def test_slices_always_leave_someone_something():
+    cut = _cut(torch.zeros(2, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
+    assert [len(part) for part in cut.values()] == [1, 1]
+    with pytest.raises(DataError, match="larger batches"):
+        _cut(torch.zeros(1, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
+
+
+def test_schedule_warms_up_peaks_and_ends_at_zero():
+    factor = warmup_cosine(0.1)
+    assert 0 < factor(0) < 0.05
+    assert factor(0.1) == pytest.approx(1)
+    assert factor(0.55) == pytest.approx(0.5)
+    assert factor(1.0) == pytest.approx(0)
+
+
+def test_device_auto():
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_device("cpu").type == "cpu"
