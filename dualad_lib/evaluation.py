@@ -15,12 +15,12 @@ def auroc(labels, scores):
 
 
 def average_precision(labels, scores):
-    """Average precision, the area under the precision-recall curve as a step sum; a guess gets the share of anomalies."""
+    """Area under the precision-recall curve as a step sum; a guess gets the share of anomalies."""
     return float(metrics.average_precision_score(*_checked(labels, scores)))
 
 
 def fpr_at_tpr(labels, scores, tpr=0.95):
-    """False positive rate at the highest threshold that finds at least the share `tpr` of the anomalies (lower is better)."""
+    """False positive rate at the highest threshold that finds a share of `tpr` of the anomalies (lower is better)."""
     false, true, _ = metrics.roc_curve(*_checked(labels, scores), drop_intermediate=False)
     return float(false[np.argmax(true >= tpr)])
 

@@ -145,7 +145,13 @@ def roc_curve(curves, title=None):
     for i, (name, (labels, scores)) in enumerate(curves.items()):
         false_alarms, hits, _ = metrics.roc_curve(labels, scores)
         area = 100 * metrics.roc_auc_score(labels, scores)
-        axis.plot(false_alarms, hits, color=_pick(COLOURS, i), linestyle=_pick(LINES, i), label=f"{name}: {area:.1f}")
+        axis.plot(
+            false_alarms,
+            hits,
+            color=_pick(COLOURS, i),
+            linestyle=_pick(LINES, i),
+            label=f"{name}: {area:.1f}",
+        )
     axis.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle=(0, (1, 3)), label="chance: 50.0")
     axis.set(
         xlabel="false alarms among the normal images", ylabel="anomalies found",
@@ -206,11 +212,15 @@ def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)"):
         if np.any(below + above > 0):
             axis.errorbar(x, y, yerr=[below, above], fmt="none", ecolor="black", capsize=3, linewidth=1)
         for one, (value, over) in zip(x, zip(y, above, strict=True), strict=True):
-            axis.text(one, max(value + over, floor) + 0.8, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+            axis.text(
+                one, max(value + over, floor) + 0.8, f"{value:.1f}", ha="center", va="bottom", fontsize=8
+            )
         highest = max(highest, float(np.max(y + above)))
     if floor < 50:
         axis.axhline(50, color="black", linewidth=0.9, linestyle=":")
-        axis.text(1.005, 50, "chance", ha="left", va="center", fontsize=8, transform=axis.get_yaxis_transform())
+        axis.text(
+            1.005, 50, "chance", ha="left", va="center", fontsize=8, transform=axis.get_yaxis_transform()
+        )
     axis.set_xticks([place for place, _ in ticks], [_folded(name) for _, name in ticks])
     axis.grid(False, axis="x")
     axis.set(ylabel=ylabel, title=title, ylim=(floor, highest + 6), xlim=(-0.8, left - 0.3))
@@ -236,7 +246,9 @@ def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title
             values, middle, color=_pick(COLOURS, i), linestyle=_pick(LINES, i), marker=_pick(MARKERS, i), label=name
         )  # fmt: skip
         if numbers.ndim == 2:
-            axis.fill_between(values, numbers[1], numbers[2], color=_pick(COLOURS, i), alpha=0.15, linewidth=0)
+            axis.fill_between(
+                values, numbers[1], numbers[2], color=_pick(COLOURS, i), alpha=0.15, linewidth=0
+            )
     if log2:
         axis.set_xscale("log", base=2)
         axis.set_xticks(values, [str(value) for value in values])
@@ -262,7 +274,7 @@ def loss_graph(parts=(), new=()):
     if unknown:
         raise ValueError(f"Unknown part {unknown[0]!r}; the figure knows {', '.join(PARTS)}.")
     parts = tuple(part for part in PARTS if part in parts + new)
-    from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon
+    from matplotlib.patches import Ellipse, FancyArrowPatch, Polygon
 
     bottom = -3.4 if "D" in parts else -2.6 if "FC" in parts else -1.0
     top = 2.9 if "MI" in parts else 2.0

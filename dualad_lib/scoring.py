@@ -61,12 +61,14 @@ class Gaussian:
 
     @classmethod
     def fit(cls, z, shrinkage=0.1):
-        """Estimate it from codes (N, d); the covariance is shrunk towards a scaled identity so that it can be inverted."""
+        """Estimate it from codes (N, d); the covariance is shrunk to a scaled identity so that it can be inverted."""
         z = z.double()
         mean = z.mean(0)
         covariance = (z - mean).T @ (z - mean) / max(1, len(z) - 1)
         scale = covariance.diagonal().mean().clamp_min(1e-12)
-        covariance = (1 - shrinkage) * covariance + shrinkage * scale * torch.eye(len(mean), dtype=z.dtype, device=z.device)
+        covariance = (1 - shrinkage) * covariance + shrinkage * scale * torch.eye(
+            len(mean), dtype=z.dtype, device=z.device
+        )
         values, vectors = torch.linalg.eigh(covariance)
         return cls(mean, vectors / values.clamp_min(1e-12).sqrt())
 

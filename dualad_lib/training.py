@@ -156,7 +156,9 @@ def train(
     saved. Raises TrainingError when a loss is not finite, a player gets no gradient, or the checkpoint is foreign.
     """
     device = resolve_device(device)
-    torch.set_flush_denormal(True)  # feature matching drives weights into denormals, which cost a CPU a factor 3
+    torch.set_flush_denormal(
+        True
+    )  # feature matching drives weights into denormals, which cost a CPU a factor 3
     players = {player.name: player for turn in turns for player in turn.players}
     images = images.to(device)
     batch_size = min(batch_size, len(images))
@@ -206,8 +208,8 @@ def _update(turn, terms, done, number):
             parameter.grad = next(gradients)
         if all(p.grad is None for p in own):
             raise TrainingError(
-                f"step {number}: player {player.name!r} gets no gradient from {', '.join(terms)}. Its loss must depend on "
-                "its own parameters: look for a detach() or a value computed before this turn."
+                f"step {number}: player {player.name!r} gets no gradient from {', '.join(terms)}. Its loss must "
+                "depend on its own parameters: look for a detach() or a value computed before this turn."
             )
         if player.clip is not None:
             nn.utils.clip_grad_norm_(own, player.clip)
@@ -223,7 +225,9 @@ def _cut(batch, slices):
     if slices is None:
         return {"train": batch}
     if len(batch) < len(slices):
-        raise DataError(f"a batch of {len(batch)} images cannot be cut into {len(slices)} slices: use larger batches.")
+        raise DataError(
+            f"a batch of {len(batch)} images cannot be cut into {len(slices)} slices: use larger batches."
+        )
     names, cut = list(slices), {}
     left = batch
     for position, name in enumerate(names):
@@ -284,7 +288,9 @@ def _resume(path, players, history, fingerprint):
     except FileNotFoundError:
         return 0
     except Exception as error:
-        raise TrainingError(f"checkpoint {path} cannot be read ({error}): delete it to train from the start.") from error
+        raise TrainingError(
+            f"checkpoint {path} cannot be read ({error}): delete it to train from the start."
+        ) from error
     if state.get("fingerprint") != fingerprint or set(state["modules"]) != set(players):
         raise TrainingError(
             f"checkpoint {path} belongs to another training (other images, parameters or library): "

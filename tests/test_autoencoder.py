@@ -11,7 +11,9 @@ X = torch.rand(60, 1, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
 def small(**parameters):
-    return Autoencoder(**{"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu", **parameters})
+    return Autoencoder(
+        **{"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu", **parameters}
+    )
 
 
 def test_history_codes_and_reconstructions():
@@ -53,13 +55,17 @@ def test_each_form_saves_and_loads(tmp_path, network, latent):
 def test_denoising_sees_noise_and_restores_the_clean_image():
     plain, denoising = small().fit(X), small(noise=0.5).fit(X)
     assert not np.array_equal(plain.anomaly_scores(X).pixel, denoising.anomaly_scores(X).pixel)
-    assert np.array_equal(denoising.anomaly_scores(X).pixel, denoising.anomaly_scores(X).pixel)  # no noise at test
+    assert np.array_equal(
+        denoising.anomaly_scores(X).pixel, denoising.anomaly_scores(X).pixel
+    )  # no noise at test
 
 
 def test_too_small_images_name_the_way_out():
     with pytest.raises(DataError, match='network="mlp"'):
         small().fit(torch.rand(20, 1, 6, 6))
-    assert small(network="mlp").fit(torch.rand(20, 1, 6, 6)).anomaly_scores(torch.rand(2, 1, 6, 6)).final.shape == (2,)
+    assert small(network="mlp").fit(torch.rand(20, 1, 6, 6)).anomaly_scores(
+        torch.rand(2, 1, 6, 6)
+    ).final.shape == (2,)
 
 
 def test_a_checkpoint_of_other_images_is_refused(tmp_path):
@@ -67,4 +73,6 @@ def test_a_checkpoint_of_other_images_is_refused(tmp_path):
     small().fit(X, checkpoint=path)
     with pytest.raises(TrainingError, match="belongs to another training"):
         small().fit(X.flip(0), checkpoint=path)
-    small(false_alarm_rate=0.2).fit(X, checkpoint=path)  # changes no weight: the finished training is taken over
+    small(false_alarm_rate=0.2).fit(
+        X, checkpoint=path
+    )  # changes no weight: the finished training is taken over

@@ -65,7 +65,13 @@ def test_scores_are_float64_vectors(fitted):
 def test_same_images_in_any_form_give_the_same_scores(fitted):
     expected = finals(fitted, TEST)
     unit = TEST / 255
-    for form in (TEST[:, 0], torch.from_numpy(TEST), unit, unit.astype(np.float32), torch.from_numpy(unit[:, 0])):
+    for form in (
+        TEST[:, 0],
+        torch.from_numpy(TEST),
+        unit,
+        unit.astype(np.float32),
+        torch.from_numpy(unit[:, 0]),
+    ):
         assert close(finals(fitted, form), expected)
 
 
@@ -111,7 +117,9 @@ def test_p_values_fall_as_scores_rise(fitted):
 
 
 def test_false_alarm_rate_moves_the_threshold(name):
-    strict, loose = (build(name, false_alarm_rate=rate).fit(stripes(80, 0), stripes(99, 3)) for rate in (0.02, 0.3))
+    strict, loose = (
+        build(name, false_alarm_rate=rate).fit(stripes(80, 0), stripes(99, 3)) for rate in (0.02, 0.3)
+    )
     assert strict.threshold_ > loose.threshold_
     assert len(strict.calibration_scores_) == 99
     assert (strict.predict(stripes(200, 4)) == -1).mean() < (loose.predict(stripes(200, 4)) == -1).mean()
@@ -161,7 +169,13 @@ def test_clone_and_parameters(name):
 
 def test_scoring_before_fitting_is_refused(name, tmp_path):
     model = build(name)
-    for call in (model.anomaly_scores, model.predict, model.score_samples, model.decision_function, model.p_values):
+    for call in (
+        model.anomaly_scores,
+        model.predict,
+        model.score_samples,
+        model.decision_function,
+        model.p_values,
+    ):
         with pytest.raises(NotFittedError, match="fit"):
             call(TEST)
     with pytest.raises(NotFittedError):
@@ -172,7 +186,12 @@ def test_scoring_before_fitting_is_refused(name, tmp_path):
 def test_unusable_images_are_refused(name, fitted):
     nan = np.full((12, 12, 12), np.nan)
     for call in (build(name).fit, fitted.anomaly_scores):
-        for bad, word in ((nan, "NaN"), (TEST[:0], "No images"), (TEST / 10, "in \\[0, 1\\]"), (TEST[0, 0], "shape")):
+        for bad, word in (
+            (nan, "NaN"),
+            (TEST[:0], "No images"),
+            (TEST / 10, "in \\[0, 1\\]"),
+            (TEST[0, 0], "shape"),
+        ):
             with pytest.raises(DataError, match=word):
                 call(bad)
     with pytest.raises(DataError, match="resize"):

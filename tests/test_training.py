@@ -12,7 +12,17 @@ import torch
 from torch import nn
 
 from dualad_lib import DataError
-from dualad_lib.training import Player, TrainingError, Turn, _batch_index, _cut, resolve_device, seeded, train, warmup_cosine
+from dualad_lib.training import (
+    Player,
+    TrainingError,
+    Turn,
+    _batch_index,
+    _cut,
+    resolve_device,
+    seeded,
+    train,
+    warmup_cosine,
+)
 
 IMAGES = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -98,7 +108,13 @@ def test_a_player_learns_from_its_own_slice():
         assert not (step.images["train"][:, None] == step.images["constraint"][None]).flatten(2).all(2).any()
         return {"pull": (flat(step, "constraint").mean(0) - centre.c).square().sum()}
 
-    train([autoencoder(G), Turn(pull, C)], IMAGES, steps=40, batch_size=20, slices={"train": 0.9, "constraint": 0.1})
+    train(
+        [autoencoder(G), Turn(pull, C)],
+        IMAGES,
+        steps=40,
+        batch_size=20,
+        slices={"train": 0.9, "constraint": 0.1},
+    )
     assert sizes == {(18, 2)}
     assert (centre.c - IMAGES.float().div(255).flatten(1).mean(0)).abs().max() < 0.3
 
@@ -116,7 +132,9 @@ def test_logged_values_and_after_step():
         step.log(radius=step.number * 2.0)
         return {"rec": G.module(flat(step)).square().mean()}
 
-    history = train([Turn(loss, G)], IMAGES, steps=3, batch_size=8, after_step=lambda step: calls.append(step.number))
+    history = train(
+        [Turn(loss, G)], IMAGES, steps=3, batch_size=8, after_step=lambda step: calls.append(step.number)
+    )
     assert history["radius"] == [0.0, 2.0, 4.0] and calls == [0, 1, 2]
 
 
@@ -201,7 +219,14 @@ def test_a_foreign_or_broken_checkpoint_is_refused(tmp_path, damage):
         path.write_bytes(path.read_bytes()[:100])
     fingerprint = "b" if damage == "other run" else "a"
     with pytest.raises(TrainingError, match="delete it"):
-        train([autoencoder(linear("G"))], IMAGES, steps=2, batch_size=8, checkpoint=path, fingerprint=fingerprint)
+        train(
+            [autoencoder(linear("G"))],
+            IMAGES,
+            steps=2,
+            batch_size=8,
+            checkpoint=path,
+            fingerprint=fingerprint,
+        )
 
 
 def test_a_player_without_gradient_is_named():

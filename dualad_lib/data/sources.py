@@ -70,11 +70,7 @@ def find(dataset, root=None, download=True):
     if download:
         try:
             return _download(files, places.own_folder() if root is None else Path(root))
-        except (
-            OSError,
-            RuntimeError,
-            DataError,
-        ) as error:  # no network, no space, no permission, wrong contents
+        except (OSError, RuntimeError, DataError) as error:  # no network, permission or space; wrong contents
             failure = " ".join(f"the download failed: {error}".split())
     raise DataNotFoundError(_not_found(dataset, candidates, failure))
 

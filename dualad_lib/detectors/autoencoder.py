@@ -108,7 +108,8 @@ class Autoencoder(Detector):
         choose(self.latent, LATENT_SCORES, "latent")
         if min(self.image_shape_[1:]) < SMALLEST_SIDE and self.network == "conv":
             raise DataError(
-                f"the convolutional network needs sides of at least {SMALLEST_SIDE} pixels, got {self.image_shape_[1:]}: "
+                f"the convolutional network needs sides of at least {SMALLEST_SIDE} pixels, "
+                f"got {self.image_shape_[1:]}: "
                 'pad the images or use network="mlp".'
             )
         with seeded(self.seed):
@@ -159,7 +160,9 @@ class Autoencoder(Detector):
         }
 
     def _restore(self, state):
-        weights = {name.removeprefix("network."): v for name, v in state.items() if name.startswith("network.")}
+        weights = {
+            name.removeprefix("network."): v for name, v in state.items() if name.startswith("network.")
+        }
         self.network_ = self._build().eval()
         self.network_.load_state_dict(weights)
         self.codes_ = state["codes"].to(resolve_device(self.device))
@@ -172,6 +175,6 @@ class Autoencoder(Detector):
         """Names a training: other images or parameters give another."""
         skip = ("device", "false_alarm_rate", "pixel", "latent")
         parameters = {k: v for k, v in self.get_params().items() if k not in skip}
-        digest = hashlib.blake2b(images.numpy().tobytes(), digest_size=16)
+        digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
         digest.update(json.dumps(parameters, sort_keys=True).encode())
         return digest.hexdigest()

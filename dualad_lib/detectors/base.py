@@ -1,6 +1,5 @@
 """The contract that every detector keeps: images in, scores out, nothing but normal images in training."""
 
-import inspect
 import json
 
 import numpy as np
@@ -81,7 +80,7 @@ class Detector(OutlierMixin, BaseEstimator):
         return self.threshold_ - final
 
     def predict(self, x):
-        """1 for normal, -1 for anomalous, at the threshold that `false_alarm_rate` set on held-out normals. Shape (N,)."""
+        """1 for normal, -1 for anomalous, at the threshold set by `false_alarm_rate` on held-out normals. (N,)."""
         return np.where(self.decision_function(x) < 0, -1, 1)
 
     def p_values(self, x):
@@ -117,9 +116,7 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         from safetensors import SafetensorError, safe_open
 
-        from . import DETECTORS
-
-        kinds = {kind.__name__: kind for kind in DETECTORS.values()}
+        kinds = {kind.__name__: kind for kind in _descendants(Detector)}
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
@@ -132,8 +129,12 @@ class Detector(OutlierMixin, BaseEstimator):
             raise DataError(f"{path} was not written by this library's save (or by a newer version of it).")
         kind = kinds[header["detector"]]
         if not issubclass(kind, cls):
-            raise DataError(f"{path} holds a {kind.__name__}, not a {cls.__name__}: use {kind.__name__}.load.")
-        parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(header["parameters"]).items()}
+            raise DataError(
+                f"{path} holds a {kind.__name__}, not a {cls.__name__}: use {kind.__name__}.load."
+            )
+        parameters = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(header["parameters"]).items()
+        }
         model = kind(**parameters)
         if device is not None and "device" in parameters:
             model.set_params(device=device)
@@ -152,16 +153,23 @@ class Detector(OutlierMixin, BaseEstimator):
         images = as_images(x)
         if tuple(images.shape[1:]) != self.image_shape_:
             raise DataError(
-                f"fitted on images of shape (C, H, W) = {self.image_shape_}, got {tuple(images.shape[1:])}: resize them."
+                f"fitted on images of shape (C, H, W) = {self.image_shape_}, got {tuple(images.shape[1:])}: "
+                "resize them."
             )
         return images
 
     def _check_fitted(self):
         if not hasattr(self, "image_shape_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit(normal_images) first.")
+            raise NotFittedError(
+                f"this {type(self).__name__} is not fitted yet: call fit(normal_images) first."
+            )
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "image_shape_")
+
+
+def _descendants(kind):
+    return [kind, *(k for child in kind.__subclasses__() for k in _descendants(child))]
 
 
 def hold_back(images, seed, share=0.1):
@@ -176,8 +184,3 @@ def choose(value, choices, name):
     if value not in choices:
         raise DataError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
     return value
-
-
-def parameter_names(kind):
-    """Names of a detector's parameters, for command lines and tables."""
-    return list(inspect.signature(kind.__init__).parameters)[1:]

@@ -26,6 +26,7 @@ class ClassicalDetector(Detector):
     def _flat(self, images):
         """(N, C, H, W) -> float32 array (N, C * H * W)."""
         step = PREPROCESS[choose(self.preprocess, PREPROCESS, "preprocess")]
+        images = images.cpu()
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         return (images if step is None else step(images)).flatten(1).numpy()
 

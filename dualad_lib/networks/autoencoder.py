@@ -5,6 +5,7 @@ other images of its batch, and ten one-vs-rest models can be stacked and trained
 """
 
 import math
+from itertools import pairwise
 
 from torch import nn
 
@@ -118,6 +119,6 @@ class MLPAutoencoder(nn.Module):
 def _mlp(sizes):
     """Linear layers with LeakyReLU between them and none after the last."""
     layers = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), nn.LeakyReLU(0.01)]
     return nn.Sequential(*layers[:-1])

@@ -9,6 +9,7 @@ from importlib import import_module
 _EXPORTS = {
     "record": "recording",
     "measure": "results",
+    "measure_table": "results",
     "read_results": "results",
     "write_results": "results",
 }

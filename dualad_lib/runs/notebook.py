@@ -38,18 +38,12 @@ def code_cells(nb):
 
 
 def cell_tree(cell):
-    """The syntax tree of a code cell; IPython's magics are translated first. Raises RunError for broken code."""
-    source = cell if isinstance(cell, str) else cell.source
+    """The syntax tree of a code cell. Raises RunError for broken code and for IPython's magics, which hide code."""
     try:
-        return ast.parse(source)
-    except SyntaxError:
-        from IPython.core.inputtransformer2 import TransformerManager
-
-        try:
-            return ast.parse(TransformerManager().transform_cell(source))
-        except SyntaxError as error:
-            first = source.strip().splitlines()[0]
-            raise RunError(f"the cell starting {first!r} is not Python: {error}") from error
+        return ast.parse(cell.source)
+    except SyntaxError as error:
+        first = cell.source.strip().splitlines()[0]
+        raise RunError(f"the cell starting {first!r} is not plain Python: {error}") from error
 
 
 def collect(nb):

@@ -168,11 +168,14 @@ def _done(job, output):
 
 def _papermill(job, path):
     """Execute the notebook file at `path` in place; return it. Raises RunError for every way to fail."""
+    import logging
+
     import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException, PapermillExecutionError
 
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say stands in the error below
     try:
         nb = papermill.execute_notebook(
             path,
@@ -213,11 +216,13 @@ def _kernel_manager():
     here = [str(provenance.ROOT)] if (provenance.ROOT / "pyproject.toml").is_file() else []
     search = os.pathsep.join([*here, *filter(None, [os.environ.get("PYTHONPATH")])])
 
+    launch = [sys.executable, "-m", "ipykernel_launcher"]
+
     class ThisInterpreter(AsyncKernelManager):
         @property
         def kernel_spec(self):
             return KernelSpec(
-                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                argv=[*launch, "-f", "{connection_file}", "--log-level=CRITICAL"],
                 display_name="Python 3 (ipykernel)",
                 language="python",
                 env={"PYTHONPATH": search, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
@@ -240,7 +245,7 @@ def _last_started(nb):
     waiting = [cell.metadata.get("papermill", {}).get("status") != "completed" for cell in code]
     started = [i for i, cell in enumerate(code) if cell.metadata.get("papermill", {}).get("start_time")]
     place = started[-1] if started else waiting.index(True) if any(waiting) else 0
-    return f"code cell {place + 1}, starting {code[place].source.strip().splitlines()[0]!r},"
+    return f"code cell {place + 1} ({code[place].source.strip().splitlines()[0]})"
 
 
 def _same(one, other):

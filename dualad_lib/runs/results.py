@@ -1,0 +1,195 @@
+"""Trained models in, rows of a results file out: one tidy CSV a study, one row for each score of each model."""
+
+import ast
+import csv
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from ..errors import DataError, RunError
+from ..files import atomic_write
+
+COLUMNS = (
+    "dataset", "protocol", "normal_class", "detector", "score", "seed", "profile", "setting", "evaluation",
+    "auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds",
+    "device", "torch", "library", "command",
+)  # fmt: skip
+FLOATS = ("auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds")
+INTEGERS = ("normal_class", "seed")
+
+
+def measure(
+    detector,
+    dataset,
+    normal_class,
+    protocol="p2",
+    split="test",
+    seed=0,
+    profile="lesson",
+    params=None,
+    setting="",
+    output=None,
+    command="",
+    label="",
+):
+    """Train one detector on one task, score the test images, and return its rows, one a score (see COLUMNS).
+
+    detector: a name of `dualad_lib.detectors.DETECTORS`. params: parameters that differ from the detector's defaults;
+    setting: how the results file names that difference. split="development" measures on training files alone.
+    output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
+    instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
+    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds;
+    hter is that of the final score at the detector's own threshold.
+    """
+    from ..data import load_one_class
+    from ..detectors import DETECTORS
+
+    if detector not in DETECTORS:
+        raise DataError(f"unknown detector {detector!r}: choose from {', '.join(DETECTORS)}.")
+    kind = DETECTORS[detector]
+    model = kind(**{"seed": seed, **(params or {})})
+    key = {
+        "dataset": dataset,
+        "protocol": protocol,
+        "split": split,
+        "normal_class": normal_class,
+        "detector": detector,
+        "seed": seed,
+        "profile": profile,
+        "setting": setting,
+        "parameters": model.get_params(),
+        "code": _code_hash(kind),
+    }
+    key["parameters"].pop("device", None)
+    cell = _cell_path(output, key) if output is not None else None
+    if cell is not None and cell.exists():
+        stored = json.loads(cell.read_text())
+        if stored["key"] == json.loads(json.dumps(key)):
+            return stored["rows"]
+    task = load_one_class(dataset, normal_class, protocol=protocol, split=split, seed=seed)
+    options = {}
+    if "steps" in model.get_params():
+        checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
+        options = {"checkpoint": checkpoint, "label": label}
+        if checkpoint is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    model.fit(task.train, **options)
+    trained = time.perf_counter()
+    scores = model.anomaly_scores(task.test)
+    scored = time.perf_counter()
+    rows = _rows(key, model, task.test_labels.numpy(), scores, trained - start, scored - trained, command)
+    if cell is not None:
+        with atomic_write(cell) as temporary:
+            temporary.write_text(json.dumps({"key": key, "rows": rows}, indent=1))
+        if options:
+            options["checkpoint"].unlink(missing_ok=True)
+    return rows
+
+
+def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=None, **options):
+    """`measure` each detector on each class with each seed; return all rows, and write them as CSV if asked.
+
+    results: path of the CSV file, rewritten after each class, so that an interrupted table shows what it has.
+    options: whatever else `measure` takes. One line of progress a trained model.
+    """
+    from ..progress import progress
+
+    cells = [(c, d, s) for c in classes for d in detectors for s in seeds]
+    rows = []
+    for normal_class, detector, seed in progress(cells, label=f"{dataset} table", lines=len(cells)):
+        rows += measure(detector, dataset, normal_class, seed=seed, output=output, **options)
+        if results is not None:
+            write_results(rows, results)
+    return rows
+
+
+def write_results(rows, path):
+    """Write rows as a tidy CSV, sorted and whole. Rows of one key must not occur twice."""
+    names = (
+        "dataset",
+        "protocol",
+        "normal_class",
+        "detector",
+        "score",
+        "seed",
+        "profile",
+        "setting",
+        "evaluation",
+    )
+    rows = sorted(rows, key=lambda row: tuple(str(row[n]).zfill(3) for n in names))
+    keys = [tuple(row[n] for n in names) for row in rows]
+    twice = {key for key in keys if keys.count(key) > 1}
+    if twice:
+        raise RunError(f"results for {path} hold the same row twice: {sorted(twice, key=str)[0]}.")
+    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **{n: _text(row[n]) for n in FLOATS}} for row in rows)
+
+
+def read_results(path):
+    """Rows of a results file as dicts, numbers as numbers, empty cells of number columns as None."""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name in FLOATS:
+            row[name] = float(row[name]) if row[name] else None
+        for name in INTEGERS:
+            row[name] = int(row[name])
+    return rows
+
+
+def _rows(key, model, labels, scores, train_seconds, score_seconds, command):
+    import torch
+
+    from .. import __version__
+    from ..evaluation import evaluate, hter
+    from ..training import resolve_device
+
+    final = list(scores.items())[-1][0]
+    rows = []
+    for name, values in scores.items():
+        rows.append(
+            {
+                **{
+                    n: key[n]
+                    for n in ("dataset", "protocol", "normal_class", "detector", "seed", "profile", "setting")
+                },
+                "score": name,
+                "evaluation": "honest" if key["split"] == "test" else "development",
+                **evaluate(labels, values),
+                "hter": hter(labels, values, model.threshold_) if name == final else None,
+                "train_seconds": train_seconds,
+                "score_seconds": score_seconds,
+                "device": str(resolve_device(getattr(model, "device", "cpu"))),
+                "torch": torch.__version__,
+                "library": __version__,
+                "command": command,
+            }
+        )
+    return rows
+
+
+def _cell_path(output, key):
+    names = ("dataset", "protocol", "split", "normal_class", "detector", "seed", "profile", "setting")
+    parts = [str(key[n]) for n in names if key[n] != ""]
+    return Path(output) / ("-".join(parts).replace("/", "_") + ".json")
+
+
+def _short(key):
+    return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def _code_hash(kind):
+    """Hash of the library code that this detector stands on: other code, other results."""
+    from .provenance import combined, module_hashes
+
+    if not kind.__module__.startswith("dualad_lib."):
+        return ""
+    return combined(module_hashes(ast.parse(f"from {kind.__module__} import {kind.__name__}")))
+
+
+def _text(value):
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,190 @@
+"""`dualad build`: what it writes, when it runs again, when it only renders prose, and what it calls stale."""
+
+import nbformat
+import pytest
+from conftest import TINY, write_course
+
+from dualad_lib.errors import RunError
+from dualad_lib.runs import build, provenance
+from dualad_lib.runs.course import Course, load_course
+from dualad_lib.runs.notebook import bootstrap_text, colab_badge, repository
+
+
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory):
+    """The bytes of the tiny lesson's notebook, built in a folder of its own."""
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        course = write_course(folder / "course", {"01_tiny": TINY})
+        (outcome,) = build.build(course=course, say=lambda line: None)
+    assert not outcome.error
+    return course.lessons[0].notebook.read_bytes()
+
+
+@pytest.fixture
+def built(make_course, built_once):
+    """A built lesson; edit(old, new) changes its source; again() builds and returns what was said and came out."""
+    course = make_course()
+    lesson = course.lessons[0]
+    lesson.notebook.write_bytes(built_once)
+
+    def edit(old, new):
+        text = lesson.source.read_text()
+        assert old in text
+        lesson.source.write_text(text.replace(old, new))
+
+    def again():
+        said = []
+        (outcome,) = build.build(course=course, say=said.append)
+        return said, outcome
+
+    return lesson, edit, again
+
+
+def test_a_built_notebook_is_stamped_tidy_and_fresh(built):
+    lesson, _, again = built
+    nb = nbformat.read(lesson.notebook, 4)
+    nbformat.validate(nb)
+    stamp = nb.metadata["dualad"]
+    assert stamp["metrics"] == {"value": 3.0}
+    assert stamp["source_hash"] == provenance.source_hash(lesson.source)
+    assert list(stamp["library_modules"]) == ["dualad_lib.runs.recording"]
+    assert stamp["versions"]["torch"]
+    assert set(nb.metadata) == {"dualad", "kernelspec", "language_info"}
+    assert nb.metadata["kernelspec"]["name"] == "python3"
+    assert [dict(cell.metadata) for cell in nb.cells] == [{}, {"tags": ["parameters"]}, {}, {}]
+    assert nb.cells[0].source == "# Tiny\nThe value is 3.0."
+    assert build.status(lesson) == ("", False)
+    said, outcome = again()
+    assert said == ["01_tiny: fresh"]
+    assert outcome.result["metrics"] == {"value": 3.0}
+
+
+def test_prose_is_rendered_again_without_a_run(built):
+    lesson, edit, again = built
+    before = nbformat.read(lesson.notebook, 4)
+    edit("The value is {{ value | f1 }}.", "It is {{ value | f3 }}.")
+    edit("print(label, rate)", "print(label,  rate)  # both")
+    assert build.status(lesson) == ("the source's prose changed", False)
+    said, _ = again()
+    assert "outputs kept" in said[0]
+    after = nbformat.read(lesson.notebook, 4)
+    assert after.cells[0].source == "# Tiny\nIt is 3.000."
+    assert after.cells[3].source.startswith("print(label,  rate)  # both")
+    assert after.cells[3].outputs == before.cells[3].outputs
+    assert build.status(lesson) == ("", False)
+
+
+def test_code_changes_run_it_again(built):
+    lesson, edit, again = built
+    edit("1.5 * steps", "2.5 * steps")
+    assert build.status(lesson) == ("the source's code changed", True)
+    assert build.check() == [(lesson, "the source's code changed")]
+    _, outcome = again()
+    assert outcome.result["metrics"] == {"value": 5.0}
+    assert "The value is 5.0." in nbformat.read(lesson.notebook, 4).cells[0].source
+    assert build.check() == []
+
+
+def test_a_change_of_the_library_makes_it_stale(built, monkeypatch):
+    lesson, _, _ = built
+    hashes = provenance.library_hashes
+
+    def changed(nb):
+        return {**hashes(nb), "dualad_lib.runs.recording": "0" * 16, "dualad_lib.losses": "1" * 16}
+
+    monkeypatch.setattr(provenance, "library_hashes", changed)
+    reason, execute = build.status(lesson)
+    assert reason == "library code changed: dualad_lib.losses, dualad_lib.runs.recording"
+    assert execute
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason", "execute"),
+    [
+        (lambda nb: nb.cells[0].update(source="Other."), "the notebook was edited; edit its source", False),
+        (lambda nb: nb.cells[2].update(execution_count=None), "cells were not executed", True),
+        (lambda nb: nb.cells.pop(3), "cells were not executed", True),
+        (lambda nb: nb.metadata.pop("dualad"), "no stamp of dualad build", True),
+        (lambda nb: nb.metadata.update(widgets={}), "it holds widget state", False),
+        (lambda nb: nb.metadata["dualad"].update(profile="smoke"), "not built in the lesson profile", True),
+    ],
+)
+def test_a_damaged_notebook_is_stale(built, damage, reason, execute):
+    lesson, _, _ = built
+    nb = nbformat.read(lesson.notebook, 4)
+    damage(nb)
+    nbformat.write(nb, lesson.notebook)
+    assert build.status(lesson) == (reason, execute)
+
+
+def test_a_failing_lesson_leaves_the_committed_notebook(built):
+    lesson, edit, again = built
+    before = lesson.notebook.read_bytes()
+    edit("print(label, rate)", "print(label, rate / 0)")
+    _, outcome = again()
+    assert "ZeroDivisionError" in outcome.error
+    assert lesson.notebook.read_bytes() == before
+
+
+def test_plain_papermill_runs_a_built_notebook(built, tmp_path):
+    import papermill
+
+    lesson, _, _ = built
+    nb = papermill.execute_notebook(
+        lesson.notebook, tmp_path / "out.ipynb", {"steps": 4}, progress_bar=False, cwd=tmp_path
+    )
+    assert nb.cells[-1].outputs[-1].data["text/plain"] == "recorded: value 6"
+
+
+def test_complaints_about_outputs(built):
+    lesson, _, _ = built
+    nb = nbformat.read(lesson.notebook, 4)
+    assert build.complaints(nb) == []
+    nb.cells[0].source += " {{ value }}"
+    nb.cells[2].outputs = [
+        nbformat.v4.new_output("stream", name="stderr", text="Warning: x\n"),
+        nbformat.v4.new_output("stream", text=f"file {provenance.ROOT}/x.py\n"),
+        nbformat.v4.new_output("error", ename="KeyError", evalue="x", traceback=[]),
+    ]
+    text = "\n".join(build.complaints(nb))
+    for complaint in (
+        "cell 1 still has a placeholder",
+        "standard error: Warning: x",
+        "a path",
+        "an error: KeyError",
+    ):
+        assert complaint in text
+
+
+def test_the_bootstrap_cell_is_kept_in_one_place(make_course):
+    course = make_course({"01_tiny": '# %% tags=["bootstrap"]\nold = 1\n' + TINY})
+    lesson = course.lessons[0]
+    (course.folder / "bootstrap.py").write_text('# Address.\naddress = "git+@REPOSITORY@"\n')
+    build.build(course=course, say=lambda line: None)
+    text = f'# Address.\naddress = "git+{repository()}"'
+    assert bootstrap_text(course.folder) == text
+    assert f'# %% tags=["bootstrap"]\n{text}\n\n# %% [markdown]' in lesson.source.read_text()
+    assert nbformat.read(lesson.notebook, 4).cells[0].source == text
+    assert build.status(lesson) == ("", False)
+    (course.folder / "bootstrap.py").write_text("address = 2\n")
+    assert build.status(lesson) == ("the bootstrap cell of the source changed", False)
+
+
+def test_the_badge_leads_to_this_lesson(make_course, monkeypatch):
+    from dualad_lib.runs import notebook
+
+    lesson = make_course().lessons[0]
+    monkeypatch.setattr(notebook, "repository", lambda: "https://github.com/a/b.git")
+    assert "https://colab.research.google.com/github/a/b/blob/main/notebooks/01_tiny.ipynb" in colab_badge(
+        lesson
+    )
+    monkeypatch.setattr(notebook, "repository", lambda: "https://example.org/b")
+    assert colab_badge(lesson) == "[Project page](https://example.org/b)"
+
+
+def test_a_packaged_course_is_not_built(make_course, monkeypatch):
+    monkeypatch.setattr(Course, "packaged", True)
+    with pytest.raises(RunError, match="read-only"):
+        build.build(course=load_course(make_course().folder))

@@ -1,0 +1,130 @@
+"""The files around the library agree with one another, and importing it costs next to nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+import dualad_lib
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge calls a package otherwise
+HEAVY = {
+    "IPython", "PIL", "ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat", "pandas", "papermill", "safetensors",
+    "seaborn", "torchvision", "yaml",
+}  # fmt: skip
+
+
+def bounds(lines):
+    """Map the name of each requirement to its version bounds."""
+    parsed = [Requirement(line) for line in lines]
+    assert len({requirement.name for requirement in parsed}) == len(parsed), (
+        "a requirement stands there twice"
+    )
+    return {requirement.name: str(requirement.specifier) for requirement in parsed}
+
+
+def declared():
+    return bounds(PROJECT["dependencies"] + PYPROJECT["dependency-groups"]["dev"])
+
+
+def test_environment_and_pyproject_name_the_same_packages_and_bounds():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert "conda-forge" in environment["channels"]
+    conda = bounds(line for line in environment["dependencies"] if isinstance(line, str) and line != "pip")
+    assert conda.pop("python") == PROJECT["requires-python"]
+    assert conda == {CONDA_NAMES.get(name, name): bound for name, bound in declared().items()}
+    assert {"pip": ["-e ."]} in environment["dependencies"]
+
+
+def test_every_dependency_has_a_lower_bound():
+    assert all(bound.startswith(">=") for bound in declared().values())
+
+
+def test_pins_are_exact_complete_and_within_the_bounds():
+    pins = [Requirement(line) for line in PYPROJECT["tool"]["uv"]["constraint-dependencies"]]
+    if not pins:
+        pytest.skip("nothing is pinned yet")
+    limits = {Requirement(line).name: Requirement(line).specifier for line in PROJECT["dependencies"]}
+    assert limits.keys() <= {pin.name for pin in pins}
+    for pin in pins:
+        (exact,) = pin.specifier
+        assert exact.operator == "==", pin
+        assert pin.name not in limits or limits[pin.name].contains(exact.version), pin
+
+
+def test_citation_agrees_with_pyproject_and_library():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["repository-code"] == PROJECT["urls"]["Repository"]
+    assert citation["version"] == PROJECT["version"] == dualad_lib.__version__
+    assert " AND ".join(citation["license"]) == PROJECT["license"]
+    assert [author["name"] for author in citation["authors"]] == [
+        author["name"] for author in PROJECT["authors"]
+    ]
+
+
+def test_licences_are_there_and_go_into_the_package():
+    assert "MIT License" in (ROOT / "LICENSE").read_text()
+    assert "https://creativecommons.org/licenses/by/4.0/legalcode" in (ROOT / "LICENSE-CC-BY-4.0").read_text()
+    assert PROJECT["license-files"] == ["LICENSE", "LICENSE-CC-BY-4.0"]
+
+
+def test_wheel_carries_the_sample():
+    included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    for name in ("fashion_mnist_sample.npz", "README.md"):
+        assert included[f"data/{name}"] == f"dualad_lib/data/_shipped/{name}"
+        assert (ROOT / "data" / name).is_file()
+
+
+def test_ci_runs_the_readme_command():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "exec uv run pytest" in script.read_text()
+
+
+def run_python(code):
+    """Run code in a fresh interpreter; return the JSON value that it prints last."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_import_is_cheap_and_pulls_in_nothing_heavy():
+    # Processor time, so that a busy machine does not fail the test; an import hardly waits for anything else.
+    # What torch and scikit-learn import by themselves (pandas, where it is installed) does not count.
+    code = """
+import json, sys, time
+import torch, numpy, sklearn
+before, start = set(sys.modules), time.process_time()
+import dualad_lib
+seconds = time.process_time() - start
+print(json.dumps([seconds, sorted({name.partition(".")[0] for name in set(sys.modules) - before})]))
+"""
+    seconds, modules = run_python(code)
+    assert seconds <= 0.3
+    assert heavy(modules) == []
+
+
+def test_using_every_public_name_pulls_in_nothing_heavy():
+    # What a bare training node needs: no plotting, no notebooks.
+    code = """
+import json, sys
+import sklearn.datasets, sklearn.ensemble
+before = set(sys.modules)
+import dualad_lib
+for name in dualad_lib.__all__:
+    getattr(dualad_lib, name)
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
+"""
+    assert heavy(run_python(code)) == []
+
+
+def heavy(modules):
+    return [name for name in modules if name in HEAVY or name.startswith("jupyter")]

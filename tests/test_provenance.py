@@ -1,0 +1,175 @@
+"""Hashes that tell a stale notebook: blind to prose, awake to code, equal on every Python version."""
+
+import ast
+
+import nbformat
+import pytest
+
+from dualad_lib.runs.notebook import read_source
+from dualad_lib.runs.provenance import (
+    code_hash,
+    combined,
+    digest,
+    dump,
+    library_hashes,
+    module_hashes,
+    taught_differences,
+)
+
+FILES = {
+    "__init__.py": '"""Lazy."""\n_EXPORTS = {"PCA": "detectors", "auroc": "evaluation", "deep": "detectors.base"}\n',
+    "evaluation.py": '"""Metrics."""\n\n\ndef auroc(labels, scores):\n    """Area."""\n    return 0.5\n',
+    "losses.py": "def squared_error(x_hat, x):\n    return ((x_hat - x) ** 2).mean()\n",
+    "plots.py": "import matplotlib\n",
+    "detectors/__init__.py": "from .base import deep\nfrom .pca import PCA\n\nDETECTORS = {'pca': PCA}\n",
+    "detectors/base.py": "def deep():\n    from ..losses import squared_error\n\n    return squared_error\n",
+    "detectors/pca.py": "from .base import deep\n\n\nclass PCA:\n    pass\n",
+    "runs/__init__.py": '_EXPORTS = {"record": "recording", "measure": "results"}\n',
+    "runs/recording.py": "def record(**metrics):\n    pass\n",
+    "runs/results.py": "from dualad_lib import auroc\nfrom dualad_lib.runs.runner import run\n\n\ndef measure():\n    pass\n",
+    "runs/runner.py": "import dualad_lib.plots\n",
+    "cli.py": "import dualad_lib.plots\n",
+}
+
+
+@pytest.fixture
+def library(tmp_path):
+    for name, text in FILES.items():
+        path = tmp_path / "dualad_lib" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def closure(code, root):
+    return [name.removeprefix("dualad_lib.") for name in module_hashes(ast.parse(code), root)]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("from dualad_lib import auroc", ["evaluation"]),
+        ("from dualad_lib import PCA", ["detectors.base", "detectors.pca", "losses"]),
+        ("from dualad_lib.detectors import PCA as P", ["detectors.base", "detectors.pca", "losses"]),
+        ("def f():\n    from dualad_lib import deep", ["detectors.base", "losses"]),
+        ("from dualad_lib import plots", ["plots"]),
+        ("import dualad_lib.plots", ["plots"]),
+        ("import dualad_lib.plots as p", ["plots"]),
+        ("import dualad_lib as d\nd.auroc(1, 2)\nd.plots.show()", ["evaluation", "plots"]),
+        (
+            "from dualad_lib.detectors import DETECTORS",
+            ["detectors", "detectors.base", "detectors.pca", "losses"],
+        ),
+        ("from dualad_lib.runs import record", ["runs.recording"]),
+        ("from dualad_lib.runs import measure", ["evaluation", "runs.results"]),
+        ("from dualad_lib.runs.runner import run\nimport dualad_lib.cli", []),
+        ("import torch\nfrom numpy import mean", []),
+    ],
+)
+def test_import_closure(code, expected, library):
+    assert closure(code, library) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "changes"),
+    [
+        ("detectors/base.py", "return squared_error", "return squared_error, 1", True),
+        ("losses.py", "** 2", "** 4", True),
+        ("losses.py", "x_hat - x", "x - x_hat", True),
+        ("evaluation.py", "return 0.5", "return 0.25", False),  # not imported by this notebook
+        (
+            "losses.py",
+            "return ((x_hat - x) ** 2).mean()",
+            "# why\n    return (\n        (x_hat - x) ** 2\n    ).mean()",
+            False,
+        ),
+        ("losses.py", "x):\n", 'x):\n    """Mean over all elements."""\n', False),
+        ("detectors/pca.py", "from .base", '"""A module."""\nfrom .base', False),
+        ("detectors/__init__.py", "PCA}", "PCA, 'other': PCA}", False),
+        ("__init__.py", "Lazy", "Very lazy", False),
+    ],
+)
+def test_only_code_changes_the_library_hash(module, old, new, changes, library):
+    tree = ast.parse("from dualad_lib import PCA")
+    before = combined(module_hashes(tree, library))
+    path = library / "dualad_lib" / module
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert (combined(module_hashes(tree, library)) != before) is changes
+
+
+def test_dump_is_the_same_on_every_python_version():
+    """The value was the same on 3.11, 3.12 and 3.13, which cut f-strings differently."""
+    code = '''
+"""Doc."""
+from __future__ import annotations
+import a.b as c
+
+@d(1, -2.5e-3, None, x=True)
+class A(B, metaclass=M):
+    """Doc."""
+    y: int | None = None
+
+    async def f(self, a, /, b=1, *args, c, d=..., **kwargs) -> "u":
+        "doc"
+        async with a as b, c:
+            return [x async for x in y if x], {**a, "k": u"v"}, lambda: (yield)
+
+def g():
+    match x:
+        case {"a": [1, *rest], **others} | None:
+            return f"a{{b}}c{x!r:>{w}.2f}d" "e" f"{x=}{y:}" "\\U0001fae8"
+    try:
+        global z
+        z += 1j
+    except* OSError as error:
+        raise E from error
+    return x[1:2, ::3], 10**20, b"\\xff", (n := 3)
+'''
+    assert digest(dump(ast.parse(code))) == "98d769356bad7cb8"
+
+
+def test_dump_sees_values_and_drops_docstrings():
+    def same(one, other):
+        return dump(ast.parse(one)) == dump(ast.parse(other))
+
+    assert same('def f():\n    """One."""\n    return 1', "def f(): return 1")
+    assert not same("a = 1", "a = 1.0")
+    assert not same("a = 1", "a = True")
+    assert not same("a = ''", "a = None")
+    assert not same("def f(): return 'x'", "def f(): return 'y'")
+    assert not same("f(*a)", "f(a)")
+
+
+def test_code_hash_of_a_notebook(make_course):
+    def of(text):
+        return code_hash(read_source(make_course({"01_a": text}).lessons[0]))
+
+    plain = of('# %% tags=["bootstrap"]\nprint(0)\n\n# %% [markdown]\n# Text.\n\n# %%\nx = 1\n')
+    assert plain == of(
+        '# %% tags=["bootstrap"]\nprint(9)\n\n# %% [markdown]\n# Other.\n\n# %%\nx  =  1  # why\n'
+    )
+    assert plain != of('# %% tags=["bootstrap"]\nprint(0)\n\n# %%\nx = 2\n')
+    assert plain != of('# %% tags=["bootstrap"]\nprint(0)\n\n# %% tags=["parameters"]\nx = 1\n')
+
+
+def test_library_hashes_name_the_modules():
+    nb = nbformat.v4.new_notebook()
+    nb.cells = [nbformat.v4.new_code_cell("from dualad_lib.runs import record")]
+    assert list(library_hashes(nb)) == ["dualad_lib.runs.recording"]
+
+
+def test_taught_code_is_the_librarys(library):
+    nb = nbformat.v4.new_notebook()
+    teaches = {"squared_error": "dualad_lib.losses.squared_error"}
+
+    def differences(source):
+        nb.cells = [nbformat.v4.new_code_cell(source)]
+        return taught_differences(nb, teaches, library)
+
+    body = "return ((x_hat - x) ** 2).mean()"
+    assert differences(f'def squared_error(x_hat, x):\n    """Taught."""\n    {body}') == []
+    assert "differs" in differences(f"def squared_error(x, x_hat):\n    {body}")[0]
+    assert "defines no" in differences("x = 1")[0]
+    teaches["squared_error"] = "dualad_lib.losses.absolute_error"
+    assert "not defined in the library" in differences(f"def squared_error(x_hat, x):\n    {body}")[0]

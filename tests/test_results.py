@@ -1,0 +1,89 @@
+"""Results: cells are whole, never done twice, redone when the code or a parameter changes; tables are tidy."""
+
+import json
+
+import pytest
+
+from dualad_lib import DataError, RunError
+from dualad_lib.runs import measure, measure_table, read_results, write_results
+from dualad_lib.runs import results as module
+from dualad_lib.runs.results import COLUMNS
+
+TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
+pytestmark = pytest.mark.filterwarnings("ignore:.*calibration images")
+
+
+def test_a_row_for_each_score():
+    rows = measure("autoencoder", "digits", 3, params=TINY, setting="tiny")
+    assert [row["score"] for row in rows] == ["pixel", "latent", "dual"]
+    assert set(rows[0]) == set(COLUMNS)
+    assert all(0 <= row["auroc"] <= 1 and row["evaluation"] == "honest" for row in rows)
+    assert [row["hter"] is None for row in rows] == [True, True, False]
+    assert [row["score"] for row in measure("pca", "digits", 3)] == ["score"]
+
+
+def test_a_finished_cell_is_not_done_again(tmp_path, monkeypatch):
+    first = measure("pca", "digits", 0, output=tmp_path)
+    monkeypatch.setattr(module, "_rows", lambda *args: pytest.fail("trained again"))
+    assert measure("pca", "digits", 0, output=tmp_path) == first
+    monkeypatch.undo()
+    assert measure("pca", "digits", 0, output=tmp_path, params={"n_components": 2}) != first
+    monkeypatch.setattr(module, "_code_hash", lambda kind: "other code")
+    monkeypatch.setattr(module, "_rows", lambda *args: ["measured again"])
+    assert measure("pca", "digits", 0, output=tmp_path, params={"n_components": 2}) == ["measured again"]
+
+
+def test_a_killed_cell_resumes_and_leaves_no_part(tmp_path, monkeypatch):
+    from dualad_lib.detectors import Autoencoder
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Autoencoder, "_raw", killed)
+    with pytest.raises(KeyboardInterrupt):
+        measure("autoencoder", "digits", 3, params=TINY, output=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]  # the training is kept, and nothing else
+    monkeypatch.undo()
+    resumed = measure("autoencoder", "digits", 3, params=TINY, output=tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+    fresh = measure("autoencoder", "digits", 3, params=TINY)
+    assert [row["auroc"] for row in resumed] == [row["auroc"] for row in fresh]
+
+
+def test_development_rows_say_so():
+    assert measure("pca", "digits", 0, split="development")[0]["evaluation"] == "development"
+
+
+def test_unknown_detector_lists_the_choices():
+    with pytest.raises(DataError, match="choose from pca, knn"):
+        measure("vae", "digits", 0)
+
+
+def test_a_table_is_written_and_read_back(tmp_path):
+    path = tmp_path / "results" / "table.csv"
+    rows = measure_table(
+        ["pca", "knn"], "digits", [1, 0], output=tmp_path, results=path, command="dualad run x"
+    )
+    back = read_results(path)
+    assert [(r["normal_class"], r["detector"]) for r in back] == [
+        (0, "knn"),
+        (0, "pca"),
+        (1, "knn"),
+        (1, "pca"),
+    ]
+    assert sorted(r["auroc"] for r in back) == pytest.approx(sorted(r["auroc"] for r in rows), rel=1e-5)
+    assert path.read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert all(r["command"] == "dualad run x" and r["torch"] and r["library"] for r in back)
+
+
+def test_the_same_row_twice_is_refused(tmp_path):
+    rows = measure("pca", "digits", 0)
+    with pytest.raises(RunError, match="twice"):
+        write_results(rows + rows, tmp_path / "table.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cell_is_plain_json(tmp_path):
+    measure("pca", "digits", 0, output=tmp_path)
+    (cell,) = tmp_path.iterdir()
+    assert json.loads(cell.read_text())["key"]["detector"] == "pca"
