@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec("dualad_lib") is None:
-    source = os.environ.get("DUALAD_SOURCE", "git+@REPOSITORY@")
+    source = os.environ.get("DUALAD_SOURCE") or "git+@REPOSITORY@"
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", source], check=True)
     subprocess.run(
         [sys.executable, "-m", "dualad_lib.runs.environment"], check=True

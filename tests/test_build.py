@@ -1,11 +1,14 @@
 """`dualad build`: what it writes, when it runs again, when it only renders prose, and what it calls stale."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from conftest import TINY, write_course
 
 from dualad_lib.errors import RunError
-from dualad_lib.runs import build, provenance
+from dualad_lib.runs import build, environment, provenance
 from dualad_lib.runs.course import Course, load_course
 from dualad_lib.runs.notebook import bootstrap_text, colab_badge, repository
 
@@ -170,6 +173,50 @@ def test_the_bootstrap_cell_is_kept_in_one_place(make_course):
     assert build.status(lesson) == ("", False)
     (course.folder / "bootstrap.py").write_text("address = 2\n")
     assert build.status(lesson) == ("the bootstrap cell of the source changed", False)
+
+
+def test_the_bootstrap_cell_installs_only_what_is_missing(monkeypatch, capsys):
+    text, commands = bootstrap_text(provenance.ROOT / "notebooks"), []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    exec(text, {})
+    assert commands == []
+    assert "torch" in capsys.readouterr().out
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.delenv("DUALAD_SOURCE", raising=False)
+    exec(text, {})
+    monkeypatch.setenv("DUALAD_SOURCE", "/somewhere/dualad.whl")
+    exec(text, {})
+    python = [sys.executable, "-m"]
+    install, complete = (
+        [*python, "pip", "install", "--quiet", "--no-deps"],
+        [*python, "dualad_lib.runs.environment"],
+    )
+    assert commands == [
+        [*install, f"git+{repository()}"],
+        complete,
+        [*install, "/somewhere/dualad.whl"],
+        complete,
+    ]
+
+
+def test_missing_packages_never_name_torch(monkeypatch):
+    def version(name):
+        if name not in ("numpy", "pillow"):
+            raise environment.PackageNotFoundError(name)
+
+    needs = [
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "numpy>=1.26",
+        "pillow>=10",
+        "seaborn>=0.13",
+        "jupyterlab>=4",
+        "x",
+    ]
+    monkeypatch.setattr(environment, "requires", lambda name: needs)
+    monkeypatch.setattr(environment, "version", version)
+    assert environment.missing() == ["seaborn>=0.13", "x"]
 
 
 def test_the_badge_leads_to_this_lesson(make_course, monkeypatch):
