@@ -30,7 +30,8 @@ def _check(passed):
                 function(answer)
             except NotImplementedError:
                 print(
-                    "not done yet: replace `raise NotImplementedError` by your code, then run both cells again"
+                    "not done yet: replace `raise NotImplementedError` by your code, then run both cells "
+                    "again"
                 )
                 return False
             print(f"passed: {passed}")
@@ -53,7 +54,8 @@ def check_auroc(function):
         raise CheckFailed("You return per cent. Give the share of pairs, between 0 and 1.")
     if np.isclose(separated, 0):
         raise CheckFailed(
-            "The direction is reversed: every anomaly here scores above every normal image, which is AUROC 1, and you "
+            "The direction is reversed: every anomaly here scores above every normal image, which is "
+            "AUROC 1, and you "
             "give 0. Count the pairs in which the ANOMALY (label 1) has the higher score."
         )
     if np.isclose(separated, 6):
@@ -70,7 +72,8 @@ def check_auroc(function):
     tied = call(np.array([0, 0, 1, 1, 1]), np.full(5, 0.3))
     if not np.isclose(tied, 0.5):
         raise CheckFailed(
-            f"Ties: when all scores are equal the detector knows nothing, which is AUROC 0.5; you give {tied:.4g}. "
+            f"Ties: when all scores are equal the detector knows nothing, which is AUROC 0.5; you give "
+            f"{tied:.4g}. "
             "A pair with equal scores is a coin toss and counts one half."
         )
     labels, scores = np.array([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), np.array([5, 1, 2, 2, 7, 2, 0, 1, 0, 3.0])
@@ -78,22 +81,26 @@ def check_auroc(function):
     accuracies = [np.mean((scores > t) == labels) for t in (*scores, 0.5, scores.mean(), np.median(scores))]
     if not np.isclose(given, right) and np.isclose(given, accuracies).any():
         raise CheckFailed(
-            f"That is an accuracy at one threshold ({given:.2f}). AUROC uses no threshold: it compares pairs, "
+            f"That is an accuracy at one threshold ({given:.2f}). AUROC uses no threshold: it compares "
+            f"pairs, "
             f"and is {right:.4g} for labels {labels.tolist()} and scores {scores.tolist()}."
         )
     in_order = np.argsort(labels, kind="stable")
     if not np.isclose(given, right) and np.isclose(call(labels[in_order], scores[in_order]), right):
         raise CheckFailed(
-            "You are right only when the normal images come first. Select by label: scores[labels == 1] are the anomalies."
+            "You are right only when the normal images come first. Select by label: scores[labels == 1] "
+            "are the anomalies."
         )
     if not np.isclose(given, call(labels, np.exp(scores))):
         raise CheckFailed(
-            "Your result changes when all scores go through exp(), which keeps their order. AUROC depends on the "
+            "Your result changes when all scores go through exp(), which keeps their order. AUROC "
+            "depends on the "
             "order alone: compare scores, do not subtract or average them."
         )
     if not np.isclose(given, right):
         raise CheckFailed(
-            f"For labels {labels.tolist()} and scores {scores.tolist()} the AUROC is {right:.4g}; you give {given:.4g}."
+            f"For labels {labels.tolist()} and scores {scores.tolist()} the AUROC is {right:.4g}; you "
+            f"give {given:.4g}."
         )
 
 
@@ -108,12 +115,14 @@ def check_honest_choice(function):
             continue
         if np.isclose(given, max(test)):
             raise CheckFailed(
-                "You report the best test result: the test labels have chosen the setting, so the number flatters. "
+                "You report the best test result: the test labels have chosen the setting, so the number "
+                "flatters. "
                 "Let `development` choose, then look up that one setting in `test`."
             )
         if np.isclose(given, max(development)):
             raise CheckFailed(
-                "You report the development result by which the setting was chosen. It is the best of several and so "
+                "You report the development result by which the setting was chosen. It is the best of "
+                "several and so "
                 "too good on average: report what that setting reaches on `test`."
             )
         if np.isclose(given, best):
@@ -139,8 +148,10 @@ SCORE_CHANGES = {
     "batch mean": (
         "can change",
         (
-            "Subtracting the mean of the image's own batch moves images of different batches by different amounts: "
-            "pairs across batches can turn round. A score that looks at its neighbours is no score of the image."
+            "Subtracting the mean of the image's own batch moves images of different batches by "
+            "different amounts: "
+            "pairs across batches can turn round. A score that looks at its neighbours is no score of "
+            "the image."
         ),
     ),
 }
@@ -158,22 +169,27 @@ EXTREMES = {
     "copies everything": (
         "useless",
         (
-            "A perfect copy has error 0 for every image, normal or not: all pairs are ties, AUROC 50. A small error is no aim "
+            "A perfect copy has error 0 for every image, normal or not: all pairs are ties, AUROC 50. A "
+            "small error is no aim "
             "in itself; the DIFFERENCE between normal and anomalous errors is."
         ),
     ),
     "mean image": (
         "can work",
         (
-            "x_hat = the training mean makes the error the distance from x to that mean, which is already a detector: "
-            "images unlike the average normal image score high. A poor reconstruction is not yet a poor detector."
+            "x_hat = the training mean makes the error the distance from x to that mean, which is "
+            "already a detector: "
+            "images unlike the average normal image score high. A poor reconstruction is not yet a poor "
+            "detector."
         ),
     ),
     "noise": (
         "can work",
         (
-            "If x_hat is noise that ignores x, the error still grows with the image's own contrast: dark and bright images "
-            "differ. It can rank images (rightly or the wrong way round) although the network has learned nothing."
+            "If x_hat is noise that ignores x, the error still grows with the image's own contrast: dark "
+            "and bright images "
+            "differ. It can rank images (rightly or the wrong way round) although the network has "
+            "learned nothing."
         ),
     ),
 }
@@ -187,9 +203,9 @@ def check_extremes(answers):
 
 @_check("each image finds its own best shift, and no border wraps round")
 def check_shift_tolerant_score(function):
-    """function(x, x_hat) -> (N,): smallest mean squared error over the nine shifts of x_hat by -1, 0, 1 rows and columns.
+    """function(x, x_hat) -> (N,): smallest mean squared error over nine shifts of x_hat, -1, 0, 1 rows and columns.
 
-    Compared without the outermost pixel on each side of x, so that every shift compares the same (H - 2) x (W - 2) pixels.
+    Compared without the outermost pixel on each side of x, so that every shift compares (H - 2) x (W - 2) pixels.
     """
     import torch
 
@@ -233,7 +249,8 @@ def check_shift_tolerant_score(function):
         moved = torch.roll(inner, (1, -1), (2, 3))
         if np.allclose(call(inner, moved), 0, atol=1e-6):
             raise CheckFailed(
-                "At the border you compare pixels that wrapped round from the other side, or that were filled with "
+                "At the border you compare pixels that wrapped round from the other side, or that were "
+                "filled with "
                 "zeros. Leave out the outermost pixel on each side of x: x[..., 1:-1, 1:-1]."
             )
         raise CheckFailed(
@@ -265,12 +282,18 @@ def check_nearest_code(function):
         return
     own = np.linalg.norm(z[:, None] - z[None], axis=-1) + np.where(np.eye(5), np.inf, 0)
     wrong = {
-        "That is the distance to the MEAN training code. The mean of two groups lies between them, where no normal image "
-        "need be; compare with each training code and keep the smallest.": np.linalg.norm(z - bank.mean(0), axis=1),
-        "You keep the largest distance: an image is normal when ONE training code is near, not when all are.": distances.max(1),
-        "You average over all training codes: near one group and far from another would look half anomalous.": distances.mean(1),
-        "That is the squared distance: same order and so the same AUROC, but the exercise asks for the distance.": right**2,
-        "You compare the codes with each other. A score may not depend on the other test images: compare with z_train.": own.min(1),
+        "That is the distance to the MEAN training code. The mean of two groups lies between them, where "
+        "no normal image "
+        "need be; compare with each training code and keep the "
+        "smallest.": np.linalg.norm(z - bank.mean(0), axis=1),
+        "You keep the largest distance: an image is normal when ONE training code is near, not when all "
+        "are.": distances.max(1),
+        "You average over all training codes: near one group and far from another would look half "
+        "anomalous.": distances.mean(1),
+        "That is the squared distance: same order and so the same AUROC, but the exercise asks for the "
+        "distance.": right**2,
+        "You compare the codes with each other. A score may not depend on the other test images: compare "
+        "with z_train.": own.min(1),
         "All zeros: each code was compared with itself. Compare with z_train.": np.zeros(5),
         "Minus the distance is a normality score; here higher means more anomalous.": -right,
     }  # fmt: skip

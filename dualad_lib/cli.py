@@ -1,6 +1,7 @@
 """The command `dualad`. A sub-command is one entry of COMMANDS: its name, its help, its options, what it does."""
 
 import argparse
+import os
 import sys
 
 from dualad_lib.errors import DualADError
@@ -18,7 +19,10 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     try:
         return arguments.action(arguments) or 0
-    except DualADError as error:
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (DualADError, OSError) as error:
         print(f"dualad: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -86,7 +86,7 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
         raise ValueError(f"{len(titles)} titles for {next(iter(counts.values()))} columns.")
     columns = next(iter(counts.values()))
     top = max((float(rows[name].max()) for name in maps), default=1.0) or 1.0
-    name_width = 0.085 * max(len(name) for name in rows) + 0.15
+    name_width = 0.09 * max(len(name) for name in rows) + 0.2
     height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0)
     figure, axes = _axes((name_width + size * columns + (0.6 if maps else 0), height), len(rows), columns)
     for row, (name, images) in zip(axes, rows.items(), strict=True):
@@ -152,7 +152,7 @@ def roc_curve(curves, title=None):
             linestyle=_pick(LINES, i),
             label=f"{name}: {area:.1f}",
         )
-    axis.plot([0, 1], [0, 1], color="#888888", linewidth=0.8, linestyle=(0, (1, 3)), label="chance: 50.0")
+    axis.plot([0, 1], [0, 1], color="#888888", linewidth=1.0, linestyle=":", label="chance: 50.0")
     axis.set(
         xlabel="false alarms among the normal images", ylabel="anomalies found",
         xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", title=title,
@@ -163,7 +163,7 @@ def roc_curve(curves, title=None):
 
 @_styled
 def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
-    """Loss curves, one line style each: the recorded values faint, their running mean over a twentieth of the run strong.
+    """Loss curves, one line style each: recorded values faint, their running mean over a twentieth of the run strong.
 
     history: dict from a name to a sequence of floats, one a step.
     """
@@ -185,12 +185,12 @@ def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
 
 
 @_styled
-def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)"):
+def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)", legend="score"):
     """Grouped bars of AUROC in per cent: a group a detector, a bar a score, its value written above.
 
     results: dict from a detector's name to a dict from a score's name to its AUROC in [0, 1], or to a triple
     (AUROC, low, high) whose interval is drawn. Scores that a detector does not have are left out.
-    floor: where the axis begins, in per cent; a dotted line marks chance at 50.
+    floor: where the axis begins, in per cent; a dotted line marks chance at 50. legend: what the bars of a group are.
     """
     scores = list(dict.fromkeys(score for group in results.values() for score in group))
     places = {score: [] for score in scores}
@@ -225,7 +225,7 @@ def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)"):
     axis.grid(False, axis="x")
     axis.set(ylabel=ylabel, title=title, ylim=(floor, highest + 6), xlim=(-0.8, left - 0.3))
     if len(scores) > 1:
-        figure.legend(*axis.get_legend_handles_labels(), title="score", loc="outside right upper")
+        figure.legend(*axis.get_legend_handles_labels(), title=legend, loc="outside right upper")
     return figure
 
 

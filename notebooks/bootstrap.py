@@ -1,4 +1,4 @@
-# Installs this course's library where it is missing, as on Colab. An installed torch is never touched.
+# Installs the course's library where it is missing, as on Colab; torch is never touched.
 import importlib.util
 import os
 import subprocess
@@ -6,10 +6,9 @@ import sys
 
 if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+@REPOSITORY@"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run(
-        [sys.executable, "-m", "dualad_lib.runs.environment"], check=True
-    )  # missing light packages
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
+    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
 from dualad_lib.runs.environment import describe

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from dualad_lib.cli import COMMANDS, main
+from dualad_lib.runs.provenance import ROOT
 
 
 def test_the_whole_way(make_course, capsys):
@@ -68,5 +69,5 @@ except SystemExit:
 heavy = {"torch", "numpy", "papermill", "jupytext", "nbformat", "IPython", "matplotlib", "yaml"} & set(sys.modules)
 print("heavy:", sorted(heavy))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.endswith("heavy: []\n")

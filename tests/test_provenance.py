@@ -26,7 +26,7 @@ FILES = {
     "detectors/pca.py": "from .base import deep\n\n\nclass PCA:\n    pass\n",
     "runs/__init__.py": '_EXPORTS = {"record": "recording", "measure": "results"}\n',
     "runs/recording.py": "def record(**metrics):\n    pass\n",
-    "runs/results.py": "from dualad_lib import auroc\nfrom dualad_lib.runs.runner import run\n\n\ndef measure():\n    pass\n",
+    "runs/results.py": "from dualad_lib import auroc\nfrom .runner import run\n\n\ndef measure(): pass\n",
     "runs/runner.py": "import dualad_lib.plots\n",
     "cli.py": "import dualad_lib.plots\n",
 }

@@ -19,6 +19,7 @@ from dualad_lib.runs.bands import judge, measure_bands, summary
 from dualad_lib.runs.course import load_course
 from dualad_lib.runs.notebook import collect
 from dualad_lib.runs.parameters import check, from_text
+from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.recording import MIME
 from dualad_lib.runs.render import render
 from dualad_lib.runs.runner import Outcome, prepare, run
@@ -386,9 +387,8 @@ def test_kill_9_leaves_no_metrics_and_the_next_run_completes(make_course, tmp_pa
         }
     )
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dualad_lib.cli", "run", "--output", str(out)], text=True
-    )
+    command = [sys.executable, "-m", "dualad_lib.cli", "run", "--output", str(out)]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 90
     while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
         assert process.poll() is None, "the run ended before it could be killed"

@@ -160,7 +160,7 @@ def _read_or_reason(path, size, channels):
     """Return (image of shape (C, H, W), None), or (None, why the file cannot be read)."""
     try:
         return _read_image(path, size, channels), None
-    except Exception as error:  # noqa: BLE001  damaged files make Pillow raise almost anything
+    except Exception as error:  # damaged files make Pillow raise almost anything
         return None, " ".join(str(error).split()) or type(error).__name__
 
 
@@ -199,7 +199,7 @@ def _in_colour(path):
     try:
         with Image.open(path) as image:  # reads the header only
             return image.mode not in GREY_MODES and not image.mode.startswith("I;16")
-    except Exception:  # noqa: BLE001  reported when the file is read
+    except Exception:  # reported when the file is read
         return False
 
 

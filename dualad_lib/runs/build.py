@@ -129,7 +129,7 @@ def complaints(nb):
             if output.output_type == "error":
                 found.append(f"cell {number} shows an error: {output.ename}")
             if output.get("name") == "stderr":
-                found.append(f"cell {number} wrote to standard error: {text.strip().splitlines()[0]}")
+                found.append(f"cell {number} wrote to standard error: {text.strip()[:80]}")
             if any(path in text for path in paths):
                 found.append(f"cell {number} shows a path of this machine")
     return found

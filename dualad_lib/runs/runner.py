@@ -1,4 +1,4 @@
-"""The strict notebook runner: a lesson runs whole, within its limits, with the parameters it names, or fails clearly."""
+"""The strict notebook runner: a lesson runs whole, in time and with the parameters it names, or fails clearly."""
 
 import json
 import os

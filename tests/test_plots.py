@@ -1,0 +1,137 @@
+"""Figures: drawn, labelled, told apart without colour, and never shown without alt text."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dualad_lib import plots
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((4, 1, 8, 8))
+LABELS = np.repeat([0, 1], 50)
+SCORES = RANDOM.normal(size=100) + LABELS
+
+
+def labels_of(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+FIGURES = {
+    "image_grid": lambda: plots.image_grid({"image": IMAGES, "error": IMAGES**2}, maps=("error",)),
+    "score_histograms": lambda: plots.score_histograms(
+        SCORES[LABELS == 0], SCORES[LABELS == 1], threshold=1.0
+    ),
+    "roc_curve": lambda: plots.roc_curve({"a": (LABELS, SCORES), "b": (LABELS, -SCORES)}),
+    "losses": lambda: plots.losses({"G": np.linspace(1, 0.1, 60), "D": np.ones(60)}),
+    "auroc_bars": lambda: plots.auroc_bars({"autoencoder": {"pixel": 0.8, "dual": (0.9, 0.85, 0.95)}}),
+    "sweep": lambda: plots.sweep(
+        [2, 4], {"a": [0.7, 0.8], "b": ([0.7, 0.8], [0.6, 0.7], [0.8, 0.9])}, xlabel="d"
+    ),
+    "loss_graph": lambda: plots.loss_graph(plots.PARTS),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_a_small_png_and_leaves_pyplot_alone(name):
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    before = dict(matplotlib.rcParams)
+    figure = FIGURES[name]()
+    data = plots.png(figure)
+    assert isinstance(figure, Figure)
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+    assert len(data) < 150_000
+    image = Image.open(io.BytesIO(data))
+    assert image.width <= 1100
+    assert np.asarray(image.convert("L")).std() > 1  # something is drawn
+
+
+@pytest.mark.parametrize("name", ["score_histograms", "roc_curve", "losses", "sweep"])
+def test_axes_are_labelled(name):
+    axis = FIGURES[name]().axes[0]
+    assert axis.get_xlabel() and axis.get_ylabel() and labels_of(axis)
+
+
+@pytest.mark.parametrize("name", ["roc_curve", "losses", "sweep"])
+def test_lines_differ_in_more_than_colour(name):
+    axis = FIGURES[name]().axes[0]
+    strong = [line for line in axis.lines if line.get_alpha() is None]
+    styles = {(line.get_linestyle(), line.get_marker()) for line in strong}
+    assert len(strong) > 1
+    assert len(styles) == len(strong)
+
+
+def test_histograms_and_bars_differ_in_hatch():
+    bars = plots.auroc_bars({"a": {"pixel": 0.8, "latent": 0.9}}).axes[0].patches
+    assert len({bar.get_hatch() for bar in bars}) == 2
+    hatches = {patch.get_hatch() for patch in FIGURES["score_histograms"]().axes[0].patches}
+    assert len(hatches) == 2
+
+
+def test_bars_write_their_values_in_per_cent():
+    texts = [text.get_text() for text in FIGURES["auroc_bars"]().axes[0].texts]
+    assert {"80.0", "90.0"} <= set(texts)
+
+
+def test_roc_legend_names_the_area():
+    first, second, _ = labels_of(FIGURES["roc_curve"]().axes[0])
+    a, b = (float(text.split(": ")[1]) for text in (first, second))
+    assert a > 60
+    assert a + b == pytest.approx(100, abs=0.11)
+
+
+def test_image_grid_takes_uint8_and_colour_and_refuses_ragged_rows():
+    colour = (255 * RANDOM.random((2, 3, 8, 8))).astype(np.uint8)
+    figure = plots.image_grid({"x": colour}, titles=["a", "b"])
+    assert figure.axes[0].images[0].get_array().shape == (8, 8, 3)
+    assert figure.axes[0].get_ylabel() == "x"
+    with pytest.raises(ValueError, match="same number"):
+        plots.image_grid({"x": colour, "y": colour[:1]})
+    with pytest.raises(ValueError, match="3 titles for 2"):
+        plots.image_grid({"x": colour}, titles="abc")
+
+
+def test_maps_share_one_scale():
+    figure = plots.image_grid({"a": IMAGES, "b": 3 * IMAGES}, maps=("a", "b"))
+    assert len({axis.images[0].get_clim() for axis in figure.axes[:8]}) == 1
+
+
+def test_sweep_refuses_a_line_of_wrong_length():
+    with pytest.raises(ValueError, match="3 numbers for 2"):
+        plots.sweep([1, 2], {"a": [1, 2, 3]}, xlabel="d")
+
+
+def test_loss_graph_grows_by_part():
+    texts = {}
+    for part in ("", *plots.PARTS):
+        figure = plots.loss_graph((part,) if part else ())
+        texts[part] = {text.get_text() for text in figure.axes[0].texts}
+    for part in plots.PARTS:
+        assert texts[""] < texts[part]
+    assert len(set(map(frozenset, texts.values()))) == 5
+    everything = {text.get_text() for text in plots.loss_graph(plots.PARTS).axes[0].texts}
+    assert everything == set().union(*texts.values())
+    with pytest.raises(ValueError, match="Unknown part 'E'"):
+        plots.loss_graph(("E",))
+
+
+def test_show_carries_alt_text(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: shown.append((args, kwargs)))
+    plots.show(FIGURES["losses"](), alt='The "loss"\n    falls.')
+    ((data,), options) = shown[0]
+    assert options["metadata"]["image/png"]["alt"] == 'The "loss" falls.'
+    assert data["text/plain"] == 'The "loss" falls.'
+    assert base64.b64decode(data["image/png"])[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("alt", ["", "  ", None])
+def test_show_refuses_empty_alt_text(alt):
+    with pytest.raises(ValueError, match="alt text"):
+        plots.show(FIGURES["losses"](), alt=alt)
