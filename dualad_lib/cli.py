@@ -138,6 +138,20 @@ def _bands(arguments):
         print(f"  {row['metric']}: [{row['low']:.4g}, {row['high']:.4g}]")
 
 
+def _report_options(parser):
+    parser.add_argument(
+        "--results", metavar="DIR", help="first take over the results files (*.csv) of a run from this folder"
+    )
+
+
+def _report(arguments):
+    from dualad_lib.runs.report import collect, report
+
+    for path in collect(arguments.results) if arguments.results else ():
+        print(f"took over {path.name}")
+    print("README tables drawn anew" if report() else "README tables were up to date")
+
+
 def _end(text, passed):
     print()
     print(text)
@@ -148,6 +162,7 @@ COMMANDS = [
     ("run", "Run lessons strictly; end with a table of their metrics.", _run_options, _run),
     ("build", "Bring the committed notebooks up to date, or check that they are.", _build_options, _build),
     ("list", "List the course.", _list_options, _list),
+    ("report", "Draw the README's tables from the committed results.", _report_options, _report),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]
 

@@ -76,6 +76,21 @@ def render(text):
     return text
 
 
+def collect(folder):
+    """Take over the results files of a run into figures/results, read and written anew; return their paths there.
+
+    A file that is there already is replaced: it must hold the whole study.
+    """
+    from .results import write_results
+
+    files = sorted(Path(folder).glob("*.csv"))
+    if not files:
+        raise RunError(f"{folder} holds no results file (*.csv).")
+    for path in files:
+        write_results(read_results(path), RESULTS / path.name)
+    return [RESULTS / path.name for path in files]
+
+
 def report(readme=None):
     """Write the README's tables; return whether anything changed."""
     path = Path(readme or ROOT / "README.md")
