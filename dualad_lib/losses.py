@@ -39,7 +39,8 @@ def discriminator_loss(real, fake):
 def adversarial_loss(fake):
     """L_adv = mean softplus(-D(x_hat)): the reconstruction wants to be taken for real (the non-saturating form).
 
-    fake: logits D(x_hat), (N,). Returns a scalar >= 0. Source: Goodfellow et al., 2014, section 3; DualAD's BCE(D(x_hat), 1).
+    fake: logits D(x_hat), (N,). Returns a scalar >= 0. Source: Goodfellow et al., 2014,
+    section 3; DualAD's BCE(D(x_hat), 1).
     """
     return softplus(-fake).mean()
 

@@ -3,8 +3,6 @@
 Images are float tensors (N, C, H, W). Random ones draw from torch's global generator, which `train` seeds at each step.
 """
 
-import math
-
 import torch
 from torch.nn import functional as F
 
@@ -59,7 +57,13 @@ def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
         return (2 * torch.rand(len(x), device=x.device) - 1) * most
 
     return affine(
-        x, uniform(angle), 1 + uniform(scale), 1 + uniform(scale), uniform(shear), uniform(shift), uniform(shift)
+        x,
+        uniform(angle),
+        1 + uniform(scale),
+        1 + uniform(scale),
+        uniform(shear),
+        uniform(shift),
+        uniform(shift),
     )
 
 

@@ -50,7 +50,9 @@ def test_adversarial_loss_still_has_gradient_when_the_discriminator_is_sure():
 
 
 def test_feature_matching_by_hand():
-    assert feature_matching(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item() == pytest.approx(2.5)
+    assert feature_matching(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item() == pytest.approx(
+        2.5
+    )
 
 
 def test_sphere_excess_by_hand():

@@ -37,7 +37,6 @@ class ConvEncoder(nn.Module):
                 blocks.append(conv_block(before, before))
             blocks.append(conv_block(before, after, stride=2))
             height, wide, halvings = math.ceil(height / 2), math.ceil(wide / 2), halvings + 1
-        self.middle = max(1, len(blocks) - 2)  # blocks before the map that the local statistics network sees
         self.feature_shape = (width * 2 ** min(halvings, 2), height, wide)
         self.features = nn.Sequential(*blocks)
         self.code = nn.Linear(math.prod(self.feature_shape), latent_dim)
@@ -45,12 +44,6 @@ class ConvEncoder(nn.Module):
     def forward(self, x):
         h = self.features(x)  # (N, 4w, 4, 4)
         return self.code(h.flatten(1))  # (N, d)
-
-    def maps(self, x):
-        """The middle feature map, the last one h, and the code z."""
-        middle = self.features[: self.middle](x)
-        h = self.features[self.middle :](middle)
-        return middle, h, self.code(h.flatten(1))
 
 
 class ConvDecoder(nn.Module):

@@ -1,6 +1,7 @@
 """The image discriminator D: real images against reconstructions. Its last hidden layer is the feature f."""
 
 import math
+from itertools import pairwise
 
 from torch import nn
 
@@ -28,12 +29,12 @@ class ConvDiscriminator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """The published discriminator: in-1024-512-256-128-1 with LeakyReLU; f is the layer of 128 (Wan & Feng, 2024, code)."""
+    """The published discriminator: in-1024-512-256-128-1, LeakyReLU; f is the layer of 128 (Wan & Feng, 2024, code)."""
 
     def __init__(self, image_shape):
         super().__init__()
         sizes, layers = (math.prod(image_shape), 1024, 512, 256, 128), [nn.Flatten()]
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
         self.features = nn.Sequential(*layers)
         self.logit = nn.Linear(sizes[-1], 1)
