@@ -4,6 +4,10 @@ Every mean is taken over all elements of the batch, not over images alone, so th
 at every image size. Papers that sum over pixels and average over images differ from this by a factor C * H * W.
 """
 
+import math
+
+from torch.nn.functional import softplus
+
 
 def squared_error(x_hat, x):
     """Mean squared error of a reconstruction, L_rec = mean (x_hat - x)^2.
@@ -21,3 +25,58 @@ def absolute_error(x_hat, x):
     Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 3, as a mean over elements.
     """
     return (x_hat - x).abs().mean()
+
+
+def discriminator_loss(real, fake):
+    """L_D = mean softplus(-D(x)) + mean softplus(D(x_hat)): binary cross-entropy of "real" and "reconstructed".
+
+    real, fake: logits D(x), D(x_hat), (N,). Returns a scalar >= 0; 2 log 2 when D knows nothing.
+    Source: Goodfellow et al., 2014, eq. 1 with a minus sign, on logits.
+    """
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def adversarial_loss(fake):
+    """L_adv = mean softplus(-D(x_hat)): the reconstruction wants to be taken for real (the non-saturating form).
+
+    fake: logits D(x_hat), (N,). Returns a scalar >= 0. Source: Goodfellow et al., 2014,
+    section 3; DualAD's BCE(D(x_hat), 1).
+    """
+    return softplus(-fake).mean()
+
+
+def feature_matching(f_hat, f):
+    """L_fm = mean (f(x_hat) - f(x))^2 on the discriminator's features: be alike where D looks.
+
+    f_hat, f: (N, m). Returns a scalar >= 0. Source: Salimans et al., 2016, here image by image as in DualAD.
+    """
+    return (f_hat - f).square().mean()
+
+
+def sphere_excess(z, centre, radius):
+    """How far codes lie outside the hypersphere: mean over images of max(0, ||z - c||^2 / d - R^2).
+
+    z: (N, d), centre: (d,), radius: scalar. Distances are means over the d coordinates, so that R means the same for
+    every d. Returns a scalar >= 0. Source: the soft-boundary form of Deep SVDD (Ruff et al., 2018), eq. 3.
+    """
+    return ((z - centre).square().mean(1) - radius**2).clamp_min(0).mean()
+
+
+def jsd_mutual_information(joint, marginal):
+    """Jensen-Shannon bound on the dependence of two variables, to be raised: in [.., 2 log 2], 0 when T knows nothing.
+
+    I = mean -softplus(-T(joint)) - mean softplus(T(marginal)) + 2 log 2.
+    joint, marginal: logits of the statistics network on pairs that belong together and pairs that do not, any shape.
+    A lower bound on twice the Jensen-Shannon divergence of joint and product of marginals, tight at the best T.
+    Source: Nowozin et al., 2016; Hjelm et al., 2019, eq. 4; LR-GDAN, eq. 11.
+    """
+    return -softplus(-joint).mean() - softplus(marginal).mean() + 2 * math.log(2)
+
+
+def donsker_varadhan(joint, marginal):
+    """Donsker-Varadhan bound on mutual information in nats, to be raised: mean T(joint) - log mean exp T(marginal).
+
+    joint, marginal: logits of any shape. Its gradient is biased in small batches and its value unbounded, which is why
+    the Jensen-Shannon form is trained on and this one is read. Source: Belghazi et al. (MINE), 2018, eq. 5.
+    """
+    return joint.mean() - (marginal.flatten().logsumexp(0) - math.log(marginal.numel()))

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from dualad_lib.networks import ConvAutoencoder, MLPAutoencoder
+from dualad_lib.networks import (
+    ConvAutoencoder,
+    ConvDiscriminator,
+    Hypersphere,
+    MLPAutoencoder,
+    MLPDiscriminator,
+    TransformationCritic,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 33, 20), (3, 64, 64), (2, 9, 31)])
@@ -38,3 +45,27 @@ def test_no_running_state_and_no_mode(build):
     together = network.train().encode(x)
     alone = torch.cat([network.eval().encode(image[None]) for image in x])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_published_discriminator_layers():
+    network = MLPDiscriminator((1, 28, 28))
+    sizes = [tuple(p.shape) for p in network.parameters() if p.ndim == 2]
+    assert sizes == [(1024, 784), (512, 1024), (256, 512), (128, 256), (1, 128)]
+
+
+@pytest.mark.parametrize("build", [ConvDiscriminator, MLPDiscriminator])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 17, 12)])
+def test_discriminator_gives_a_logit_and_features(build, shape):
+    network = build(shape)
+    logit, f = network(torch.rand(3, *shape))
+    assert logit.shape == (3,) and f.ndim == 2
+    assert torch.equal(logit, network.logit(f).squeeze(1))  # f is what the logit is read from
+    assert not list(network.buffers())
+
+
+def test_sphere_and_critic():
+    sphere, critic = Hypersphere(5), TransformationCritic(4 * 3 * 3, 8)
+    assert sphere.centre.shape == (5,) and sphere.radius.item() == 1.0
+    sphere.log_radius.data.fill_(-40)
+    assert sphere.radius > 0  # whatever the player does, a radius stays a radius
+    assert critic(torch.rand(2, 4, 3, 3)).shape == (2, 8)

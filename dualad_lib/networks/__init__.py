@@ -1,5 +1,17 @@
 """Networks: nn.Modules only, one idea a file."""
 
 from .autoencoder import ConvAutoencoder, MLPAutoencoder
+from .discriminator import ConvDiscriminator, MLPDiscriminator
+from .feature_constraint import Hypersphere, TransformationCritic
+from .mutual_information import GlobalStatistics, LocalStatistics
 
-__all__ = ["ConvAutoencoder", "MLPAutoencoder"]
+__all__ = [
+    "ConvAutoencoder",
+    "ConvDiscriminator",
+    "GlobalStatistics",
+    "Hypersphere",
+    "LocalStatistics",
+    "MLPAutoencoder",
+    "MLPDiscriminator",
+    "TransformationCritic",
+]

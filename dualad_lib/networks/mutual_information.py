@@ -1,0 +1,43 @@
+"""Statistics networks T of the mutual-information estimator: one number for "do these two belong together?"."""
+
+import torch
+from torch import nn
+
+
+class GlobalStatistics(nn.Module):
+    """T_g(x, z): does this code belong to this image? The image is seen through its pooled feature map.
+
+    h: (N, c, h, w), z: (N, d) -> logits (N,). A network that saw (z, z) against (z, shuffled z) would only learn to
+    compare a vector with itself; pooled features and code are different views of one image.
+    """
+
+    def __init__(self, channels, latent_dim, hidden=256):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(channels + latent_dim, hidden),
+            nn.LeakyReLU(0.1),
+            nn.Linear(hidden, hidden),
+            nn.LeakyReLU(0.1),
+            nn.Linear(hidden, 1),
+        )
+
+    def forward(self, h, z):
+        return self.net(torch.cat([h.mean((2, 3)), z], 1)).squeeze(1)
+
+
+class LocalStatistics(nn.Module):
+    """T_l(h, z): does this code belong to the image that this position of the feature map saw?
+
+    h: (N, c, h, w), z: (N, d) -> logits (N, h, w). 1x1 convolutions; the code is the same at all positions.
+    """
+
+    def __init__(self, channels, latent_dim, hidden=128):
+        super().__init__()
+        self.see = nn.Conv2d(channels, hidden, 1)
+        self.know = nn.Linear(latent_dim, hidden)
+        self.net = nn.Sequential(
+            nn.LeakyReLU(0.1), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.1), nn.Conv2d(hidden, 1, 1)
+        )
+
+    def forward(self, h, z):
+        return self.net(self.see(h) + self.know(z)[:, :, None, None]).squeeze(1)

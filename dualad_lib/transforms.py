@@ -1,0 +1,88 @@
+"""Label-free image transformations on the device: the transformation task, augmentation, pseudo-anomalies.
+
+Images are float tensors (N, C, H, W). Random ones draw from torch's global generator, which `train` seeds at each step.
+"""
+
+import torch
+from torch.nn import functional as F
+
+#: Kinds of pseudo-anomaly that weigh the scores. None is trained on, so they tell what a score sees by itself.
+PSEUDO_ANOMALIES = ("shear", "squeeze", "swap", "mirror", "dilate", "erode", "mix")
+
+
+def transformation_count(image_shape):
+    """How many T_t there are: the 8 symmetries of a square, the 4 of an oblong."""
+    return 8 if image_shape[1] == image_shape[2] else 4
+
+
+def transform(x, t):
+    """T_t of every image: t = 0 identity, bit 1 flips left-right, bit 2 flips up-down, bit 4 transposes (squares only).
+
+    x: (N, C, H, W); t: one number for all images, or a long tensor (N,).
+    """
+    if isinstance(t, int):
+        flips = [dim for bit, dim in ((1, 3), (2, 2)) if t & bit]
+        x = x.flip(flips) if flips else x
+        return x.transpose(2, 3) if t & 4 else x
+    out = torch.empty_like(x)
+    for value in t.unique().tolist():
+        chosen = t == value
+        out[chosen] = transform(x[chosen], int(value))
+    return out
+
+
+def affine(x, angle=0.0, scale_x=1.0, scale_y=1.0, shear=0.0, shift_x=0.0, shift_y=0.0):
+    """Rotate (radians), scale, shear and shift images; shifts in shares of the side. Each a number or a tensor (N,)."""
+    n = len(x)
+    angle, scale_x, scale_y, shear, shift_x, shift_y = (
+        torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(n)
+        for v in (angle, scale_x, scale_y, shear, shift_x, shift_y)
+    )
+    cos, sin = angle.cos(), angle.sin()
+    matrix = torch.stack(
+        [
+            torch.stack([cos / scale_x, (shear * cos - sin) / scale_y, 2 * shift_x], 1),
+            torch.stack([sin / scale_x, (shear * sin + cos) / scale_y, 2 * shift_y], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(matrix, x.shape, align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
+    """A small random affine change of each image, the same object seen a little differently."""
+
+    def uniform(most):
+        return (2 * torch.rand(len(x), device=x.device) - 1) * most
+
+    return affine(
+        x,
+        uniform(angle),
+        1 + uniform(scale),
+        1 + uniform(scale),
+        uniform(shear),
+        uniform(shift),
+        uniform(shift),
+    )
+
+
+def pseudo_anomalies(x, kind):
+    """Images that are built from normal ones and are not normal. x: (N, C, H, W); kind: one of PSEUDO_ANOMALIES."""
+    half = x.shape[3] // 2
+    if kind == "shear":
+        return affine(x, shear=0.6)
+    if kind == "squeeze":
+        return affine(x, scale_x=0.55)
+    if kind == "swap":  # left and right half change places
+        return x.roll(half, 3)
+    if kind == "mirror":  # the left half and its mirror image
+        left = x[..., :half]
+        return torch.cat([left, left.flip(3), x[..., 2 * half :]], 3)
+    if kind == "dilate":
+        return F.max_pool2d(x, 3, 1, 1)
+    if kind == "erode":
+        return -F.max_pool2d(-x, 3, 1, 1)
+    if kind == "mix":
+        return (x + x.roll(1, 0)) / 2
+    raise ValueError(f"unknown pseudo-anomaly {kind!r}: choose from {', '.join(PSEUDO_ANOMALIES)}.")

@@ -1,0 +1,75 @@
+"""Transformations against what they must do to an image one can follow."""
+
+import pytest
+import torch
+
+from dualad_lib.transforms import (
+    PSEUDO_ANOMALIES,
+    affine,
+    jitter,
+    pseudo_anomalies,
+    transform,
+    transformation_count,
+)
+
+CORNER = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+
+
+def test_the_eight_symmetries_of_a_square():
+    seen = {tuple(transform(CORNER, t).flatten().tolist()) for t in range(8)}
+    assert len(seen) == 8
+    assert transform(CORNER, 0).tolist() == CORNER.tolist()
+    assert transform(CORNER, 1).flatten().tolist() == [2, 1, 4, 3]
+    assert transform(CORNER, 2).flatten().tolist() == [3, 4, 1, 2]
+    assert transform(CORNER, 4).flatten().tolist() == [1, 3, 2, 4]
+
+
+def test_a_transformation_for_each_image():
+    x = torch.rand(16, 2, 5, 5)
+    t = torch.arange(16) % 8
+    one_by_one = torch.cat([transform(x[i : i + 1], int(t[i])) for i in range(16)])
+    assert torch.equal(transform(x, t), one_by_one)
+
+
+def test_oblong_images_keep_their_shape():
+    assert transformation_count((1, 4, 6)) == 4 and transformation_count((1, 6, 6)) == 8
+    assert transform(torch.rand(2, 1, 4, 6), 3).shape == (2, 1, 4, 6)
+
+
+def test_affine_identity_and_shift():
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.allclose(affine(x), x, atol=1e-5)
+    shifted = affine(x, shift_x=1 / 8)  # the window moves one pixel to the right
+    assert torch.allclose(shifted[..., :-1], x[..., 1:], atol=1e-5)
+
+
+def test_affine_rotates_by_a_right_angle():
+    x = torch.rand(1, 1, 6, 6)
+    turned = affine(x, angle=torch.pi / 2)
+    quarter = [torch.rot90(x, k, (2, 3)) for k in (1, 3)]
+    assert any(torch.allclose(turned, q, atol=1e-4) for q in quarter)
+
+
+def test_jitter_is_small_random_and_seeded():
+    x = torch.zeros(4, 1, 28, 28)
+    x[:, :, 8:20, 8:20] = 1
+    torch.manual_seed(0)
+    one = jitter(x)
+    torch.manual_seed(0)
+    assert torch.equal(one, jitter(x))
+    assert not torch.allclose(one[0], one[1])
+    assert (one - x).abs().mean() < 0.1
+
+
+@pytest.mark.parametrize("kind", PSEUDO_ANOMALIES)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 15, 11)])
+def test_pseudo_anomalies_are_images_and_differ(kind, shape):
+    x = torch.rand(4, *shape)
+    bad = pseudo_anomalies(x, kind)
+    assert bad.shape == x.shape and bad.min() >= 0 and bad.max() <= 1
+    assert (bad - x).abs().mean() > 0.01
+
+
+def test_unknown_kind_lists_the_choices():
+    with pytest.raises(ValueError, match="shear, squeeze"):
+        pseudo_anomalies(CORNER, "blur")
