@@ -70,11 +70,11 @@ normal_class = 8  # 8 = bag
 seed = 0
 latent_dim = 64  # d, numbers in the code z
 width = 16  # channels of the first convolution
-steps = 250  # batches that train one network
+steps = 200  # batches that train one network
 batch_size = 64
 learning_rate = 2e-3
 bottlenecks = [2, 8, 32, 128]  # code lengths of the sweep
-sweep_steps = 150
+sweep_steps = 120
 sweep_width = 8
 table_classes = [1, 8]  # normal classes of the last table
 table_detectors = ["pca", "knn", "isolation_forest"]  # beside the autoencoder
