@@ -26,7 +26,10 @@ def test_means_marks_and_gaps():
 
 
 def test_rows_of_other_settings_do_not_count():
-    rows = [row("mnist", "pca", "score", 0.9), row("mnist", "pca", "score", 0.1, evaluation="best epoch on test")]
+    rows = [
+        row("mnist", "pca", "score", 0.9),
+        row("mnist", "pca", "score", 0.1, evaluation="best epoch on test"),
+    ]
     assert "90.0" in report.mean_table(rows)
     assert "90.0" in report.mean_table([*rows, row("mnist", "pca", "score", 0.1, setting="patterns=10")])
 
