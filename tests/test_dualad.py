@@ -1,5 +1,7 @@
 """What DualAD has beyond the shared contract: switches, players, the collapse that is noticed, the fused score."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,14 @@ from dualad_lib import Autoencoder, DualAD
 from dualad_lib.scoring import Fusion, Gaussian, LowRank, separation_weight
 
 X = torch.rand(60, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+PHASE = torch.rand(60, 1, 1, 1, generator=torch.Generator().manual_seed(1)) * 6.3
+STRIPES = 0.5 + 0.4 * torch.sin(torch.arange(12.0)[:, None] + PHASE).expand(60, 1, 12, 12)
 TINY = {"width": 4, "latent_dim": 8, "steps": 12, "batch_size": 16, "device": "cpu"}
 OFF = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
-pytestmark = pytest.mark.filterwarnings("ignore:.*calibration images")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*calibration images"),
+    pytest.mark.filterwarnings("ignore:.*collapsed"),  # noise images have nothing to learn
+]
 
 
 @pytest.mark.parametrize("network", ["conv", "mlp"])
@@ -49,8 +56,8 @@ def test_a_switch_adds_its_part_and_its_terms_and_saves(network, switch, parts, 
     assert set(model.history_) == {"reconstruction"} | terms
     model.save(tmp_path / "m.safetensors")
     loaded = DualAD.load(tmp_path / "m.safetensors")
-    for name, values in model.anomaly_scores(X).items():
-        assert dict(loaded.anomaly_scores(X).items())[name] == pytest.approx(values, rel=1e-5)
+    for name, values in model.anomaly_scores(1 - X).items():
+        assert dict(loaded.anomaly_scores(1 - X).items())[name] == pytest.approx(values, rel=1e-5)
 
 
 def test_every_player_moves():
@@ -78,7 +85,10 @@ def test_a_collapse_is_noticed():
     """A sphere that counts for everything pulls all codes together, and fit says so."""
     crushed = {**OFF, "feature_constraint": True, "critic": False, "w_sphere": 1000.0}
     with pytest.warns(UserWarning, match="codes collapsed"):
-        DualAD(**crushed, **{**TINY, "steps": 200}).fit(X)
+        DualAD(**crushed, **{**TINY, "steps": 150}).fit(STRIPES)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*collapsed")
+        DualAD(**{**crushed, "w_sphere": 0.005}, **{**TINY, "steps": 150}).fit(STRIPES)
 
 
 def test_the_pull_of_the_sphere_makes_codes_compact():
@@ -123,5 +133,5 @@ def test_low_rank_measures_what_it_leaves_out():
     h = torch.zeros(50, 4)
     h[:, 0] = torch.randn(50, generator=torch.Generator().manual_seed(0))
     low = LowRank.fit(h, rank=1)
-    along, left = low.project(torch.tensor([[0.0, 2.0, 0.0, 0.0]]))
+    _, left = low.project(torch.tensor([[0.0, 2.0, 0.0, 0.0]]))
     assert left.item() == pytest.approx(4.0, abs=0.2)

@@ -41,7 +41,9 @@ from .base import choose
 FUSIONS = ("separation", "equal")
 JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind to weigh the scores
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
-COLLAPSED = 0.02  # codes whose spread falls under this share of its highest value have collapsed
+COLLAPSED = (
+    0.9  # a reconstruction loss above this share of the mean image's says that the codes carry nothing
+)
 
 
 class DualAD(Autoencoder):
@@ -200,13 +202,7 @@ class DualAD(Autoencoder):
         return {"enclosure": sphere.radius**2 + excess / OUTSIDE}
 
     def _learn_latent(self, images):
-        spread = self.history_.get("code_spread")
-        if spread and spread[-1] < COLLAPSED * max(spread):
-            warnings.warn(
-                f"the codes collapsed: their spread fell from {max(spread):.3g} to {spread[-1]:.3g}. "
-                "Lower w_sphere, or train longer.",
-                stacklevel=2,
-            )
+        self._report_collapse(images)
         if not self._has_critic:
             return super()._learn_latent(images)
         self.directions_, banks = [], []
@@ -215,6 +211,19 @@ class DualAD(Autoencoder):
             self.directions_.append(LowRank.fit(h))
             banks.append(self.directions_[t].whiten(self.directions_[t].project(h)[0]))
         self.bank_ = torch.stack(banks)
+
+    def _report_collapse(self, images):
+        """All codes in one place satisfy the sphere and say nothing: then no reconstruction beats the mean image."""
+        if not self._has_sphere:
+            return
+        last = self.history_["reconstruction"][-20:]
+        loss, blind = sum(last) / len(last), as_float(images[:1000], "cpu").var(0, correction=0).mean().item()
+        if loss > COLLAPSED * blind:
+            warnings.warn(
+                f"the codes collapsed: reconstructions (loss {loss:.3g}) are no better than the mean image "
+                f"({blind:.3g}). Lower w_sphere, or train longer.",
+                stacklevel=2,
+            )
 
     @torch.no_grad()
     def _feature(self, images, t):
