@@ -160,7 +160,9 @@ def separation_weight(normal, anomalous):
 
 @dataclass(frozen=True)
 class LowRank:
-    """Principal directions of vectors, for fast distances, in float64: mean (F,), directions (F, r), variances (r,), rest.
+    """Principal directions of vectors, for fast distances, all float64.
+
+    mean (F,), directions (F, r), variances (r,), rest (scalar).
 
     rest: the mean variance of the F - r directions that are left out.
     """

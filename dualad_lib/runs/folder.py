@@ -43,7 +43,8 @@ def fit_folder(
     held = len(model.calibration_scores_)
     say(
         f"{out}: {detector} for {' x '.join(map(str, model.image_shape_))} images, "
-        f"trained on {len(paths) - held}; {held} held back to set the threshold for a false-alarm rate of {model.false_alarm_rate:g}."
+        f"trained on {len(paths) - held}; {held} held back to set the threshold "
+        f"for a false-alarm rate of {model.false_alarm_rate:g}."
     )
     return model
 
