@@ -54,16 +54,15 @@ def check_auroc(function):
         raise CheckFailed("You return per cent. Give the share of pairs, between 0 and 1.")
     if np.isclose(separated, 0):
         raise CheckFailed(
-            "The direction is reversed: every anomaly here scores above every normal image, which is "
-            "AUROC 1, and you "
-            "give 0. Count the pairs in which the ANOMALY (label 1) has the higher score."
+            "The direction is reversed: every anomaly here scores above every normal image, which is AUROC "
+            "1, and you give 0. Count the pairs in which the ANOMALY (label 1) has the higher score."
         )
     if np.isclose(separated, 6):
         raise CheckFailed("You return the number of pairs. Divide by how many pairs there are.")
     if np.isclose(separated, 6 / 25) or np.isclose(separated, 6 / 10):
         raise CheckFailed(
-            "You divide by too many pairs. Only pairs of one normal and one anomalous image count: "
-            "2 anomalies x 3 normal images = 6 pairs here."
+            "You divide by too many pairs. Only pairs of one normal and one anomalous image count: 2 "
+            "anomalies x 3 normal images = 6 pairs here."
         )
     if not np.isclose(separated, 1):
         raise CheckFailed(
@@ -72,9 +71,8 @@ def check_auroc(function):
     tied = call(np.array([0, 0, 1, 1, 1]), np.full(5, 0.3))
     if not np.isclose(tied, 0.5):
         raise CheckFailed(
-            f"Ties: when all scores are equal the detector knows nothing, which is AUROC 0.5; you give "
-            f"{tied:.4g}. "
-            "A pair with equal scores is a coin toss and counts one half."
+            "Ties: when all scores are equal the detector knows nothing, which is AUROC 0.5; you give "
+            f"{tied:.4g}. A pair with equal scores is a coin toss and counts one half."
         )
     labels, scores = np.array([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), np.array([5, 1, 2, 2, 7, 2, 0, 1, 0, 3.0])
     right, given = _auroc(labels, scores), call(labels, scores)
@@ -82,8 +80,7 @@ def check_auroc(function):
     if not np.isclose(given, right) and np.isclose(given, accuracies).any():
         raise CheckFailed(
             f"That is an accuracy at one threshold ({given:.2f}). AUROC uses no threshold: it compares "
-            f"pairs, "
-            f"and is {right:.4g} for labels {labels.tolist()} and scores {scores.tolist()}."
+            f"pairs, and is {right:.4g} for labels {labels.tolist()} and scores {scores.tolist()}."
         )
     in_order = np.argsort(labels, kind="stable")
     if not np.isclose(given, right) and np.isclose(call(labels[in_order], scores[in_order]), right):
@@ -93,14 +90,13 @@ def check_auroc(function):
         )
     if not np.isclose(given, call(labels, np.exp(scores))):
         raise CheckFailed(
-            "Your result changes when all scores go through exp(), which keeps their order. AUROC "
-            "depends on the "
-            "order alone: compare scores, do not subtract or average them."
+            "Your result changes when all scores go through exp(), which keeps their order. AUROC depends "
+            "on the order alone: compare scores, do not subtract or average them."
         )
     if not np.isclose(given, right):
         raise CheckFailed(
-            f"For labels {labels.tolist()} and scores {scores.tolist()} the AUROC is {right:.4g}; you "
-            f"give {given:.4g}."
+            f"For labels {labels.tolist()} and scores {scores.tolist()} the AUROC is {right:.4g}; you give "
+            f"{given:.4g}."
         )
 
 
@@ -116,14 +112,12 @@ def check_honest_choice(function):
         if np.isclose(given, max(test)):
             raise CheckFailed(
                 "You report the best test result: the test labels have chosen the setting, so the number "
-                "flatters. "
-                "Let `development` choose, then look up that one setting in `test`."
+                "flatters. Let `development` choose, then look up that one setting in `test`."
             )
         if np.isclose(given, max(development)):
             raise CheckFailed(
                 "You report the development result by which the setting was chosen. It is the best of "
-                "several and so "
-                "too good on average: report what that setting reaches on `test`."
+                "several and so too good on average: report what that setting reaches on `test`."
             )
         if np.isclose(given, best):
             raise CheckFailed("You return the position of the chosen setting. Return its AUROC on `test`.")
@@ -148,10 +142,9 @@ SCORE_CHANGES = {
     "batch mean": (
         "can change",
         (
-            "Subtracting the mean of the image's own batch moves images of different batches by "
-            "different amounts: "
-            "pairs across batches can turn round. A score that looks at its neighbours is no score of "
-            "the image."
+            "Subtracting the mean of the image's own batch moves images of different batches by different "
+            "amounts: pairs across batches can turn round. A score that looks at its neighbours is no "
+            "score of the image."
         ),
     ),
 }
@@ -170,26 +163,23 @@ EXTREMES = {
         "useless",
         (
             "A perfect copy has error 0 for every image, normal or not: all pairs are ties, AUROC 50. A "
-            "small error is no aim "
-            "in itself; the DIFFERENCE between normal and anomalous errors is."
+            "small error is no aim in itself; the DIFFERENCE between normal and anomalous errors is."
         ),
     ),
     "mean image": (
         "can work",
         (
-            "x_hat = the training mean makes the error the distance from x to that mean, which is "
-            "already a detector: "
-            "images unlike the average normal image score high. A poor reconstruction is not yet a poor "
-            "detector."
+            "x_hat = the training mean makes the error the distance from x to that mean, which is already "
+            "a detector: images unlike the average normal image score high. A poor reconstruction is not "
+            "yet a poor detector."
         ),
     ),
     "noise": (
         "can work",
         (
             "If x_hat is noise that ignores x, the error still grows with the image's own contrast: dark "
-            "and bright images "
-            "differ. It can rank images (rightly or the wrong way round) although the network has "
-            "learned nothing."
+            "and bright images differ. It can rank images (rightly or the wrong way round) although the "
+            "network has learned nothing."
         ),
     ),
 }
@@ -223,8 +213,8 @@ def check_shift_tolerant_score(function):
     alone = np.concatenate([_asarray(function(x[i : i + 1], each[i : i + 1])).reshape(-1) for i in range(4)])
     if alone.shape == given.shape and not np.allclose(alone, given, atol=1e-6):
         raise CheckFailed(
-            "One shift is chosen for the whole batch, so an image's score depends on its neighbours. "
-            "Take the smallest error of each image on its own: minimum over the shifts, not over the batch."
+            "One shift is chosen for the whole batch, so an image's score depends on its neighbours. Take "
+            "the smallest error of each image on its own: minimum over the shifts, not over the batch."
         )
     if not np.isclose(given[0], 0, atol=1e-6):
         if np.isclose(call(x, torch.roll(x, 1, 3)), 0, atol=1e-6).all():
@@ -250,8 +240,7 @@ def check_shift_tolerant_score(function):
         if np.allclose(call(inner, moved), 0, atol=1e-6):
             raise CheckFailed(
                 "At the border you compare pixels that wrapped round from the other side, or that were "
-                "filled with "
-                "zeros. Leave out the outermost pixel on each side of x: x[..., 1:-1, 1:-1]."
+                "filled with zeros. Leave out the outermost pixel on each side of x: x[..., 1:-1, 1:-1]."
             )
         raise CheckFailed(
             "An image shifted by one pixel must score 0: does every shift compare the same inner pixels?"
@@ -283,8 +272,7 @@ def check_nearest_code(function):
     own = np.linalg.norm(z[:, None] - z[None], axis=-1) + np.where(np.eye(5), np.inf, 0)
     wrong = {
         "That is the distance to the MEAN training code. The mean of two groups lies between them, where "
-        "no normal image "
-        "need be; compare with each training code and keep the "
+        "no normal image need be; compare with each training code and keep the "
         "smallest.": np.linalg.norm(z - bank.mean(0), axis=1),
         "You keep the largest distance: an image is normal when ONE training code is near, not when all "
         "are.": distances.max(1),

@@ -174,9 +174,8 @@ def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
         smooth = np.convolve(values, np.ones(window) / window, mode="valid")
         colour = _pick(COLOURS, i)
         axis.plot(np.arange(1, len(values) + 1), values, color=colour, alpha=0.25, linewidth=0.8)
-        axis.plot(
-            np.arange(window, len(values) + 1), smooth, color=colour, linestyle=_pick(LINES, i), label=name
-        )  # fmt: skip
+        centres = np.arange(len(smooth)) + (window + 1) / 2
+        axis.plot(centres, smooth, color=colour, linestyle=_pick(LINES, i), label=name)
     if log and all(np.min(values) > 0 for values in history.values()):
         axis.set_yscale("log")
     axis.set(xlabel=xlabel, ylabel=ylabel, title=title)

@@ -1,5 +1,8 @@
 """The exercises' checks: the right answer passes, each wrong one fails with a message that names its misconception."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -157,3 +160,26 @@ def test_nearest_code():
     fails(check, lambda z, bank: torch.cdist(z, z).amin(1), "itself")
     fails(check, lambda z, bank: -torch.cdist(z, bank).amin(1), "higher means more anomalous")
     fails(check, lambda z, bank: torch.cdist(z, bank).amin(0), "shape")
+
+
+SOURCES = Path(__file__).resolve().parents[1] / "notebooks" / "sources"
+
+
+def exercises():
+    """(lesson, check, stub's name) of every coded exercise in the lessons."""
+    for source in sorted(SOURCES.glob("*.py")):
+        text = source.read_text(encoding="utf-8")
+        for check, name in re.findall(r"^checks\.(check_\w+)\((\w+)\)", text, re.MULTILINE):
+            if f"def {name}(" in text:
+                yield pytest.param(text, check, name, id=f"{source.stem}-{name}")
+
+
+@pytest.mark.parametrize(("text", "check", "name"), list(exercises()))
+def test_the_printed_solution_passes_its_check(text, check, name):
+    blocks = re.findall(r"^# ```python\n(.*?)^# ```", text, re.DOTALL | re.MULTILINE)
+    (solution,) = [block for block in blocks if f"def {name}(" in block]
+    code = "\n".join(line[2:] for line in solution.splitlines())
+    function = code[code.index("def ") :].split("\n\n")[0]  # what follows it needs the lesson's variables
+    room = {"np": np, "torch": torch}
+    exec(function, room)
+    assert getattr(checks, check)(room[name])

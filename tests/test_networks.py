@@ -19,7 +19,7 @@ def test_reconstruction_has_the_shape_of_the_image(shape):
     z, x_hat = network(torch.rand(3, *shape))
     assert z.shape == (3, 5)
     assert x_hat.shape == (3, *shape)
-    assert 0 <= x_hat.min() and x_hat.max() <= 1
+    assert x_hat.min() >= 0 and x_hat.max() <= 1
 
 
 def test_feature_map_of_a_28_pixel_image():

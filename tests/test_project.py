@@ -18,8 +18,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge calls a package otherwise
 HEAVY = {
-    "IPython", "PIL", "ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat", "pandas", "papermill", "safetensors",
-    "seaborn", "torchvision", "yaml",
+    "IPython", "PIL", "ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat", "pandas", "papermill",
+    "safetensors", "seaborn", "torchvision", "yaml",
 }  # fmt: skip
 
 

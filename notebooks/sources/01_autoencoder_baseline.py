@@ -34,7 +34,22 @@
 # and about an hour of yours.
 
 # %% tags=["bootstrap"]
-# bootstrap
+# Installs the course's library where it is missing, as on Colab; torch is never touched.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("dualad_lib") is None:
+    source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
+    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    importlib.invalidate_caches()
+
+from dualad_lib.runs.environment import describe
+
+print(describe())
 
 # %%
 import math
@@ -55,7 +70,7 @@ normal_class = 8  # 8 = bag
 seed = 0
 latent_dim = 64  # d, numbers in the code z
 width = 16  # channels of the first convolution
-steps = 300  # batches that train one network
+steps = 250  # batches that train one network
 batch_size = 64
 learning_rate = 2e-3
 bottlenecks = [2, 8, 32, 128]  # code lengths of the sweep
@@ -83,10 +98,11 @@ task
 figure = plots.loss_graph()
 plots.show(
     figure,
-    alt="The autoencoder as a graph: image x, encoder G_e, code z, decoder G_d, reconstruction x-hat in "
-    "a row, and one loss, "
-    "the mean squared difference of x and x-hat, drawn above them from x to x-hat.",
+    alt="The autoencoder as a graph: image x, encoder G_e, code z, decoder G_d, reconstruction x-hat in a "
+    "row, and one loss, the mean squared difference of x and x-hat, drawn above them from x to x-hat.",
 )
+
+# %%
 record(n_pixels=math.prod(task.image_shape), code_length=latent_dim, n_train=len(task.train))
 
 # %% [markdown]
@@ -243,9 +259,10 @@ figure = plots.losses({"reconstruction": history})
 plots.show(
     figure,
     alt=f"Training loss against the step, on a logarithmic axis. It falls from {history[0]:.3f} to "
-    f"{history[-1]:.3f}, fast at first "
-    "and then ever more slowly.",
+    f"{history[-1]:.3f}, fast at first and then ever more slowly.",
 )
+
+# %%
 record(loss_first=history[0], loss_last=float(np.mean(history[-20:])))
 
 # %% [markdown]
@@ -259,22 +276,22 @@ record(loss_first=history[0], loss_last=float(np.mean(history[-20:])))
 # %%
 normal = task.test[y == 0][:5]
 others = [k for k in range(len(task.class_names)) if k != normal_class]
-anomalous = torch.stack([task.test[task.test_classes == k][0] for k in others[:7]])
+anomalous = torch.stack([task.test[task.test_classes == k][0] for k in others[-7:]])
 shown = torch.cat([normal, anomalous]).float() / 255
 with torch.no_grad():
     rebuilt = G(shown)[1]
 
 # %%
-names = [task.normal_name] * len(normal) + [task.class_names[k] for k in others[:7]]
+names = [task.normal_name] * len(normal) + [task.class_names[k] for k in others[-7:]]
 error_map = (shown - rebuilt).square()
-figure = plots.image_grid({"x": shown, "x_hat": rebuilt, "error": error_map}, titles=names, maps=("error",))
+figure = plots.image_grid(
+    {"$x$": shown, r"$\hat{x}$": rebuilt, "error": error_map}, titles=names, maps=("error",)
+)
 plots.show(
     figure,
     alt="Twelve test images in columns, five normal and seven anomalous, with the image, its "
-    "reconstruction and the map of "
-    "squared errors. Normal images come back blurred but recognisable; anomalies come back as blurred "
-    "versions of themselves, "
-    "with errors along their edges.",
+    "reconstruction and the map of squared errors. Normal images come back blurred but recognisable; "
+    "anomalies come back as blurred versions of themselves, with errors along their edges.",
 )
 
 # %% [markdown]
@@ -320,6 +337,8 @@ plots.show(
     alt=f"ROC curves of two detectors. Autoencoder {100 * auroc(y, s_pix):.1f}, PCA "
     f"{100 * auroc(y, s_pca):.1f} per cent AUROC.",
 )
+
+# %%
 record(auroc_notebook=auroc(y, s_pix), auroc_pca=auroc(y, s_pca))
 
 # %% [markdown]
@@ -341,6 +360,8 @@ model = Autoencoder(
 ).fit(task.train)
 scores = model.anomaly_scores(task.test)
 print(f"notebook {100 * auroc(y, s_pix):.1f}, library {100 * auroc(y, scores.pixel):.1f}")
+
+# %%
 record(auroc_pixel=auroc(y, scores.pixel))
 
 # %% [markdown]
@@ -360,20 +381,25 @@ for name, values in (("normal", s_normal), ("anomalous", s_anomalous), ("normal,
     print(f"{name:16} median squared error {np.median(values):.4f}")
 print(f"{100 * smaller:.0f} % of the anomalies have a smaller error than the typical shift")
 
+
 # %%
-worst = np.argsort(shift_error)[-4:]
-pair = np.argsort(s_anomalous)[len(s_anomalous) // 2 :][:4]  # anomalies of middling score
-first = torch.cat([x[worst], task.test[y == 1][pair].float() / 255])
-second = torch.cat([x[worst].roll(1, 3), model.reconstruct(task.test[y == 1][pair])])
-titles = [f"shift\n{shift_error[i]:.3f}" for i in worst] + [f"rebuilt\n{s_anomalous[i]:.3f}" for i in pair]
+def middle(values):
+    return np.argsort(values)[len(values) // 2 :][:4]  # four images around the median
+
+
+moved, pair = middle(shift_error), middle(s_anomalous)
+first = torch.cat([x[moved], task.test[y == 1][pair].float() / 255])
+second = torch.cat([x[moved].roll(1, 3), model.reconstruct(task.test[y == 1][pair])])
+titles = [f"shift\n{shift_error[i]:.3f}" for i in moved] + [f"rebuilt\n{s_anomalous[i]:.3f}" for i in pair]
 figure = plots.image_grid({"x": first, "compared with": second}, titles=titles)
 plots.show(
     figure,
-    alt="Eight pairs of images with the squared error of each pair. Four normal images against "
-    "themselves moved by one "
-    "pixel have a large error though they look the same. Four anomalies against their visibly wrong "
-    "reconstructions have a smaller one.",
+    alt="Eight pairs of images with the squared error of each pair, all near the median of their kind. "
+    "Four normal images against themselves moved by one pixel look the same. Four anomalies against their "
+    "reconstructions look different. The errors of both kinds are about equal.",
 )
+
+# %%
 record(shift_error_ratio=np.median(shift_error) / np.median(s_anomalous), share_below_shift=smaller)
 
 # %% [markdown]
@@ -382,20 +408,32 @@ record(shift_error_ratio=np.median(shift_error) / np.median(s_anomalous), share_
 # pixel at the *same place*. It has no idea of shape. A sharp edge in a slightly wrong place is worse for it
 # than a blur, so the network is trained to blur, and a normal image with fine patterns looks anomalous.
 #
+# Both kinds of pairs shown are typical ones. For your eye the left four are equal and the right four are
+# not.
+#
 # ## 7. Why it fails: easy anomalies
 #
-# **Predict:** rank these by pixel score: sneakers, T-shirts, ankle boots. What could make an anomaly *easy
+# **Predict:** rank these by pixel score: sneakers, trousers, ankle boots. What could make an anomaly *easy
 # to rebuild*?
+#
+# One guess that we can measure without any network: **roughness**, the mean squared difference of
+# neighbouring pixels. A plain image has little of it.
 
 # %%
-brightness = task.test.float().flatten(1).mean(1).numpy() / 255
+x = task.test.float() / 255
+across, down = x.diff(dim=3).square(), x.diff(dim=2).square()
+roughness = (across.flatten(1).mean(1) + down.flatten(1).mean(1)).numpy()  # (N,)
+correlation = np.corrcoef(roughness, scores.pixel)[0, 1]
+print(f"correlation of roughness and pixel score: {correlation:.2f}")
+
+# %%
 rows = []
 for k in range(len(task.class_names)):
     of_k = task.test_classes.numpy() == k
     against = of_k | (y == 0)
     area = 100 * auroc(y[against], scores.pixel[against]) if k != normal_class else None
-    rows.append([task.class_names[k], np.median(scores.pixel[of_k]), brightness[of_k].mean(), area])
-pd.DataFrame(rows, columns=["class", "median s_pix", "brightness", "AUROC against normal"]).round(3)
+    rows.append([task.class_names[k], np.median(scores.pixel[of_k]), roughness[of_k].mean(), area])
+pd.DataFrame(rows, columns=["class", "median s_pix", "roughness", "AUROC (%)"]).round(3)
 
 # %%
 simple = np.argsort(s_anomalous)[:10]
@@ -405,21 +443,25 @@ figure = plots.image_grid(
 )
 plots.show(
     figure,
-    alt="The ten anomalies of lowest pixel score above their reconstructions. They are dark, plain "
-    "images and come back almost unchanged.",
+    alt="The ten anomalies of lowest pixel score above their reconstructions. They are plain, without "
+    "strong edges, and the reconstructions are blurred blobs that cover about the same pixels.",
 )
+
+# %%
 record(
-    auroc_brightness=auroc(y, brightness),
-    correlation_brightness=np.corrcoef(brightness, scores.pixel)[0, 1],
+    correlation_roughness=correlation,
+    auroc_roughness=auroc(y, roughness),
     anomalies_below_median=np.mean(s_anomalous < np.median(s_normal)),
 )
 
 # %% [markdown]
-# These ten anomalies are dark and plain. An image with little in it is easy to rebuild, known or not. Over
-# the test set, the score and the mere brightness of the image have a correlation of
-# {{ correlation_brightness | f2 }}, and {{ anomalies_below_median | pct }} % of the anomalies score below
-# the *median* normal image. So $s_{pix}$ measures two things at once: how unusual an image is, and how
-# complicated it is. Only the first was asked for.
+# The table reads class by class: the last column is the AUROC of that class alone against the normal images.
+# The ten easiest anomalies are plain ones. Their reconstructions are poor drawings, and yet the error is
+# small, because there were few edges to miss. Over the test set, score and roughness have a correlation of
+# {{ correlation_roughness | f2 }}. Roughness says nothing about being a bag (as a score it has an AUROC of
+# {{ auroc_roughness | pct }}), but it is mixed into $s_{pix}$: {{ anomalies_below_median | pct }} % of the
+# anomalies score below the *median* normal image. The pixel score measures two things at once, how unusual
+# an image is and how complicated it is. Only the first was asked for.
 #
 # ## 8. Why it fails: the bottleneck
 #
@@ -440,11 +482,20 @@ def sweep_once(d):
     return small, {"pixel": auroc(y, s.pixel), "latent": auroc(y, s.latent), "PCA": auroc(y, linear)}
 
 
+# %% [markdown]
+# As a floor we draw a third line: no code at all. The "reconstruction" is then the mean training image,
+# whatever $x$ is.
+
+# %%
+s_mean = (task.test.float() / 255 - mean_image).square().flatten(1).mean(1).numpy()
+auroc_mean_image = auroc(y, s_mean)
+
 # %%
 sweep = {d: sweep_once(d) for d in bottlenecks}
 lines = {
     "autoencoder, pixel score": [sweep[d][1]["pixel"] for d in bottlenecks],
     "PCA": [sweep[d][1]["PCA"] for d in bottlenecks],
+    "mean image, no code": [auroc_mean_image] * len(bottlenecks),
 }
 figure = plots.sweep(bottlenecks, lines, xlabel="code length $d$")
 listed = "; ".join(
@@ -456,28 +507,37 @@ plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks
 final_loss = {d: float(np.mean(sweep[d][0].history_["reconstruction"][-20:])) for d in bottlenecks}
 shortest, longest = min(bottlenecks), max(bottlenecks)
 print({d: round(value, 4) for d, value in final_loss.items()})
+
+# %%
 record(
     shortest=shortest,
     longest=longest,
+    n_sweep_steps=sweep_steps,
     loss_shortest=final_loss[shortest],
     loss_longest=final_loss[longest],
     sweep_shortest=lines["autoencoder, pixel score"][0],
     sweep_best=max(lines["autoencoder, pixel score"]),
     sweep_longest=lines["autoencoder, pixel score"][-1],
     sweep_pca_best=max(lines["PCA"]),
+    auroc_mean_image=auroc_mean_image,
     sweep_pca_longest=lines["PCA"][-1],
 )
 
 # %% [markdown]
-# From $d = ${{ shortest }} to $d = ${{ longest }} the training loss falls from {{ loss_shortest | f4 }} to
-# {{ loss_longest | f4 }}: the longer the code, the better the reconstruction. AUROC does not follow. It is
-# {{ sweep_shortest | pct }} at the short end, at best {{ sweep_best | pct }}, and {{ sweep_longest | pct }}
-# at the long end; PCA's best is {{ sweep_pca_best | pct }}. This is the **trade-off** that DualAD's authors
-# start from: fidelity to normal images against distinguishing anomalies. A code long enough to draw every
-# bag well can draw other things too.
+# From a code of {{ shortest }} to a code of {{ longest }} numbers the training loss goes from
+# {{ loss_shortest | f4 }} to {{ loss_longest | f4 }}: longer codes draw bags better. The AUROC of the
+# autoencoder goes from {{ sweep_shortest | pct }} to {{ sweep_longest | pct }}: longer codes detect *worse*
+# here. A code long enough to draw every bag well can draw other things too. This is the **trade-off** that
+# DualAD's authors start from: fidelity to normal images against distinguishing anomalies.
 #
-# And mind how you read this figure. It is drawn from *test* labels, to understand. To choose $d$ from it
-# would be leak 1 of lesson 00.
+# Two more readings hurt a little. The mean image, which learned no code at all, gets
+# {{ auroc_mean_image | pct }}. And PCA behaves differently from the network, with
+# {{ sweep_pca_longest | pct }} at the long end: "longer is worse" is no law, it depends on what the model
+# does with the extra numbers. On other classes the curves look different again (exercise 5).
+#
+# Mind how you read this figure. The networks are small and had {{ n_sweep_steps }} steps each; the `paper`
+# profile trains larger ones for longer. And the figure is drawn from *test* labels, to understand. To choose
+# $d$ from it would be leak 1 of lesson 00.
 #
 # ## 9. A second score: the place of the code
 #
@@ -515,6 +575,8 @@ figure = plots.auroc_bars(results)
 listed = ", ".join(f"{name} {100 * value:.1f}" for name, value in results["autoencoder"].items())
 plots.show(figure, alt=f"Bars of AUROC. Autoencoder: {listed}. PCA: {100 * auroc(y, s_pca):.1f} per cent.")
 rank = [np.argsort(np.argsort(values)) for values in (scores.pixel, scores.latent)]
+
+# %%
 record(
     auroc_latent=auroc(y, scores.latent),
     auroc_dual=auroc(y, scores.dual),
@@ -546,8 +608,7 @@ figure = plots.losses(
 plots.show(
     figure,
     alt="Loss curves. The healthy training falls well below the constant line of the mean image; the one "
-    "with the "
-    "500 times larger learning rate stays at or above that line.",
+    "with the 500 times larger learning rate stays at or above that line.",
 )
 
 # %%
@@ -559,10 +620,11 @@ figure = plots.image_grid(rows)
 spread_dead = drawn.std(0).mean().item() / shown[:8].std(0).mean().item()
 plots.show(
     figure,
-    alt=f"Eight test images. The dead network draws the same picture for each of them; the network with a "
-    f"code of {shortest} "
-    "numbers draws a few blurred standard shapes.",
+    alt="Eight test images. The dead network draws the same picture for each of them; the network with a "
+    f"code of {shortest} numbers draws a few blurred standard shapes.",
 )
+
+# %%
 record(
     loss_dead=float(np.mean(dead_history[-20:])),
     loss_mean_image=baseline,
@@ -573,12 +635,16 @@ record(
 # %% [markdown]
 # The dead network ends at {{ loss_dead | f3 }}, where always answering with the mean image would give
 # {{ loss_mean_image | f3 }}. Between different inputs its outputs vary {{ spread_dead | pct }} % as much as
-# the images do. It **collapsed**: one picture for everything. Its AUROC is {{ auroc_dead | pct }} all the
-# same, because the distance to a fixed picture is a detector of a kind. So a fair AUROC does not prove that
-# anything was learned. Always look at the reconstructions, and compare the loss with that of the mean image.
+# the images do: it **collapsed** to one picture for everything. Its AUROC is {{ auroc_dead | pct }}, and not
+# 50. The distance to one fixed picture still orders images, the wrong way round or the right way, as it
+#     happens. With the mean image as that picture it was {{ auroc_mean_image | pct }}. So an AUROC away from
+#     50 does not prove that anything was learned. Look at the reconstructions, and compare the loss with
+#     that of the mean image.
 #
-# The third row is the same disease in mild form. With a code of {{ shortest }} numbers the network knows a
-# few standard bags, and draws the nearest one.
+# The third row is the same disease in mild form, and a surprise. With a code of {{ shortest }} numbers the
+# network knows a few standard bags and draws the nearest one, badly. Yet this network had
+# {{ sweep_shortest | pct }} in the sweep, against {{ sweep_longest | pct }} with a code of {{ longest }}. A
+# poor drawing is not a poor detector: what counts is the *gap* between normal and anomalous errors.
 #
 # ## 11. The table
 #
@@ -595,10 +661,10 @@ settings = {
         "learning_rate": learning_rate,
     }
 }
+command = f"dualad run 01_autoencoder_baseline --profile {profile} -p dataset {dataset}"
+how = {"seed": seed, "profile": profile, "output": results_folder, "command": command}
 cells = [
-    measure(
-        detector, dataset, k, seed=seed, profile=profile, params=settings.get(detector), output=results_folder
-    )
+    measure(detector, dataset, k, params=settings.get(detector), **how)
     for k in table_classes
     for detector in ["autoencoder", *table_detectors]
 ]
@@ -606,7 +672,7 @@ rows = [row for cell in cells for row in cell]
 
 # %%
 if results_folder is not None:
-    write_results(rows, Path(results_folder) / f"01_{dataset}_{profile}.csv")
+    write_results(rows, Path(results_folder) / f"01_autoencoder_baseline_{dataset}.csv")
 table = pd.DataFrame(rows)
 table["class"] = [task.class_names[k] for k in table.normal_class]
 table["auroc"] *= 100
@@ -621,6 +687,8 @@ for (detector, score), value in table["mean"].items():
 figure = plots.auroc_bars(means)
 listed = ", ".join(f"{d} {s} {100 * v:.1f}" for d, group in means.items() for s, v in group.items())
 plots.show(figure, alt=f"Bars of mean AUROC over {len(table_classes)} classes, in per cent: {listed}.")
+
+# %%
 record(
     n_table_classes=len(table_classes),
     mean_pixel=means["autoencoder"]["pixel"],
@@ -637,7 +705,7 @@ record(
 # {{ mean_knn | pct }}, isolation forest {{ mean_isolation_forest | pct }}. Read the columns as well as the
 # mean: an easy class lifts everybody. Where a classical row stands above the autoencoder's, say so: a
 # network of a minute lost to a method of a second. One seed and few classes give no ranking. The project's
-# tables over all ten classes and several seeds stand in `figures/results/`.
+# tables over all ten classes stand in `figures/results/`.
 #
 # ## Recap
 #
@@ -745,9 +813,12 @@ checks.check_nearest_code(nearest_code)
 #
 # </details>
 #
-# **5. Try.** `noise=0.3` in `Autoencoder(...)` trains a *denoising* autoencoder (Vincent et al., 2008):
+# **5. Try.** Set `normal_class = 1` (trousers) and run all again. First predict whether the sweep has the
+# same shape. Which property of the class decides?
+#
+# **6. Try.** `noise=0.3` in `Autoencoder(...)` trains a *denoising* autoencoder (Vincent et al., 2008):
 # noise is added to the input, and the clean image has to come back. Predict which of the three scores gains,
-# then measure it, on a development split first.
+# then measure it on a development split.
 #
 # ## References
 #
