@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "Autoencoder": "detectors.autoencoder",
+    "DualAD": "detectors.dualad",
     "IsolationForest": "detectors.baselines",
     "KDE": "detectors.baselines",
     "NearestNeighbours": "detectors.baselines",

@@ -138,6 +138,58 @@ def _bands(arguments):
         print(f"  {row['metric']}: [{row['low']:.4g}, {row['high']:.4g}]")
 
 
+def _fit_options(parser):
+    parser.add_argument("--normal", required=True, metavar="DIR", help="folder of normal images")
+    parser.add_argument("--out", required=True, metavar="FILE", help="model file, ends in .safetensors")
+    parser.add_argument(
+        "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=64, help="side to which images are resized (default: 64)"
+    )
+    parser.add_argument("--grey", action="store_true", help="read images in grey even where they have colour")
+    parser.add_argument(
+        "--rate", type=float, default=0.05, help="false-alarm rate of the threshold (default: 0.05)"
+    )
+    parser.add_argument("--steps", type=int, help="optimiser steps, if not the detector's default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
+
+
+def _fit(arguments):
+    from dualad_lib.runs.folder import fit_folder
+
+    parameters = {"false_alarm_rate": arguments.rate, "seed": arguments.seed}
+    if arguments.steps is not None:
+        parameters["steps"] = arguments.steps
+    fit_folder(
+        arguments.normal,
+        arguments.out,
+        arguments.detector,
+        arguments.image_size,
+        1 if arguments.grey else None,
+        arguments.strict,
+        parameters,
+        say=_say,
+    )
+
+
+def _score_options(parser):
+    parser.add_argument("--model", required=True, metavar="FILE", help="what dualad fit wrote")
+    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to judge")
+    parser.add_argument("--out", required=True, metavar="CSV", help="the ranked table")
+    parser.add_argument("--heatmaps", metavar="DIR", help="also draw where each image departs")
+    parser.add_argument("--rate", type=float, help="false-alarm rate, if not the one of dualad fit")
+    parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
+
+
+def _score(arguments):
+    from dualad_lib.runs.folder import score_folder
+
+    a = arguments
+    score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say)
+
+
 def _report_options(parser):
     parser.add_argument(
         "--results", metavar="DIR", help="first take over the results files (*.csv) of a run from this folder"
@@ -162,6 +214,8 @@ COMMANDS = [
     ("run", "Run lessons strictly; end with a table of their metrics.", _run_options, _run),
     ("build", "Bring the committed notebooks up to date, or check that they are.", _build_options, _build),
     ("list", "List the course.", _list_options, _list),
+    ("fit", "Train a detector on a folder of normal images.", _fit_options, _fit),
+    ("score", "Score a folder of images; write a ranked table.", _score_options, _score),
     ("report", "Draw the README's tables from the committed results.", _report_options, _report),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]

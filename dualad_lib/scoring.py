@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .errors import DataError
+from .evaluation import auroc
 
 PIXEL_SCORES = {"l1": 1, "l2": 2}
 
@@ -115,6 +116,93 @@ class LogStandard:
 
     def __call__(self, scores):
         return (np.log(np.maximum(scores, 1e-12)) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """One score from several: their log-standardised values, averaged with weights.
+
+    scales: LogStandard of each score, by name. weights: a positive number for each name.
+    """
+
+    scales: dict
+    weights: dict
+
+    @classmethod
+    def fit(cls, normal, anomalous=None):
+        """Scales from the raw scores of held-out normal images (dict name -> (n,)).
+
+        Without `anomalous` all weights are equal. With it (raw scores of pseudo-anomalies made from the same images)
+        a score weighs more the better it tells the two apart.
+        """
+        scales = {name: LogStandard.fit(values) for name, values in normal.items()}
+        if anomalous is None:
+            return cls(scales, dict.fromkeys(scales, 1.0))
+        return cls(scales, {name: separation_weight(normal[name], anomalous[name]) for name in scales})
+
+    def __call__(self, raw, names=None):
+        """The fused score (N,) of raw scores, of all of them or of those named."""
+        names = list(names or raw)
+        total = sum(self.weights[name] for name in names)
+        return sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names)
+
+
+def separation_weight(normal, anomalous):
+    """Weight of a score that separates normal from pseudo-anomalous images with AUROC a.
+
+    (max(a - 0.5, 0.01) / (1.02 - a))^2: next to nothing for a coin; a score with half the errors of
+    another weighs about four times as much.
+    """
+    labels = np.repeat([0, 1], [len(normal), len(anomalous)])
+    a = auroc(labels, np.concatenate([normal, anomalous]))
+    return (max(a - 0.5, 0.01) / (1.02 - a)) ** 2
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Principal directions of vectors, for fast distances, all float64.
+
+    mean (F,), directions (F, r), variances (r,), rest (scalar).
+
+    rest: the mean variance of the F - r directions that are left out.
+    """
+
+    mean: torch.Tensor
+    directions: torch.Tensor
+    variances: torch.Tensor
+    rest: torch.Tensor
+
+    @classmethod
+    def fit(cls, h, rank=128):
+        """Estimate it from vectors (N, F); the rank is at most min(N - 1, F)."""
+        h = h.double()
+        mean = h.mean(0)
+        centred = h - mean
+        covariance = centred.T @ centred / max(1, len(h) - 1)
+        rank = min(rank, len(h) - 1, h.shape[1])
+        values, vectors = torch.linalg.eigh(covariance)
+        rest = values[:-rank].clamp_min(0).mean() if rank < h.shape[1] else values.new_zeros(())
+        return cls(mean, vectors[:, -rank:], values[-rank:].clamp_min(1e-12), rest)
+
+    def project(self, h):
+        """Coordinates along the directions (N, r), and the squared length of what they leave out (N,)."""
+        centred = h.double() - self.mean
+        along = centred @ self.directions
+        return along, (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
+
+    def whiten(self, along):
+        """Coordinates with unit variance on the images it was fitted on."""
+        return along / self.variances.sqrt()
+
+    def mahalanobis(self, along, left, shrinkage=0.3):
+        """Squared Mahalanobis distance (N,) with the covariance shrunk to a scaled identity.
+
+        The directions left out share one variance, that of `rest`.
+        """
+        count = self.mean.numel() - len(self.variances)
+        scale = (self.variances.sum() + count * self.rest) / self.mean.numel()
+        inside = along.square() / ((1 - shrinkage) * self.variances + shrinkage * scale)
+        return inside.sum(1) + left / ((1 - shrinkage) * self.rest + shrinkage * scale)
 
 
 def conformal_p_values(calibration, scores):

@@ -13,7 +13,8 @@ from dualad_lib import DataError, Detector, Scores
 from dualad_lib.detectors import DETECTORS
 from dualad_lib.evaluation import auroc
 
-QUICK = {"autoencoder": {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}}
+_TINY = {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}
+QUICK = {"autoencoder": _TINY, "dualad": _TINY}
 SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
 
 

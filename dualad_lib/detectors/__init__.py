@@ -3,6 +3,7 @@
 from .autoencoder import Autoencoder
 from .base import Detector
 from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
+from .dualad import DualAD
 
 #: Names on the command line and in results files.
 DETECTORS = {
@@ -12,6 +13,7 @@ DETECTORS = {
     "ocsvm": OneClassSVM,
     "kde": KDE,
     "autoencoder": Autoencoder,
+    "dualad": DualAD,
 }
 
 __all__ = ["DETECTORS", "Detector", *sorted(cls.__name__ for cls in DETECTORS.values())]

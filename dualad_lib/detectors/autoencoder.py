@@ -4,11 +4,12 @@ import hashlib
 import json
 
 import torch
+from torch import nn
 
 from ..errors import DataError
 from ..losses import squared_error
 from ..networks import ConvAutoencoder, MLPAutoencoder
-from ..scoring import PIXEL_SCORES, Gaussian, LogStandard, Scores, nearest_distance, pixel_score
+from ..scoring import PIXEL_SCORES, Fusion, Gaussian, LogStandard, Scores, nearest_distance, pixel_score
 from ..training import Player, Turn, as_float, resolve_device, seeded, train, warmup_cosine
 from .base import Detector, choose
 
@@ -75,34 +76,30 @@ class Autoencoder(Detector):
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
 
     def _fit(self, images, checkpoint=None, label=""):
-        device = resolve_device(self.device)
-        network = self._build()
-        optimiser = torch.optim.AdamW(network.parameters(), self.learning_rate, betas=(0.9, 0.99), fused=True)
-        player = Player("G", network, optimiser, warmup_cosine(), clip=5.0)
-
-        def reconstruction(step):
-            x = step.images["train"]
-            seen = x + self.noise * torch.randn_like(x) if self.noise else x
-            _, x_hat = network(seen)
-            return {"reconstruction": squared_error(x_hat, x)}
-
+        self.parts_ = self._build()
+        turns, slices = self._game()
         self.history_ = train(
-            [Turn(reconstruction, player)],
+            turns,
             images,
             steps=self.steps,
             batch_size=self.batch_size,
+            slices=slices,
             seed=self.seed,
-            device=device,
+            device=self.device,
             label=label,
             checkpoint=checkpoint,
             fingerprint=self._fingerprint(images) if checkpoint else "",
         )
-        self.network_ = network.eval()
-        self.codes_ = torch.cat([self._forward(batch)[1] for batch in images.split(512)])
-        self._prepare_latent()
+        self.parts_.eval()
+        self._learn_latent(images)
+
+    @property
+    def network_(self):
+        """The trained autoencoder G."""
+        return self.parts_["G"]
 
     def _build(self):
-        """A fresh network on the device, its weights drawn from the seed."""
+        """Fresh networks on the device, their weights drawn from the seed."""
         choose(self.network, NETWORKS, "network")
         choose(self.pixel, PIXEL_SCORES, "pixel")
         choose(self.latent, LATENT_SCORES, "latent")
@@ -113,14 +110,40 @@ class Autoencoder(Detector):
                 'pad the images or use network="mlp".'
             )
         with seeded(self.seed):
-            if self.network == "conv":
-                network = ConvAutoencoder(self.image_shape_, self.width, self.latent_dim)
-            else:
-                network = MLPAutoencoder(self.image_shape_, latent_dim=self.latent_dim)
-        return network.to(resolve_device(self.device), memory_format=torch.channels_last)
+            parts = nn.ModuleDict(self._parts())
+        return parts.to(resolve_device(self.device), memory_format=torch.channels_last)
+
+    def _parts(self):
+        """The networks by name. G comes first, so that its weights do not depend on what else there is."""
+        if self.network == "conv":
+            return {"G": ConvAutoencoder(self.image_shape_, self.width, self.latent_dim)}
+        return {"G": MLPAutoencoder(self.image_shape_, latent_dim=self.latent_dim)}
+
+    def _game(self):
+        """The turns of the training, and how each batch is cut into slices (None: it is not)."""
+
+        def reconstruction(step):
+            x = step.images["train"]
+            _, x_hat = self.network_(self._noisy(x))
+            return {"reconstruction": squared_error(x_hat, x)}
+
+        return [Turn(reconstruction, self._player("G"))], None
+
+    def _noisy(self, x):
+        return x + self.noise * torch.randn_like(x) if self.noise else x
+
+    def _player(self, name):
+        """A part on the reconstruction's side: AdamW, warm-up and cosine, bounded gradient."""
+        part = self.parts_[name]
+        optimiser = torch.optim.AdamW(part.parameters(), self.learning_rate, betas=(0.9, 0.99), fused=True)
+        return Player(name, part, optimiser, warmup_cosine(), clip=5.0)
+
+    def _learn_latent(self, images):
+        """What the latent score stands on: the codes of the training images."""
+        self.codes_ = torch.cat([self._forward(batch)[1] for batch in images.split(512)])
+        self._prepare_latent()
 
     def _prepare_latent(self):
-        """Statistics of the training codes that the latent score stands on."""
         self.gaussian_ = Gaussian.fit(self.codes_)
         self.bank_ = self.gaussian_.whiten(self.codes_)
 
@@ -142,34 +165,43 @@ class Autoencoder(Detector):
         pixel = pixel_score(x, x_hat, self.pixel)
         return {"pixel": pixel.double().cpu().numpy(), "latent": self._latent(z).cpu().numpy()}
 
-    def _calibrate(self, raw):
-        self.scales_ = {name: LogStandard.fit(values) for name, values in raw.items()}
+    def _calibrate(self, raw, images):
+        self.fusion_ = Fusion.fit(raw)
 
     def _combine(self, raw):
-        standard = [self.scales_[name](values) for name, values in raw.items()]
-        return Scores(**raw, dual=sum(standard) / len(standard))
+        latent = [name for name in raw if name != "pixel"]
+        one = raw[latent[0]] if len(latent) == 1 else self.fusion_(raw, latent)
+        return Scores(pixel=raw["pixel"], latent=one, dual=self.fusion_(raw))
 
     def _state(self):
-        weights = {f"network.{name}": value for name, value in self.network_.state_dict().items()}
-        scales = [[scale.mean, scale.deviation] for scale in (self.scales_["pixel"], self.scales_["latent"])]
+        fusion = [[s.mean, s.deviation, self.fusion_.weights[n]] for n, s in self.fusion_.scales.items()]
         return {
-            **weights,
-            "codes": self.codes_,
-            "scales": torch.tensor(scales, dtype=torch.float64),
+            **{f"part.{name}": value for name, value in self.parts_.state_dict().items()},
+            **self._latent_state(),
+            "fusion": torch.tensor(fusion, dtype=torch.float64),
             "calibration_scores": torch.from_numpy(self.calibration_scores_),
         }
 
+    def _latent_state(self):
+        return {"codes": self.codes_}
+
     def _restore(self, state):
-        weights = {
-            name.removeprefix("network."): v for name, v in state.items() if name.startswith("network.")
-        }
-        self.network_ = self._build().eval()
-        self.network_.load_state_dict(weights)
-        self.codes_ = state["codes"].to(resolve_device(self.device))
-        self._prepare_latent()
-        rows = zip(("pixel", "latent"), state["scales"].tolist(), strict=True)
-        self.scales_ = {name: LogStandard(*row) for name, row in rows}
+        self.parts_ = self._build().eval()
+        weights = {name.removeprefix("part."): v for name, v in state.items() if name.startswith("part.")}
+        self.parts_.load_state_dict(weights)
+        device = resolve_device(self.device)
+        self._restore_latent({name: value.to(device) for name, value in state.items()})
+        rows = dict(zip(self._raw_names(), state["fusion"].tolist(), strict=True))
+        scales = {name: LogStandard(mean, deviation) for name, (mean, deviation, _) in rows.items()}
+        self.fusion_ = Fusion(scales, {name: row[2] for name, row in rows.items()})
         self._set_threshold(state["calibration_scores"].numpy())
+
+    def _restore_latent(self, state):
+        self.codes_ = state["codes"]
+        self._prepare_latent()
+
+    def _raw_names(self):
+        return ("pixel", "latent")
 
     def _fingerprint(self, images):
         """Names a training: other images or parameters give another."""

@@ -24,7 +24,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
         _fit(images)              learn from the normal images (N, C, H, W)
         _score(images) -> dict    raw scores by name ("pixel", "latent"), float64 arrays (n,), of one batch
-        _combine(raw) -> Scores   only where scores are fused; `_calibrate(raw)` learns what that needs
+        _combine(raw) -> Scores   only where scores are fused; `_calibrate(raw, images)` learns what that needs
         _state(), _restore(state) what `save` keeps, a dict of tensors
 
     Nothing under `fit` sees a test image or a label.
@@ -48,20 +48,17 @@ class Detector(OutlierMixin, BaseEstimator):
         else:
             calibration = self._checked(calibration)
         self._fit(images, **options)
-        self._set_up(self._raw(calibration))
-        return self
-
-    def _set_up(self, raw):
-        """Calibrate on the raw scores of held-out normal images."""
-        self._calibrate(raw)
+        raw = self._raw(calibration)
+        self._calibrate(raw, calibration)
         self._set_threshold(self._combine(raw).final)
+        return self
 
     def _set_threshold(self, calibration_scores):
         self.calibration_scores_ = calibration_scores
         self.threshold_ = threshold_at(calibration_scores, self.false_alarm_rate)
 
-    def _calibrate(self, raw):
-        pass
+    def _calibrate(self, raw, images):
+        """Learn what `_combine` needs from held-out normal images and their raw scores."""
 
     def _combine(self, raw):
         return Scores(**raw)

@@ -14,7 +14,9 @@ class Hypersphere(nn.Module):
     def __init__(self, latent_dim):
         super().__init__()
         self.centre = nn.Parameter(torch.zeros(latent_dim))
-        self.log_radius = nn.Parameter(torch.zeros(()))
+        self.log_radius = nn.Parameter(
+            torch.tensor(0.1).log()
+        )  # small: both sides have work from the first step
 
     @property
     def radius(self):

@@ -1,0 +1,125 @@
+"""The practitioner's path: a folder of normal images in, a model out; a folder of images in, a ranked table out."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, RunError
+from ..files import atomic_write
+from ..scoring import threshold_at
+
+TABLE = ("rank", "file", "verdict", "score", "p_value", "pixel", "latent")
+
+
+def fit_folder(
+    normal, out, detector="dualad", image_size=64, channels=None, strict=False, parameters=None, say=print
+):
+    """Train a detector on a folder of normal images and save it to `out`; return it.
+
+    detector: a name of `dualad_lib.detectors.DETECTORS`; parameters: what differs from its defaults. A training that is
+    killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size, channels
+    and strict as in `dualad_lib.data.read_images`. Raises DataError for folders and images that cannot be used.
+    """
+    from ..data import read_images
+    from ..detectors import DETECTORS
+
+    if detector not in DETECTORS:
+        raise DataError(f"unknown detector {detector!r}: choose from {', '.join(DETECTORS)}.")
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise DataError(f"the model file must end in .safetensors, got {out}.")
+    model = DETECTORS[detector](**(parameters or {}))
+    images, paths, skipped = read_images(normal, image_size, channels, strict, label="reading")
+    _list_skipped(skipped, say)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    state = out.with_name(f"{out.name}.training.pt")
+    if "steps" in model.get_params():
+        model.fit(images, checkpoint=state, label="training")
+    else:
+        model.fit(images)
+    model.save(out)
+    state.unlink(missing_ok=True)
+    held = len(model.calibration_scores_)
+    say(
+        f"{out}: {detector} for {' x '.join(map(str, model.image_shape_))} images, "
+        f"trained on {len(paths) - held}; {held} held back to set the threshold "
+        f"for a false-alarm rate of {model.false_alarm_rate:g}."
+    )
+    return model
+
+
+def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say=print):
+    """Score a folder of images with a saved detector; write a CSV ranked from most to least anomalous; return its rows.
+
+    model: path that `fit_folder` or `Detector.save` wrote. Columns: rank, file (inside the folder), verdict (anomalous,
+    normal or unreadable), score, p_value (conformal: how many normal images score as high), and the pixel and latent
+    score where there are both. rate: false-alarm rate of the verdict, if not the one the model was fitted with.
+    heatmaps: a folder that gets a picture for each image: image, reconstruction, squared error. Unreadable files stand
+    at the end of the table, without a score; strict=True makes them an error.
+    """
+    from ..data import read_images
+    from ..detectors import Detector
+    from ..scoring import conformal_p_values
+
+    detector = Detector.load(model)
+    if heatmaps is not None and not hasattr(detector, "reconstruct"):
+        raise RunError(
+            f"a {type(detector).__name__} reconstructs nothing, so it has no heat maps: leave them out."
+        )
+    channels, *size = detector.image_shape_
+    if channels not in (1, 3):
+        raise DataError(f"the model was fitted on images of {channels} channels, which no image file has.")
+    x, paths, skipped = read_images(images, tuple(size), channels, strict, label="reading")
+    _list_skipped(skipped, say)
+    threshold = detector.threshold_ if rate is None else threshold_at(detector.calibration_scores_, rate)
+    scores = detector.anomaly_scores(x)
+    final, parts = scores.final, dict(scores.items())
+    p_values = conformal_p_values(detector.calibration_scores_, final)
+    names = [_name(path, images) for path in paths]
+    rows = []
+    for rank, i in enumerate(np.argsort(-final, kind="stable"), start=1):
+        verdict = "anomalous" if final[i] > threshold else "normal"
+        row = {"rank": rank, "file": names[i], "verdict": verdict, "score": final[i], "p_value": p_values[i]}
+        rows.append({**row, **{k: parts[k][i] for k in ("pixel", "latent") if k in parts}})
+    rows += [{"file": _name(path, images), "verdict": "unreadable"} for path in skipped]
+    with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, TABLE, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in r.items()} for r in rows)
+    if heatmaps is not None:
+        _draw(detector, x, names, Path(heatmaps))
+    found = sum(row["verdict"] == "anomalous" for row in rows)
+    say(f"{out}: {len(paths)} images, {found} called anomalous, {len(skipped)} unreadable.")
+    return rows
+
+
+def _draw(detector, x, names, folder):
+    """A PNG an image: image, reconstruction and squared error side by side. One colour scale for all images."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    from ..progress import progress
+
+    x_hat = detector.reconstruct(x).clamp(0, 1)
+    error = (x.float() / 255 - x_hat).square().mean(1)  # (N, H, W)
+    top = max(float(np.quantile(error.numpy(), 0.999)), 1e-9)
+    for i, name in enumerate(progress(names, label="heat maps")):
+        pictures = [(x[i].float() / 255).expand(3, -1, -1), x_hat[i].expand(3, -1, -1)]
+        panels = [picture.permute(1, 2, 0).numpy() for picture in pictures]
+        panels.append(colormaps["cividis"](np.clip(error[i].numpy() / top, 0, 1))[..., :3])
+        picture = Image.fromarray((255 * np.concatenate(panels, axis=1)).round().astype(np.uint8))
+        path = folder / f"{name}.png"
+        with atomic_write(path) as temporary:
+            picture.save(temporary, format="PNG")
+
+
+def _name(path, folder):
+    """A file's name inside the folder that was asked for, with forward slashes."""
+    folder = Path(folder)
+    return path.relative_to(folder).as_posix() if folder.is_dir() else Path(path).name
+
+
+def _list_skipped(skipped, say):
+    for path in skipped:
+        say(f"skipped, unreadable: {path}")

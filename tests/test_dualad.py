@@ -1,0 +1,137 @@
+"""What DualAD has beyond the shared contract: switches, players, the collapse that is noticed, the fused score."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from dualad_lib import Autoencoder, DualAD
+from dualad_lib.scoring import Fusion, Gaussian, LowRank, separation_weight
+
+X = torch.rand(60, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+PHASE = torch.rand(60, 1, 1, 1, generator=torch.Generator().manual_seed(1)) * 6.3
+STRIPES = 0.5 + 0.4 * torch.sin(torch.arange(12.0)[:, None] + PHASE).expand(60, 1, 12, 12)
+TINY = {"width": 4, "latent_dim": 8, "steps": 12, "batch_size": 16, "device": "cpu"}
+OFF = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*calibration images"),
+    pytest.mark.filterwarnings("ignore:.*collapsed"),  # noise images have nothing to learn
+]
+
+
+@pytest.mark.parametrize("network", ["conv", "mlp"])
+def test_all_switches_off_is_the_autoencoder_bit_for_bit(network):
+    plain = Autoencoder(network=network, noise=0.1, **TINY).fit(X)
+    bare = DualAD(network=network, noise=0.1, **OFF, **TINY).fit(X)
+    assert bare.history_ == plain.history_
+    for (name, ours), (_, theirs) in zip(
+        bare.anomaly_scores(X).items(), plain.anomaly_scores(X).items(), strict=True
+    ):
+        assert np.array_equal(ours, theirs), name
+
+
+@pytest.mark.parametrize(
+    ("switch", "parts", "terms"),
+    [
+        ({"image_discriminator": True}, {"D"}, {"adversarial", "matching", "discriminator"}),
+        (
+            {"feature_constraint": True},
+            {"sphere", "C"},
+            {"sphere", "enclosure", "transformation", "radius", "code_spread"},
+        ),
+        (
+            {"feature_constraint": True, "critic": False},
+            {"sphere"},
+            {"sphere", "enclosure", "radius", "code_spread"},
+        ),
+        ({"feature_constraint": True, "hypersphere": False}, {"C"}, {"transformation"}),
+        ({"mutual_information": True}, {"T_g", "T_l"}, {"information"}),
+    ],
+)
+@pytest.mark.parametrize("network", ["conv", "mlp"])
+def test_a_switch_adds_its_part_and_its_terms_and_saves(network, switch, parts, terms, tmp_path):
+    model = DualAD(network=network, **{**OFF, **switch}, **TINY).fit(X)
+    assert set(model.parts_) == {"G"} | parts
+    assert set(model.history_) == {"reconstruction"} | terms
+    model.save(tmp_path / "m.safetensors")
+    loaded = DualAD.load(tmp_path / "m.safetensors")
+    for name, values in model.anomaly_scores(1 - X).items():
+        assert dict(loaded.anomaly_scores(1 - X).items())[name] == pytest.approx(values, rel=1e-5)
+
+
+def test_every_player_moves():
+    fresh, trained = DualAD(**TINY), DualAD(**TINY).fit(X)
+    fresh.image_shape_ = trained.image_shape_
+    before = fresh._build()
+    for name, part in trained.parts_.items():
+        moved = [
+            not torch.equal(a, b) for a, b in zip(before[name].parameters(), part.parameters(), strict=True)
+        ]
+        assert all(moved), name
+
+
+def test_the_sphere_learns_from_its_own_slice_and_closes_in():
+    model = DualAD(
+        **{**OFF, "feature_constraint": True, "critic": False}, **{**TINY, "steps": 300, "w_sphere": 0.0}
+    ).fit(X)
+    z, sphere = model.encode(X), model.parts_["sphere"]
+    distance = (z - z.mean(0)).square().mean(1).sqrt()
+    assert 0.5 * distance.median() < sphere.radius.item() < 1.5 * distance.max()
+    assert (sphere.centre - z.mean(0)).norm() < 0.5 * z.mean(0).norm() + 0.1
+
+
+def test_a_collapse_is_noticed():
+    """A sphere that counts for everything pulls all codes together, and fit says so."""
+    crushed = {**OFF, "feature_constraint": True, "critic": False, "w_sphere": 1000.0}
+    with pytest.warns(UserWarning, match="codes collapsed"):
+        DualAD(**crushed, **{**TINY, "steps": 150}).fit(STRIPES)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*collapsed")
+        DualAD(**{**crushed, "w_sphere": 0.005}, **{**TINY, "steps": 150}).fit(STRIPES)
+
+
+def test_the_pull_of_the_sphere_makes_codes_compact():
+    def spread(weight):
+        model = DualAD(
+            **{**OFF, "feature_constraint": True, "critic": False}, w_sphere=weight, **{**TINY, "steps": 80}
+        )
+        return model.fit(X).encode(X).std(0).mean()
+
+    assert spread(0.5) < 0.7 * spread(0.0)
+
+
+def test_fusion_trusts_what_separates():
+    random = np.random.default_rng(0)
+    normal = {"good": random.lognormal(0, 1, 300), "blind": random.lognormal(0, 1, 300)}
+    strange = {"good": random.lognormal(3, 1, 300), "blind": random.lognormal(0, 1, 300)}
+    fusion = Fusion.fit(normal, strange)
+    assert fusion.weights["good"] > 50 * fusion.weights["blind"]
+    equal = Fusion.fit(normal)
+    assert equal.weights == {"good": 1.0, "blind": 1.0}
+    expected = (equal.scales["good"](strange["good"]) + equal.scales["blind"](strange["blind"])) / 2
+    assert equal(strange) == pytest.approx(expected)
+    assert equal(strange, ["good"]) == pytest.approx(equal.scales["good"](strange["good"]))
+
+
+def test_separation_weight_by_hand():
+    assert separation_weight(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx((0.5 / 0.02) ** 2)
+    assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.01 / 0.52) ** 2)
+
+
+def test_low_rank_with_all_directions_is_the_full_gaussian():
+    h = torch.randn(200, 6, generator=torch.Generator().manual_seed(0)) @ torch.randn(6, 6)
+    full, low = Gaussian.fit(h, shrinkage=0.3), LowRank.fit(h, rank=6)
+    assert low.mahalanobis(*low.project(h), shrinkage=0.3).numpy() == pytest.approx(
+        full.mahalanobis(h).numpy(), rel=1e-4
+    )
+    white = low.whiten(low.project(h)[0])
+    assert torch.allclose(white.T @ white / 199, torch.eye(6, dtype=white.dtype), atol=1e-6)
+
+
+def test_low_rank_measures_what_it_leaves_out():
+    h = torch.zeros(50, 4)
+    h[:, 0] = torch.randn(50, generator=torch.Generator().manual_seed(0))
+    low = LowRank.fit(h, rank=1)
+    _, left = low.project(torch.tensor([[0.0, 2.0, 0.0, 0.0]]))
+    assert left.item() == pytest.approx(4.0, abs=0.2)

@@ -1,0 +1,140 @@
+"""The practitioner's path end to end: PNG files in, a model and a ranked table out."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualad_lib import load_one_class
+from dualad_lib.cli import main
+from dualad_lib.runs.folder import TABLE
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*calibration"),
+    pytest.mark.filterwarnings("ignore:Skipped"),
+]
+QUICK = ["--image-size", "28", "--steps", "40"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A class of the sample as PNG files: normal images to learn from; bags among shoes to judge, one file broken."""
+    root = tmp_path_factory.mktemp("parts")
+    task = load_one_class("fashion_mnist_sample", 8)
+    anomalous = task.test[task.test_classes == 9][:15]
+    for folder, images in (
+        ("normal", task.train[:220]),
+        ("new/fine", task.test[task.test_labels == 0][:15]),
+        ("new/odd", anomalous),
+    ):
+        (root / folder).mkdir(parents=True)
+        for i, image in enumerate(images):
+            Image.fromarray(image[0].numpy()).save(root / folder / f"{i:03d}.png")
+    (root / "new" / "broken.png").write_bytes(b"no picture")
+    return root
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("detector", ["dualad", "autoencoder", "pca"])
+def test_fit_and_score(folders, tmp_path, capsys, detector):
+    model, table = tmp_path / "model.safetensors", tmp_path / "scores.csv"
+    steps = [] if detector == "pca" else QUICK[2:]
+    fit = [
+        "fit",
+        "--normal",
+        str(folders / "normal"),
+        "--out",
+        str(model),
+        "--detector",
+        detector,
+        *QUICK[:2],
+        *steps,
+    ]
+    assert main(fit) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "model.safetensors"
+    ]  # nothing of the training is left
+    maps = tmp_path / "maps"
+    score = ["score", "--model", str(model), "--images", str(folders / "new"), "--out", str(table)]
+    assert main([*score, "--heatmaps", str(maps)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "22 held back" in said
+        and "skipped, unreadable" in said
+        and "30 images" in said
+        and "1 unreadable" in said
+    )
+    rows = read(table)
+    assert tuple(rows[0]) == TABLE
+    assert [row["rank"] for row in rows] == [*map(str, range(1, 31)), ""]
+    assert rows[-1]["file"] == "broken.png" and rows[-1]["verdict"] == "unreadable"
+    scores = [float(row["score"]) for row in rows[:-1]]
+    assert scores == sorted(scores, reverse=True)
+    odd = [row["file"].startswith("odd/") for row in rows[:-1]]
+    assert np.mean(np.flatnonzero(odd)) < np.mean(
+        np.flatnonzero(np.logical_not(odd))
+    )  # shoes rank above bags
+    assert all(0 < float(row["p_value"]) <= 1 for row in rows[:-1])
+    drawn = sorted(p.relative_to(maps).as_posix() for p in maps.rglob("*.png"))
+    assert len(drawn) == 30 and drawn[0] == "fine/000.png.png"
+    assert Image.open(maps / drawn[0]).size == (3 * 28, 28)
+
+
+def test_rate_moves_the_verdict(folders, tmp_path):
+    model = tmp_path / "m.safetensors"
+    main(["fit", "--normal", str(folders / "normal"), "--out", str(model), "--detector", "pca", *QUICK[:2]])
+    alarms = []
+    for rate in ("0.05", "0.5"):
+        out = tmp_path / f"{rate}.csv"
+        main(
+            [
+                "score",
+                "--model",
+                str(model),
+                "--images",
+                str(folders / "new"),
+                "--out",
+                str(out),
+                "--rate",
+                rate,
+            ]
+        )
+        alarms.append(sum(row["verdict"] == "anomalous" for row in read(out)))
+    assert alarms[0] < alarms[1]
+
+
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(folders, tmp_path, capsys):
+    normal, new, out = folders / "normal", folders / "new", tmp_path / "m.safetensors"
+    cases = [
+        (["fit", "--normal", normal, "--out", tmp_path / "m.bin"], "end in .safetensors"),
+        (["fit", "--normal", tmp_path / "none", "--out", out], "no folder"),
+        (["fit", "--normal", normal, "--out", out, "--detector", "vae"], "choose from"),
+        (["fit", "--normal", new, "--out", out, "--strict"], "cannot be read as an image"),
+        (["score", "--model", out, "--images", new, "--out", tmp_path / "s.csv"], "no model file"),
+    ]
+    for arguments, words in cases:
+        assert main([str(a) for a in arguments]) == 2
+        error = capsys.readouterr().err
+        assert words in error and "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_detector_without_reconstruction_has_no_heat_maps(folders, tmp_path, capsys):
+    model = tmp_path / "m.safetensors"
+    main(["fit", "--normal", str(folders / "normal"), "--out", str(model), "--detector", "knn", *QUICK[:2]])
+    score = [
+        "score",
+        "--model",
+        str(model),
+        "--images",
+        str(folders / "new"),
+        "--out",
+        str(tmp_path / "s.csv"),
+    ]
+    assert main([*score, "--heatmaps", str(tmp_path / "maps")]) == 2
+    assert "heat maps" in capsys.readouterr().err and not (tmp_path / "s.csv").exists()
