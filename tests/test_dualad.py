@@ -14,10 +14,6 @@ PHASE = torch.rand(60, 1, 1, 1, generator=torch.Generator().manual_seed(1)) * 6.
 STRIPES = 0.5 + 0.4 * torch.sin(torch.arange(12.0)[:, None] + PHASE).expand(60, 1, 12, 12)
 TINY = {"width": 4, "latent_dim": 8, "steps": 12, "batch_size": 16, "device": "cpu"}
 OFF = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*calibration images"),
-    pytest.mark.filterwarnings("ignore:.*collapsed"),  # noise images have nothing to learn
-]
 
 
 @pytest.mark.parametrize("network", ["conv", "mlp"])

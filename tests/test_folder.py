@@ -10,10 +10,7 @@ from dualad_lib import load_one_class
 from dualad_lib.cli import main
 from dualad_lib.runs.folder import TABLE
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*calibration"),
-    pytest.mark.filterwarnings("ignore:Skipped"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:Skipped")
 QUICK = ["--image-size", "28", "--steps", "40"]
 
 

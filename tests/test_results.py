@@ -10,7 +10,6 @@ from dualad_lib.runs import results as module
 from dualad_lib.runs.results import COLUMNS
 
 TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
-pytestmark = pytest.mark.filterwarnings("ignore:.*calibration images")
 
 
 def test_a_row_for_each_score():
