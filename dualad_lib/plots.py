@@ -98,13 +98,15 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(False)
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=4)
+        large = 14 if name.startswith("$") else None  # symbols are hard to read at the size of words
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=4, fontsize=large)
     if titles is not None:
         for axis, text in zip(axes[0], titles, strict=True):
             axis.set_title(text, fontsize=9)
     if maps:
-        of_maps = axes[[list(rows).index(name) for name in maps]]
-        figure.colorbar(shown, ax=of_maps.ravel().tolist(), fraction=0.05, pad=0.01)
+        # Beside all rows, so that the columns stay in line; at the foot, where the maps are.
+        share = len(maps) / len(rows)
+        figure.colorbar(shown, ax=axes.ravel().tolist(), fraction=0.05, pad=0.01, shrink=share, anchor=(0, 0))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     if title:
         figure.suptitle(title, fontsize=11)
