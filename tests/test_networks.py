@@ -32,6 +32,9 @@ def test_published_mlp_layers():
     assert sizes == [(1024, 784), (256, 1024), (256, 256)]
     sizes = [tuple(p.shape) for p in network.decoder.parameters() if p.ndim == 2]
     assert sizes == [(256, 256), (1024, 256), (784, 1024)]
+    colour = MLPAutoencoder((3, 32, 32))
+    sizes = [tuple(p.shape) for p in colour.encoder.parameters() if p.ndim == 2]
+    assert sizes == [(1024, 3072), (512, 1024), (256, 512), (256, 256)]
     z, x_hat = network(torch.rand(2, 1, 28, 28))
     assert z.shape == (2, 256) and x_hat.shape == (2, 1, 28, 28)
 

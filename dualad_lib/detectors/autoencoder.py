@@ -9,7 +9,16 @@ from torch import nn
 from ..errors import DataError
 from ..losses import squared_error
 from ..networks import ConvAutoencoder, MLPAutoencoder
-from ..scoring import PIXEL_SCORES, Fusion, Gaussian, LogStandard, Scores, nearest_distance, pixel_score
+from ..scoring import (
+    PIXEL_SCORES,
+    Fusion,
+    Gaussian,
+    LogStandard,
+    Scores,
+    centre_distance,
+    nearest_distance,
+    pixel_score,
+)
 from ..training import Player, Turn, as_float, resolve_device, seeded, train, warmup_cosine
 from .base import Detector, choose
 
@@ -158,7 +167,7 @@ class Autoencoder(Detector):
             return nearest_distance(self.bank_, self.gaussian_.whiten(z))
         if self.latent == "mahalanobis":
             return self.gaussian_.mahalanobis(z)
-        return (z.double() - self.gaussian_.mean).square().sum(1)
+        return centre_distance(z.double(), self.gaussian_.mean)
 
     def _score(self, images):
         x, z, x_hat = self._forward(images)

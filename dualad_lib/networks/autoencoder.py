@@ -92,15 +92,19 @@ class ConvAutoencoder(nn.Module):
 
 
 class MLPAutoencoder(nn.Module):
-    """The fully connected autoencoder of DualAD's published code for MNIST and Fashion-MNIST.
+    """The fully connected autoencoder of DualAD's published code (Wan & Feng, 2024, official code).
 
-    784-1024-256-256 (the code) and back, LeakyReLU, sigmoid output (Wan & Feng, 2024, official code). For other
-    sizes the first and last layer follow the image. Interface of ConvAutoencoder.
+    Grey images: 784-1024-256-256 (the code) and back. Colour: 3072-1024-512-256-256 and back. LeakyReLU, sigmoid
+    output. For other sizes the first and last layer follow the image; `hidden` replaces the layers between image and
+    code. Interface of ConvAutoencoder. (The published code feeds colour images contrast-normalised, and ends in a
+    LeakyReLU there; here images are in [0, 1] throughout.)
     """
 
-    def __init__(self, image_shape, hidden=(1024, 256), latent_dim=256):
+    def __init__(self, image_shape, hidden=None, latent_dim=256):
         super().__init__()
         self.image_shape = tuple(image_shape)
+        if hidden is None:
+            hidden = (1024, 256) if image_shape[0] == 1 else (1024, 512, 256)
         sizes = [math.prod(image_shape), *hidden, latent_dim]
         self.encoder = _mlp(sizes)
         self.decoder = nn.Sequential(*_mlp(sizes[::-1]), nn.Sigmoid())
