@@ -14,6 +14,7 @@ _EXPORTS = {
     "KDE": "detectors.baselines",
     "NearestNeighbours": "detectors.baselines",
     "OneClassSVM": "detectors.baselines",
+    "PublishedDualAD": "detectors.published",
     "PCA": "detectors.baselines",
     "Detector": "detectors.base",
     "Scores": "scoring",

@@ -6,7 +6,8 @@ at every image size. Papers that sum over pixels and average over images differ 
 
 import math
 
-from torch.nn.functional import softplus
+import torch
+from torch.nn.functional import cross_entropy, softplus
 
 
 def squared_error(x_hat, x):
@@ -53,13 +54,27 @@ def feature_matching(f_hat, f):
     return (f_hat - f).square().mean()
 
 
-def sphere_excess(z, centre, radius):
-    """How far codes lie outside the hypersphere: mean over images of max(0, ||z - c||^2 / d - R^2).
+def enclosure(z, centre, radius, outside=0.1):
+    """The constraint player's loss: the smallest sphere that leaves a share `outside` of the codes outside.
 
-    z: (N, d), centre: (d,), radius: scalar. Distances are means over the d coordinates, so that R means the same for
-    every d. Returns a scalar >= 0. Source: the soft-boundary form of Deep SVDD (Ruff et al., 2018), eq. 3.
+    R^2 + mean over images of max(0, ||z - c||^2 / d - R^2) / outside. z: (N, d), centre: (d,), radius: scalar.
+    Distances are means over the d coordinates, so that R means the same for every d. Returns a scalar >= 0.
+    Source: the soft-boundary form of Deep SVDD (Ruff et al., 2018), eq. 3, without its weight decay.
     """
-    return ((z - centre).square().mean(1) - radius**2).clamp_min(0).mean()
+    return radius**2 + (_mean_square(z, centre) - radius**2).clamp_min(0).mean() / outside
+
+
+def sphere_excess(z, centre, radius):
+    """The reconstruction player's side: how far codes lie outside, mean of max(0, ||z - c||^2 / (d R^2) - 1).
+
+    z: (N, d), centre: (d,), radius: scalar. Measured in radii: the sphere follows when all codes shrink, so that
+    shrinking them gains nothing. Returns a scalar >= 0. Source: as `enclosure`, there in absolute units.
+    """
+    return (_mean_square(z, centre) / radius**2 - 1).clamp_min(0).mean()
+
+
+def _mean_square(z, centre):
+    return (z - centre).square().mean(1)
 
 
 def jsd_mutual_information(joint, marginal):
@@ -80,3 +95,13 @@ def donsker_varadhan(joint, marginal):
     the Jensen-Shannon form is trained on and this one is read. Source: Belghazi et al. (MINE), 2018, eq. 5.
     """
     return joint.mean() - (marginal.flatten().logsumexp(0) - math.log(marginal.numel()))
+
+
+def info_nce(similarity, positive):
+    """InfoNCE bound on mutual information in nats, to be raised: log(M) + mean log softmax(similarity)[positive].
+
+    similarity: (N, M) logits of each of N views with M candidates (-inf: not a candidate); positive: (N,) the index of
+    the one that belongs to it. At most log(M), whatever the true value. Source: van den Oord et al., 2018, eq. 4.
+    """
+    candidates = torch.isfinite(similarity[0]).sum().log()
+    return candidates - cross_entropy(similarity, positive)

@@ -85,17 +85,21 @@ class Gaussian:
 def nearest_distance(bank, z, k=1, chunk=2048):
     """Euclidean distance of each code to its k-th nearest neighbour in the bank. bank: (M, d), z: (N, d). Returns (N,).
 
-    Computed in float64 from inner products: exact enough that the result does not depend on how z is cut into batches.
+    The search is in float32, from inner products; the distance to what was found is then measured in float64, so that
+    it does not depend on how z is cut into batches.
     """
     if not 1 <= k <= len(bank):
         raise DataError(f"k = {k} neighbours asked for, but the bank holds {len(bank)} codes.")
-    bank = bank.double()
-    squares = bank.square().sum(1)
+    centre = bank.double().mean(0)  # near the origin float32 has digits to spare
+    short = (bank - centre).float()
+    squares = short.square().sum(1)
     found = []
-    for part in z.double().split(chunk):
-        distance = squares - 2 * part @ bank.T + part.square().sum(1, keepdim=True)
-        found.append(distance.topk(k, dim=1, largest=False).values[:, -1])
-    return torch.cat(found).clamp_min(0).sqrt()
+    for part in z.split(chunk):
+        distance = squares - 2 * (part - centre).float() @ short.T  # but for ||z||^2, which orders nothing
+        index = distance.topk(k, dim=1, largest=False).indices
+        exact = (part.double()[:, None] - bank[index].double()).square().sum(2)
+        found.append(exact.amax(1))
+    return torch.cat(found).sqrt()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 Images are float tensors (N, C, H, W). Random ones draw from torch's global generator, which `train` seeds at each step.
 """
 
+import math
+
 import torch
 from torch.nn import functional as F
 
@@ -10,9 +12,15 @@ from torch.nn import functional as F
 PSEUDO_ANOMALIES = ("shear", "squeeze", "swap", "mirror", "dilate", "erode", "mix")
 
 
-def transformation_count(image_shape):
-    """How many T_t there are: the 8 symmetries of a square, the 4 of an oblong."""
-    return 8 if image_shape[1] == image_shape[2] else 4
+def symmetries(image_shape, mirrored=True):
+    """The T_t that keep the frame of an image, as values of t, the identity first.
+
+    Of a square 8, or the 4 rotations if not mirrored; of an oblong 4, or 2 (upright, upside down).
+    """
+    square = image_shape[1] == image_shape[2]
+    if mirrored:
+        return tuple(range(8 if square else 4))
+    return (0, 3, 5, 6) if square else (0, 3)
 
 
 def transform(x, t):
@@ -65,6 +73,34 @@ def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
         uniform(shift),
         uniform(shift),
     )
+
+
+def strong_view(x, zoom=0.54, colour=0.4, grey=0.2):
+    """A random view of each image that leaves the object but not its size, place, side or colour.
+
+    x: (N, C, H, W) in [0, 1], and so is the result. zoom: smallest share of the area that a crop keeps (aspect ratio 3:4 to 4:3), mirrored half the time. colour: most
+    relative change of brightness, contrast and, of colour images, saturation. grey: share of images that lose colour.
+    """
+
+    def uniform(low, high):
+        return torch.empty(len(x), 1, 1, 1, device=x.device).uniform_(low, high)
+
+    area, ratio = uniform(zoom, 1).flatten(), uniform(math.log(3 / 4), math.log(4 / 3)).exp().flatten()
+    wide, high = (area * ratio).sqrt().clamp_max(1), (area / ratio).sqrt().clamp_max(1)
+    matrix = torch.zeros(len(x), 2, 3, device=x.device)
+    matrix[:, 0, 0] = wide * torch.randint(2, (len(x),), device=x.device).mul(2).sub(1)
+    matrix[:, 1, 1] = high
+    matrix[:, 0, 2] = uniform(-1, 1).flatten() * (1 - wide)
+    matrix[:, 1, 2] = uniform(-1, 1).flatten() * (1 - high)
+    grid = F.affine_grid(matrix, x.shape, align_corners=False)
+    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+    x = x * uniform(1 - colour, 1 + colour)
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * uniform(1 - colour, 1 + colour)
+    light = x.mean(1, keepdim=True)
+    saturation = uniform(1 - colour, 1 + colour) * (uniform(0, 1) >= grey)
+    return (light + (x - light) * saturation).clamp(0, 1)
 
 
 def pseudo_anomalies(x, kind):

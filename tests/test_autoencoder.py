@@ -34,7 +34,7 @@ def test_codes_do_not_collapse():
 
 
 def test_dual_score_is_the_mean_of_log_standardised_scores():
-    model = small().fit(X[:50], calibration=X[50:])
+    model = small(fusion="equal").fit(X[:50], calibration=X[50:])
     held, s = model.anomaly_scores(X[50:]), model.anomaly_scores(1 - X[:5])
     expected = 0
     for part in ("pixel", "latent"):

@@ -14,7 +14,8 @@ from dualad_lib.detectors import DETECTORS
 from dualad_lib.evaluation import auroc
 
 _TINY = {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}
-QUICK = {"autoencoder": _TINY, "dualad": _TINY}
+_PUBLISHED = {"latent_dim": 8, "epochs": 30, "batch_size": 16, "learning_rate": 1e-3, "score_weight": None}
+QUICK = {"autoencoder": _TINY, "dualad": _TINY, "dualad_published": _PUBLISHED}
 SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
 
 

@@ -74,27 +74,27 @@ def test_the_sphere_learns_from_its_own_slice_and_closes_in():
     z, sphere = model.encode(X), model.parts_["sphere"]
     distance = (z - z.mean(0)).square().mean(1).sqrt()
     assert 0.5 * distance.median() < sphere.radius.item() < 1.5 * distance.max()
-    assert (sphere.centre - z.mean(0)).norm() < 0.5 * z.mean(0).norm() + 0.1
+    assert (sphere.centre - z.mean(0)).square().mean().sqrt() < 0.5 * distance.median()
 
 
-def test_a_collapse_is_noticed():
-    """A sphere that counts for everything pulls all codes together, and fit says so."""
-    crushed = {**OFF, "feature_constraint": True, "critic": False, "w_sphere": 1000.0}
+SPHERE = {**OFF, "feature_constraint": True, "critic": False}
+
+
+def test_codes_that_carry_nothing_are_noticed():
+    """All codes in one place satisfy the sphere, and fit says so; a game that is alive is left in peace."""
     with pytest.warns(UserWarning, match="codes collapsed"):
-        DualAD(**crushed, **{**TINY, "steps": 150}).fit(STRIPES)
+        DualAD(**SPHERE, **{**TINY, "steps": 150, "w_sphere": 1e6, "learning_rate": 0.3}).fit(STRIPES)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*collapsed")
-        DualAD(**{**crushed, "w_sphere": 0.005}, **{**TINY, "steps": 150}).fit(STRIPES)
+        DualAD(**SPHERE, **{**TINY, "steps": 150}).fit(STRIPES)
 
 
-def test_the_pull_of_the_sphere_makes_codes_compact():
-    def spread(weight):
-        model = DualAD(
-            **{**OFF, "feature_constraint": True, "critic": False}, w_sphere=weight, **{**TINY, "steps": 80}
-        )
-        return model.fit(X).encode(X).std(0).mean()
-
-    assert spread(0.5) < 0.7 * spread(0.0)
+def test_a_heavy_sphere_makes_codes_compact_but_leaves_them_alive():
+    loose = DualAD(**SPHERE, **{**TINY, "steps": 150, "w_sphere": 0.0}).fit(STRIPES)
+    heavy = DualAD(**SPHERE, **{**TINY, "steps": 150, "w_sphere": 1000.0}).fit(STRIPES)
+    assert heavy.encode(STRIPES).std(0).mean() < 0.5 * loose.encode(STRIPES).std(0).mean()
+    last = [sum(m.history_["reconstruction"][-20:]) / 20 for m in (loose, heavy)]
+    assert last[0] < last[1] < 0.5 * STRIPES.var(0, correction=0).mean()
 
 
 def test_fusion_trusts_what_separates():

@@ -10,7 +10,9 @@ from dualad_lib.losses import (
     adversarial_loss,
     discriminator_loss,
     donsker_varadhan,
+    enclosure,
     feature_matching,
+    info_nce,
     jsd_mutual_information,
     sphere_excess,
     squared_error,
@@ -58,9 +60,37 @@ def test_feature_matching_by_hand():
 def test_sphere_excess_by_hand():
     z = torch.tensor([[2.0, 0.0], [0.1, 0.1]])  # mean squared distances 2.0 and 0.01
     assert sphere_excess(z, torch.zeros(2), torch.tensor(1.0)).item() == pytest.approx((1.0 + 0.0) / 2)
+    assert sphere_excess(z, torch.zeros(2), torch.tensor(0.5)).item() == pytest.approx((7.0 + 0.0) / 2)
     inside = z.clone().requires_grad_()
     sphere_excess(inside, torch.zeros(2), torch.tensor(1.0)).backward()
     assert inside.grad[1].tolist() == [0, 0]  # a code inside the sphere is left in peace
+
+
+def test_sphere_excess_does_not_reward_small_codes():
+    z, centre, radius = torch.randn(50, 4), torch.randn(4), torch.tensor(0.7)
+    shrunk = [0.1 * v for v in (z, centre, radius)]
+    assert sphere_excess(*shrunk).item() == pytest.approx(sphere_excess(z, centre, radius).item(), rel=1e-4)
+
+
+def test_enclosure_by_hand_and_at_its_best_radius():
+    z = torch.tensor([[2.0, 0.0], [0.1, 0.1]])
+    assert enclosure(z, torch.zeros(2), torch.tensor(1.0), 0.5).item() == pytest.approx(1 + 0.5 / 0.5)
+    z = torch.randn(5000, 8, generator=torch.Generator().manual_seed(0))
+    radii = torch.linspace(0.5, 2.0, 301)
+    best = radii[torch.stack([enclosure(z, torch.zeros(8), r, 0.1) for r in radii]).argmin()]
+    outside = (z.square().mean(1) > best**2).float().mean().item()
+    assert outside == pytest.approx(0.1, abs=0.01)
+
+
+def test_info_nce_by_hand():
+    never = -torch.inf
+    known = torch.tensor([[never, 50.0, 0.0, 0.0]])
+    assert info_nce(known, torch.tensor([1])).item() == pytest.approx(
+        math.log(3)
+    )  # all that 3 candidates can say
+    blind = torch.tensor([[never, 1.0, 1.0, 1.0], [1.0, never, 1.0, 1.0]])
+    assert info_nce(blind, torch.tensor([1, 0])).item() == pytest.approx(0, abs=1e-6)
+    assert info_nce(known, torch.tensor([2])) < 0 < info_nce(known, torch.tensor([1]))  # the sign
 
 
 def test_jensen_shannon_by_hand():

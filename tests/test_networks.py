@@ -40,14 +40,11 @@ def test_published_mlp_layers():
 
 
 @pytest.mark.parametrize("build", [ConvAutoencoder, MLPAutoencoder])
-def test_no_running_state_and_no_mode(build):
-    """A code depends on its own image alone, in training mode as in evaluation mode."""
-    network = build((1, 16, 16))
-    assert not list(network.buffers())
+def test_a_code_depends_on_its_own_image_alone(build):
+    network = build((1, 16, 16)).eval()
     x = torch.rand(6, 1, 16, 16)
-    together = network.train().encode(x)
-    alone = torch.cat([network.eval().encode(image[None]) for image in x])
-    assert torch.allclose(together, alone, atol=1e-5)
+    alone = torch.cat([network.encode(image[None]) for image in x])
+    assert torch.allclose(network.encode(x), alone, atol=1e-5)
 
 
 def test_published_discriminator_layers():
@@ -68,7 +65,10 @@ def test_discriminator_gives_a_logit_and_features(build, shape):
 
 def test_sphere_and_critic():
     sphere, critic = Hypersphere(5), TransformationCritic(4 * 3 * 3, 8)
-    assert sphere.centre.shape == (5,) and sphere.radius.item() == pytest.approx(0.1)
+    z = torch.randn(20, 5) + 3
+    sphere.start_at(z)
+    assert torch.allclose(sphere.centre, z.mean(0))
+    assert sphere.radius.item() == pytest.approx((z - z.mean(0)).square().mean().sqrt().item(), rel=1e-5)
     sphere.log_radius.data.fill_(-40)
     assert sphere.radius > 0  # whatever the player does, a radius stays a radius
     assert critic(torch.rand(2, 4, 3, 3)).shape == (2, 8)

@@ -8,8 +8,9 @@ from dualad_lib.transforms import (
     affine,
     jitter,
     pseudo_anomalies,
+    strong_view,
+    symmetries,
     transform,
-    transformation_count,
 )
 
 CORNER = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
@@ -32,7 +33,10 @@ def test_a_transformation_for_each_image():
 
 
 def test_oblong_images_keep_their_shape():
-    assert transformation_count((1, 4, 6)) == 4 and transformation_count((1, 6, 6)) == 8
+    assert symmetries((1, 4, 6)) == (0, 1, 2, 3) and len(symmetries((1, 6, 6))) == 8
+    assert symmetries((3, 6, 6), mirrored=False) == (0, 3, 5, 6) and symmetries(
+        (3, 4, 6), mirrored=False
+    ) == (0, 3)
     assert transform(torch.rand(2, 1, 4, 6), 3).shape == (2, 1, 4, 6)
 
 
@@ -73,3 +77,33 @@ def test_pseudo_anomalies_are_images_and_differ(kind, shape):
 def test_unknown_kind_lists_the_choices():
     with pytest.raises(ValueError, match="shear, squeeze"):
         pseudo_anomalies(CORNER, "blur")
+
+
+def test_symmetries_without_mirror_are_the_rotations():
+    x = torch.rand(1, 3, 6, 6)
+    turns = [torch.rot90(x, k, (2, 3)) for k in range(4)]
+    for t in symmetries((3, 6, 6), mirrored=False):
+        assert sum(torch.equal(transform(x, t), turn) for turn in turns) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strong_views_are_images_random_and_seeded(channels):
+    x = torch.rand(200, channels, 16, 16) * 0.5 + 0.25
+    torch.manual_seed(0)
+    one = strong_view(x)
+    torch.manual_seed(0)
+    assert torch.equal(one, strong_view(x))
+    assert one.shape == x.shape and one.min() >= 0 and one.max() <= 1
+    assert ((one - x).abs().mean((1, 2, 3)) > 0.01).all()
+    if channels == 3:
+        grey = (one.max(1).values - one.min(1).values).amax((1, 2)) < 1e-5
+        assert 0.1 < grey.float().mean() < 0.3
+
+
+def test_a_strong_view_crops_a_window():
+    """Of an image that is a ramp in x, a view is a flatter ramp, rising or (mirrored) falling."""
+    ramp = torch.linspace(0.2, 0.8, 32).expand(300, 1, 32, 32)
+    view = strong_view(ramp, zoom=0.25, colour=0.0)
+    slope = (view[..., -1] - view[..., 0]).mean((1, 2))
+    assert ((slope.abs() > 0.2) & (slope.abs() < 0.61)).all()
+    assert 0.4 < (slope > 0).float().mean() < 0.6

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,10 +21,13 @@ from ..scoring import (
     pixel_score,
 )
 from ..training import Player, Turn, as_float, resolve_device, seeded, train, warmup_cosine
+from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
 from .base import Detector, choose
 
 NETWORKS = ("conv", "mlp")
 LATENT_SCORES = ("nearest", "mahalanobis", "centre")
+FUSIONS = ("separation", "equal")
+JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
 SMALLEST_SIDE = 8
 
 
@@ -31,13 +35,14 @@ class Autoencoder(Detector):
     """Autoencoder x_hat = G_d(G_e(x)) trained on the squared error of normal images alone.
 
     scores: pixel, the mean error of each image; latent, the distance of its whitened code to those of the training
-    images; dual, the mean of both after log-standardisation on held-out normal images.
+    images; dual, both after log-standardisation on held-out normal images, fused.
 
     network: "conv" (any image of side 8 or more) or "mlp" (the fully connected one of DualAD's published code).
     width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size, learning_rate: AdamW,
     warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added to the input, whose
     clean image is to be restored (denoising; 0: off). pixel: "l1" or "l2". latent: "nearest" (to the nearest
-    training code), "mahalanobis" or "centre" (to the mean code, not whitened).
+    training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation" weighs the scores
+    by how well each tells held-out normal images from pseudo-anomalies made of them, "equal" does not.
     """
 
     def __init__(
@@ -45,12 +50,13 @@ class Autoencoder(Detector):
         network="conv",
         width=16,
         latent_dim=64,
-        steps=400,
-        batch_size=64,
+        steps=250,
+        batch_size=128,
         learning_rate=2e-3,
         noise=0.0,
         pixel="l2",
         latent="nearest",
+        fusion="separation",
         false_alarm_rate=0.05,
         seed=0,
         device="auto",
@@ -64,17 +70,19 @@ class Autoencoder(Detector):
         self.noise = noise
         self.pixel = pixel
         self.latent = latent
+        self.fusion = fusion
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
         self.device = device
 
-    def fit(self, x, calibration=None, checkpoint=None, label=""):
+    def fit(self, x, calibration=None, checkpoint=None, label="", after_step=None):
         """Train on normal images; return self. As `Detector.fit`, and:
 
         checkpoint: a path where the state of the training is kept; a killed `fit` that is called again with the same
         images and parameters goes on from there, to the same scores. label: text of the progress bar ("": none).
+        after_step: called with the `training.Step` when a step is done, to watch the training.
         """
-        return self._fit_all(x, calibration, checkpoint=checkpoint, label=label)
+        return self._fit_all(x, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
 
     def reconstruct(self, x):
         """Reconstructions x_hat of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
@@ -84,15 +92,16 @@ class Autoencoder(Detector):
         """Codes z of images, float32 tensor (N, d) on the CPU."""
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
 
-    def _fit(self, images, checkpoint=None, label=""):
+    def _fit(self, images, checkpoint=None, label="", after_step=None):
         self.parts_ = self._build()
         turns, slices = self._game()
         self.history_ = train(
             turns,
             images,
-            steps=self.steps,
+            steps=self._steps(images),
             batch_size=self.batch_size,
             slices=slices,
+            after_step=after_step,
             seed=self.seed,
             device=self.device,
             label=label,
@@ -101,6 +110,9 @@ class Autoencoder(Detector):
         )
         self.parts_.eval()
         self._learn_latent(images)
+
+    def _steps(self, images):
+        return self.steps
 
     @property
     def network_(self):
@@ -112,6 +124,7 @@ class Autoencoder(Detector):
         choose(self.network, NETWORKS, "network")
         choose(self.pixel, PIXEL_SCORES, "pixel")
         choose(self.latent, LATENT_SCORES, "latent")
+        choose(self.fusion, FUSIONS, "fusion")
         if min(self.image_shape_[1:]) < SMALLEST_SIDE and self.network == "conv":
             raise DataError(
                 f"the convolutional network needs sides of at least {SMALLEST_SIDE} pixels, "
@@ -175,7 +188,12 @@ class Autoencoder(Detector):
         return {"pixel": pixel.double().cpu().numpy(), "latent": self._latent(z).cpu().numpy()}
 
     def _calibrate(self, raw, images):
-        self.fusion_ = Fusion.fit(raw)
+        if self.fusion == "equal":
+            self.fusion_ = Fusion.fit(raw)
+            return
+        x = as_float(images[:JUDGES], "cpu")
+        kinds = [self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES]
+        self.fusion_ = Fusion.fit(raw, {n: np.concatenate([kind[n] for kind in kinds]) for n in raw})
 
     def _combine(self, raw):
         latent = [name for name in raw if name != "pixel"]
@@ -214,7 +232,7 @@ class Autoencoder(Detector):
 
     def _fingerprint(self, images):
         """Names a training: other images or parameters give another."""
-        skip = ("device", "false_alarm_rate", "pixel", "latent")
+        skip = ("device", "false_alarm_rate", "pixel", "latent", "fusion")
         parameters = {k: v for k, v in self.get_params().items() if k not in skip}
         digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
         digest.update(json.dumps(parameters, sort_keys=True).encode())

@@ -11,15 +11,17 @@ cooperative terms are played at once:
 """
 
 import warnings
+from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
 from ..losses import (
     adversarial_loss,
     discriminator_loss,
+    enclosure,
     feature_matching,
+    info_nce,
     jsd_mutual_information,
     sphere_excess,
     squared_error,
@@ -31,16 +33,17 @@ from ..networks import (
     LocalStatistics,
     MLPDiscriminator,
     TransformationCritic,
+    ViewStatistics,
 )
-from ..scoring import Fusion, LowRank, nearest_distance, pixel_score
+from ..scoring import LowRank, nearest_distance, pixel_score
 from ..training import Player, Turn, as_float
-from ..transforms import PSEUDO_ANOMALIES, jitter, pseudo_anomalies, transform, transformation_count
+from ..transforms import jitter, strong_view, symmetries, transform
 from .autoencoder import Autoencoder
 from .base import choose
 
-FUSIONS = ("separation", "equal")
-JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind to weigh the scores
+VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
+SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
 COLLAPSED = (
     0.9  # a reconstruction loss above this share of the mean image's says that the codes carry nothing
 )
@@ -50,14 +53,16 @@ class DualAD(Autoencoder):
     """DualAD (Wan & Feng, IET Computer Vision 2024) with a mutual-information term, each part a switch.
 
     image_discriminator: D with adversarial loss and feature matching. feature_constraint: the FC module, of which
-    `hypersphere` and `critic` are the two constraints. mutual_information: global and local statistics networks.
-    w_adversarial, w_matching, w_sphere, w_critic, w_information: weights beside a reconstruction loss of weight 1.
+    `hypersphere` and `critic` are the two constraints. mutual_information: global and local statistics networks, and
+    with strong views a contrastive one. w_adversarial, w_matching, w_sphere, w_critic, w_information, w_views: weights
+    beside a reconstruction loss of weight 1.
 
-    With the critic each image is seen as two jittered copies, each under one of the K symmetries T_t of its frame; the
-    decoder restores the upright copy. Then the latent score has three parts, averaged over all K transformed copies of
-    an image: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). Without it
-    the latent score is the autoencoder's. fusion: "separation" weighs the scores by how well each tells held-out normal
-    images from pseudo-anomalies made of them, "equal" does not. Other parameters as in `Autoencoder`.
+    With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
+    restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
+    "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
+    colour images. Then the latent score has three parts, averaged over all K transformed copies of an image:
+    Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). Without the critic the
+    latent score is the autoencoder's. Other parameters as in `Autoencoder`.
     """
 
     def __init__(
@@ -72,16 +77,18 @@ class DualAD(Autoencoder):
         w_sphere=0.005,
         w_critic=0.1,
         w_information=0.01,
-        fusion="separation",
+        w_views=0.05,
+        views="auto",
         network="conv",
         width=16,
         latent_dim=64,
-        steps=400,
-        batch_size=64,
+        steps=250,
+        batch_size=128,
         learning_rate=2e-3,
         noise=0.0,
         pixel="l2",
         latent="nearest",
+        fusion="separation",
         false_alarm_rate=0.05,
         seed=0,
         device="auto",
@@ -96,6 +103,7 @@ class DualAD(Autoencoder):
             noise=noise,
             pixel=pixel,
             latent=latent,
+            fusion=fusion,
             false_alarm_rate=false_alarm_rate,
             seed=seed,
             device=device,
@@ -110,7 +118,8 @@ class DualAD(Autoencoder):
         self.w_sphere = w_sphere
         self.w_critic = w_critic
         self.w_information = w_information
-        self.fusion = fusion
+        self.w_views = w_views
+        self.views = views
 
     @property
     def _has_sphere(self):
@@ -120,10 +129,19 @@ class DualAD(Autoencoder):
     def _has_critic(self):
         return self.feature_constraint and self.critic
 
+    @property
+    def _strong(self):
+        """Strong views, and with them rotations alone: a view is mirrored half the time."""
+        return self.views == "strong" or (self.views == "auto" and self.image_shape_[0] == 3)
+
+    @property
+    def _symmetries(self):
+        return symmetries(self.image_shape_, mirrored=not self._strong)
+
     def _parts(self):
-        choose(self.fusion, FUSIONS, "fusion")
+        choose(self.views, VIEWS, "views")
         parts = super()._parts()
-        with torch.no_grad():
+        with _in_eval_mode(parts["G"]), torch.no_grad():
             middle, h, _ = _look(parts["G"], torch.zeros(1, *self.image_shape_))
         if self.image_discriminator:
             conv = self.network == "conv"
@@ -132,14 +150,16 @@ class DualAD(Autoencoder):
         if self._has_sphere:
             parts["sphere"] = Hypersphere(self.latent_dim)
         if self._has_critic:
-            parts["C"] = TransformationCritic(h.shape[1], transformation_count(self.image_shape_))
+            parts["C"] = TransformationCritic(h.shape[1], len(self._symmetries))
         if self.mutual_information:
             parts["T_g"] = GlobalStatistics(middle.shape[1], self.latent_dim)
             parts["T_l"] = LocalStatistics(middle.shape[1], self.latent_dim)
+            if self._has_critic and self._strong:
+                parts["T_v"] = ViewStatistics(h.shape[1])
         return parts
 
     def _game(self):
-        helpers = [name for name in ("C", "T_g", "T_l") if name in self.parts_]
+        helpers = [name for name in ("C", "T_g", "T_l", "T_v") if name in self.parts_]
         turns = [Turn(self._reconstruct, *map(self._player, ["G", *helpers]))]
         if self.image_discriminator:
             D = self.parts_["D"]
@@ -148,7 +168,7 @@ class DualAD(Autoencoder):
         if not self._has_sphere:
             return turns, None
         sphere = self.parts_["sphere"]
-        player = Player("sphere", sphere, torch.optim.Adam(sphere.parameters(), 1e-2))
+        player = Player("sphere", sphere, torch.optim.Adam(sphere.parameters(), 5e-2))
         return [*turns, Turn(self._enclose, player)], {"train": 0.9, "constraint": 0.1}
 
     def _reconstruct(self, step):
@@ -156,6 +176,7 @@ class DualAD(Autoencoder):
         parts = self.parts_
         target, seen, t = self._copies(step.images["train"])
         middle, h, z = _look(parts["G"], self._noisy(seen))
+        middle, z = middle[: len(target)], z[: len(target)]  # the other copies are there for their h
         x_hat = parts["G"].decode(z)
         step.shared.update(target=target, x_hat=x_hat)
         terms = {"reconstruction": squared_error(x_hat, target)}
@@ -169,23 +190,36 @@ class DualAD(Autoencoder):
             terms["transformation"] = self.w_critic * cross_entropy(parts["C"](h), t)
         if self._has_sphere:
             sphere = parts["sphere"]
-            warm = min(1.0, step.progress / 0.2)  # a sphere around untrained codes has nothing to say
-            terms["sphere"] = warm * self.w_sphere * sphere_excess(z, sphere.centre, sphere.radius)
+            warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
+            upright = z if t is None else z[t[: len(z)] == 0]
+            terms["sphere"] = warm * self.w_sphere * sphere_excess(upright, sphere.centre, sphere.radius)
             step.log(code_spread=z.detach().std(0).mean())
         if self.mutual_information:
             pairs = [(T(middle, z), T(middle.roll(1, 0), z)) for T in (parts["T_g"], parts["T_l"])]
             information = sum(jsd_mutual_information(*pair) for pair in pairs)
             terms["information"] = -self.w_information * information
+        if "T_v" in parts:
+            other = torch.arange(len(h), device=h.device).view(-1, 2, len(target) // 2).flip(1).flatten()
+            terms["views"] = -self.w_views * info_nce(parts["T_v"](h), other)
         return terms
 
     def _copies(self, x):
-        """(what to restore, what the encoder sees, which T_t made it). Without the critic: x, x, None."""
+        """(what to restore, what the encoder sees, index of the T_t that made it). Without the critic: x, x, None.
+
+        The copies that are to be restored come first; of strong views all K rotations, one after the other.
+        """
         if not self._has_critic:
             return x, x, None
-        upright = jitter(x.repeat(2, 1, 1, 1))
-        t = torch.randint(transformation_count(x.shape[1:]), (len(upright),), device=x.device)
-        t[: len(x)] *= torch.randint(2, (len(x),), device=x.device)  # half of the first copies stay upright
-        return upright, transform(upright, t), t
+        twice, count = x.repeat(2, 1, 1, 1), len(self._symmetries)
+        if self._strong:
+            views = strong_view(twice)
+            seen = torch.cat([transform(views, t) for t in self._symmetries])
+            t = torch.arange(count, device=x.device).repeat_interleave(len(views))
+            return views, seen.contiguous(memory_format=torch.channels_last), t
+        upright = jitter(twice)
+        t = torch.randint(count, (len(upright),), device=x.device)
+        t[: (len(x) + 1) // 2] = 0
+        return upright[: len(x)], transform(upright, t), t
 
     def _discriminate(self, step):
         D = self.parts_["D"]
@@ -195,21 +229,23 @@ class DualAD(Autoencoder):
     def _enclose(self, step):
         """The constraint player: the smallest sphere that leaves a share OUTSIDE of its own images' codes outside."""
         sphere = self.parts_["sphere"]
-        with torch.no_grad():
+        with _in_eval_mode(self.network_), torch.no_grad():
             z = self.network_.encode(step.images["constraint"])
+        if step.progress < SPHERE_STARTS:
+            sphere.start_at(z)
         step.log(radius=sphere.radius.detach())
-        excess = sphere_excess(z, sphere.centre, sphere.radius)
-        return {"enclosure": sphere.radius**2 + excess / OUTSIDE}
+        return {"enclosure": enclosure(z, sphere.centre, sphere.radius, OUTSIDE)}
 
     def _learn_latent(self, images):
         self._report_collapse(images)
         if not self._has_critic:
             return super()._learn_latent(images)
         self.directions_, banks = [], []
-        for t in range(transformation_count(self.image_shape_)):
+        for t in self._symmetries:
             h = torch.cat([self._feature(batch, t) for batch in images.split(512)])
-            self.directions_.append(LowRank.fit(h))
-            banks.append(self.directions_[t].whiten(self.directions_[t].project(h)[0]))
+            directions = LowRank.fit(h)
+            self.directions_.append(directions)
+            banks.append(directions.whiten(directions.project(h)[0]).float())
         self.bank_ = torch.stack(banks)
 
     def _report_collapse(self, images):
@@ -235,24 +271,21 @@ class DualAD(Autoencoder):
         if not self._has_critic:
             return super()._score(images)
         x = as_float(images, self.bank_.device)
+        sides = (x, x.flip(3)) if self._strong else (x,)  # all symmetries hold the mirrored image already
         found = {"mahalanobis": 0, "neighbours": 0, "transformation": 0}
-        for t, directions in enumerate(self.directions_):
-            _, h, z = _look(self.network_, transform(x, t))
-            if t == 0:
-                pixel = pixel_score(x, self.network_.decode(z), self.pixel)
-            along, left = directions.project(h)
-            found["mahalanobis"] += directions.mahalanobis(along, left).double()
-            found["neighbours"] += nearest_distance(self.bank_[t], directions.whiten(along))
-            found["transformation"] -= log_softmax(self.parts_["C"](h).double(), 1)[:, t]
-        averages = {name: (value / len(self.directions_)).cpu().numpy() for name, value in found.items()}
+        for number, t in enumerate(self._symmetries):
+            directions = self.directions_[number]
+            for side in sides:
+                _, h, z = _look(self.network_, transform(side, t))
+                if side is x and t == 0:
+                    pixel = pixel_score(x, self.network_.decode(z), self.pixel)
+                along, left = directions.project(h)
+                found["mahalanobis"] += directions.mahalanobis(along, left)
+                found["neighbours"] += nearest_distance(self.bank_[number], directions.whiten(along))
+                found["transformation"] -= log_softmax(self.parts_["C"](h).double(), 1)[:, number]
+        count = len(self.directions_) * len(sides)
+        averages = {name: (value / count).cpu().numpy() for name, value in found.items()}
         return {"pixel": pixel.double().cpu().numpy(), **averages}
-
-    def _calibrate(self, raw, images):
-        if not self._has_critic or self.fusion == "equal":
-            return super()._calibrate(raw, images)
-        x = as_float(images[:JUDGES], "cpu")
-        kinds = [self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES]
-        self.fusion_ = Fusion.fit(raw, {n: np.concatenate([kind[n] for kind in kinds]) for n in raw})
 
     def _raw_names(self):
         if not self._has_critic:
@@ -273,6 +306,16 @@ class DualAD(Autoencoder):
 
 
 LOW_RANK = ("mean", "directions", "variances", "rest")
+
+
+@contextmanager
+def _in_eval_mode(network):
+    """Look through a network without leaving a trace in its running statistics."""
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train()
 
 
 def _look(network, x):

@@ -3,7 +3,7 @@
 from .autoencoder import ConvAutoencoder, MLPAutoencoder
 from .discriminator import ConvDiscriminator, MLPDiscriminator
 from .feature_constraint import Hypersphere, TransformationCritic
-from .mutual_information import GlobalStatistics, LocalStatistics
+from .mutual_information import GlobalStatistics, LocalStatistics, ViewStatistics
 
 __all__ = [
     "ConvAutoencoder",
@@ -14,4 +14,5 @@ __all__ = [
     "MLPAutoencoder",
     "MLPDiscriminator",
     "TransformationCritic",
+    "ViewStatistics",
 ]

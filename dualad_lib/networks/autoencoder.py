@@ -1,7 +1,7 @@
 """The reconstruction autoencoder G = G_d(G_e(x)): a convolutional form and the published MLP form.
 
-No layer keeps running statistics (group norm in place of batch norm): a score can then never depend on the
-other images of its batch, and ten one-vs-rest models can be stacked and trained as one.
+Batch norm, whose learned averages take over in eval mode: a score can then not depend on the other images of its
+batch. (Group norm has no such mode to forget, but cost 1 to 10 points of latent AUROC wherever it was tried.)
 """
 
 import math
@@ -11,10 +11,10 @@ from torch import nn
 
 
 def conv_block(channels_in, channels_out, stride=1):
-    """3x3 convolution, group norm, LeakyReLU. Stride 2 halves the side."""
+    """3x3 convolution, batch norm, LeakyReLU. Stride 2 halves the side."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
-        nn.GroupNorm(math.gcd(8, channels_out), channels_out),
+        nn.BatchNorm2d(channels_out),
         nn.LeakyReLU(0.1),
     )
 
@@ -22,7 +22,8 @@ def conv_block(channels_in, channels_out, stride=1):
 class ConvEncoder(nn.Module):
     """G_e: image -> feature map h -> code z = linear(h).
 
-    The side is halved until it is at most 4, the width doubles at the first two halvings:
+    The side is halved until it is at most 4, the width doubles at the first two halvings, and a further block stands
+    before the last one:
     28 x 28 with width w gives h of shape (4w, 4, 4).
     """
 
@@ -33,8 +34,8 @@ class ConvEncoder(nn.Module):
         halvings = 0
         while max(height, wide) > 4:
             before, after = width * 2 ** min(halvings, 2), width * 2 ** min(halvings + 1, 2)
-            if halvings:
-                blocks.append(conv_block(before, before))
+            if max(height, wide) <= 8:
+                blocks.append(conv_block(before, before))  # one more look, where the map is small and cheap
             blocks.append(conv_block(before, after, stride=2))
             height, wide, halvings = math.ceil(height / 2), math.ceil(wide / 2), halvings + 1
         self.feature_shape = (width * 2 ** min(halvings, 2), height, wide)
@@ -47,7 +48,11 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """G_d: code z -> small feature map -> transposed convolutions that double the side -> image in [0, 1]."""
+    """G_d: code z -> small feature map -> transposed convolutions that double the side -> image in [0, 1].
+
+    The last doubling is a convolution that gives each pixel's four children at once (Shi et al., 2016): at full size a
+    transposed convolution would cost more than all the rest.
+    """
 
     def __init__(self, image_shape, width=16, latent_dim=64):
         super().__init__()
@@ -55,12 +60,11 @@ class ConvDecoder(nn.Module):
         doublings = max(1, math.ceil(math.log2(max(height, wide) / 8)))
         self.start_shape = (2 * width, math.ceil(height / 2**doublings), math.ceil(wide / 2**doublings))
         self.start = nn.Linear(latent_dim, math.prod(self.start_shape))
-        blocks, now = [nn.LeakyReLU(0.1)], 2 * width
-        for step in range(doublings):
-            after = width if step == doublings - 1 else 2 * width
-            blocks += [nn.ConvTranspose2d(now, after, 4, 2, 1), nn.LeakyReLU(0.1)]
-            now = after
-        self.grow = nn.Sequential(*blocks, nn.Conv2d(now, channels, 3, 1, 1), nn.Sigmoid())
+        grow = [nn.LeakyReLU(0.1)]
+        for _ in range(doublings - 1):
+            grow += [nn.ConvTranspose2d(2 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.1)]
+        grow += [nn.Conv2d(2 * width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2), nn.Sigmoid()]
+        self.grow = nn.Sequential(*grow)
         self.image_size = (height, wide)
 
     def forward(self, z):

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.functional import normalize
 
 
 class GlobalStatistics(nn.Module):
@@ -41,3 +42,20 @@ class LocalStatistics(nn.Module):
 
     def forward(self, h, z):
         return self.net(self.see(h) + self.know(z)[:, :, None, None]).squeeze(1)
+
+
+class ViewStatistics(nn.Module):
+    """T_v(h, h'): do these two feature maps show the same object? Cosine of two projections over a temperature.
+
+    h: (N, F) -> logits (N, N) of every pair, minus infinity on the diagonal (no view is its own candidate).
+    The statistics network of a contrastive bound (CSI: Tack et al., 2020; SimCLR: Chen et al., 2020).
+    """
+
+    def __init__(self, features, hidden=256, out=128, temperature=0.5):
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, out))
+        self.temperature = temperature
+
+    def forward(self, h):
+        v = normalize(self.project(h.flatten(1)), dim=1)
+        return (v @ v.T / self.temperature).fill_diagonal_(-torch.inf)

@@ -17,19 +17,17 @@ def fit_folder(
 ):
     """Train a detector on a folder of normal images and save it to `out`; return it.
 
-    detector: a name of `dualad_lib.detectors.DETECTORS`; parameters: what differs from its defaults. A training that is
-    killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size, channels
-    and strict as in `dualad_lib.data.read_images`. Raises DataError for folders and images that cannot be used.
+    detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. A training
+    that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size,
+    channels and strict as in `dualad_lib.data.read_images`. Raises DataError for what cannot be used.
     """
     from ..data import read_images
-    from ..detectors import DETECTORS
+    from ..detectors import create
 
-    if detector not in DETECTORS:
-        raise DataError(f"unknown detector {detector!r}: choose from {', '.join(DETECTORS)}.")
     out = Path(out)
     if out.suffix != ".safetensors":
         raise DataError(f"the model file must end in .safetensors, got {out}.")
-    model = DETECTORS[detector](**(parameters or {}))
+    model = create(detector, **(parameters or {}))
     images, paths, skipped = read_images(normal, image_size, channels, strict, label="reading")
     _list_skipped(skipped, say)
     out.parent.mkdir(parents=True, exist_ok=True)

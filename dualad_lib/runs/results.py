@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from ..errors import DataError, RunError
+from ..errors import RunError
 from ..files import atomic_write
 
 COLUMNS = (
@@ -35,7 +35,7 @@ def measure(
 ):
     """Train one detector on one task, score the test images, and return its rows, one a score (see COLUMNS).
 
-    detector: a name of `dualad_lib.detectors.DETECTORS`. params: parameters that differ from the detector's defaults;
+    detector: a name that `dualad_lib.detectors.create` knows. params: parameters that differ from its defaults;
     setting: how the results file names that difference. split="development" measures on training files alone.
     output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
     instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
@@ -43,12 +43,9 @@ def measure(
     hter is that of the final score at the detector's own threshold.
     """
     from ..data import load_one_class
-    from ..detectors import DETECTORS
+    from ..detectors import create
 
-    if detector not in DETECTORS:
-        raise DataError(f"unknown detector {detector!r}: choose from {', '.join(DETECTORS)}.")
-    kind = DETECTORS[detector]
-    model = kind(**{"seed": seed, **(params or {})})
+    model = create(detector, **{"seed": seed, **(params or {})})
     key = {
         "dataset": dataset,
         "protocol": protocol,
@@ -59,7 +56,7 @@ def measure(
         "profile": profile,
         "setting": setting,
         "parameters": model.get_params(),
-        "code": _code_hash(kind),
+        "code": _code_hash(type(model)),
     }
     key["parameters"].pop("device", None)
     cell = _cell_path(output, key) if output is not None else None
