@@ -346,3 +346,491 @@ def _shift_errors(x, x_hat, shifts):
     inner = x[..., 1:-1, 1:-1]
     windows = [x_hat[..., 1 + a : height - 1 + a, 1 + b : width - 1 + b] for a, b in shifts]
     return np.stack([(inner - window).square().flatten(1).mean(1).numpy() for window in windows])
+
+
+# --- 03: the Feature Constraint --------------------------------------------------------------------------------------
+
+SHRINKINGS = {
+    "radius": (
+        "changes",
+        "The smallest sphere follows the codes: a tenth of the size, a tenth of the radius.",
+    ),
+    "absolute pull": (
+        "changes",
+        (
+            "mean ||z - c||^2 / d becomes a hundredth. That is the loophole: codes that are only smaller say "
+            "as much as before, and this loss calls them a hundred times better."
+        ),
+    ),
+    "excess": (
+        "same",
+        (
+            "The excess counts distances in radii. Distances and radius shrink by one factor, which cancels "
+            "in ||z - c||^2 / (d R^2)."
+        ),
+    ),
+    "share outside": (
+        "same",
+        "Which codes lie outside depends on distance over radius alone, and that has not changed.",
+    ),
+    "q95 / q50": ("same", "A ratio of two distances: a common factor cancels. It measures shape, not size."),
+    "reconstruction": (
+        "same",
+        (
+            "The decoder's first layer, ten times larger, undoes the shrinking exactly. Small codes are "
+            "not codes without information."
+        ),
+    ),
+}
+
+
+@_check("shrinking is no compactness, and the sphere in radii knows it")
+def check_shrinkings(answers):
+    """answers: dict from each number in SHRINKINGS to "same" or "changes" when all codes become a tenth."""
+    _check_answers(answers, SHRINKINGS, ("same", "changes"))
+
+
+@_check("the radius that leaves just the wanted share outside")
+def check_best_radius(function):
+    """function(z, centre, outside) -> the R that minimises `enclosure` for codes z (N, d) and this centre (d,)."""
+    import torch
+
+    call = _numbers(function, "one number", shape=())
+    random = np.random.default_rng(0)
+    centre = np.array([3.0, -4.0, 2.0])
+    z = centre + random.normal(size=(1001, 3)) * np.array([1.0, 2.0, 0.5])
+    squares = np.square(z - centre)
+    for outside in (0.1, 0.3):
+        given = call(torch.from_numpy(z), torch.from_numpy(centre), outside)
+        right = np.sqrt(np.quantile(squares.mean(1), 1 - outside))
+        if np.isclose(given, right, rtol=0.01):
+            continue
+        lengths = np.sqrt(squares.mean(1))
+        wrong = {
+            "That is R^2. Take the square root.": right**2,
+            "You sum over the coordinates. Here distances are MEANS over the d coordinates, so that R means "
+            "the same for every d.": right * np.sqrt(3),
+            "Both at once: you sum over the coordinates where the mean is meant, and return "
+            "R^2.": 3 * right**2,
+            "You leave the share 1 - outside outside: `outside` is the share of codes that the sphere may "
+            "MISS.": np.sqrt(np.quantile(squares.mean(1), outside)),
+            "That sphere holds every code, the strangest image included. A share `outside` may stay outside, so "
+            "that single images do not decide.": lengths.max(),
+            "That is a mean distance: about half of the codes are outside, whatever `outside` "
+            "says.": lengths.mean(),
+            "That is the root of the mean squared distance, whatever `outside` says.": np.sqrt(squares.mean()),
+            "You measure from the origin. The distances are those to the "
+            "centre.": np.sqrt(np.quantile(np.square(z).mean(1), 1 - outside)),
+        }  # fmt: skip
+        for message, value in wrong.items():
+            if np.isclose(given, value, rtol=0.01):
+                raise CheckFailed(message)
+        share = float(np.mean(lengths > given))
+        raise CheckFailed(
+            f"With outside = {outside} your R = {given:.4g} leaves {share:.2f} of the codes outside, and the "
+            f"minimum is at R = {right:.4g}."
+        )
+
+
+@_check("each copy is asked for its own transformation, and the answers are averaged for each image")
+def check_transformation_score(function):
+    """function(logits) -> (N,): mean over t of -log p(t | T_t x); logits[t, i] are C's K logits for T_t x_i."""
+    import torch
+
+    call = _numbers(function, "one number an image, shape (N,)", shape=(5,))
+    logits = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 5, 4)) * 2)
+    log_p = torch.log_softmax(logits, 2)
+    own = torch.stack([log_p[t, :, t] for t in range(4)])  # (K, N)
+    right, given = -own.mean(0).numpy(), call(logits)
+    if np.allclose(given, right, atol=1e-4):
+        return
+    raw = torch.stack([logits[t, :, t] for t in range(4)])
+    over_t = torch.stack([torch.log_softmax(logits, 0)[t, :, t] for t in range(4)])
+    over_images = torch.stack([torch.log_softmax(logits, 1)[t, :, t] for t in range(4)])
+    wrong = {
+        "That is the log-probability itself: high for images whose copies the critic names, which is a "
+        "normality score. Higher must mean more anomalous: put a minus before it.": own.mean(0),
+        "You sum over the copies. Take the mean, which does not grow with K.": -own.sum(0),
+        "Only the upright copy (t = 0) counts in yours. Average over all K copies.": -own[0],
+        "You keep the least certain copy. The score is the MEAN over the copies.": -own.amin(0),
+        "You average logits. A logit means nothing by itself: log_softmax over the K answers first.": -raw.mean(0),
+        "You average the probabilities and then take the logarithm. Take the logarithm of each copy's "
+        "probability, then the mean.": -own.exp().mean(0).log(),
+        "That is one minus the mean probability. The score asked for has the logarithm: it never forgives a "
+        "sure and wrong answer.": 1 - own.exp().mean(0),
+        "Your softmax runs over the copies. It belongs to the last axis, the K answers that compete "
+        "for one copy.": -over_t.mean(0),
+        "Your softmax runs over the images, so that an image's score depends on its neighbours. It belongs to "
+        "the last axis, the K answers.": -over_images.mean(0),
+        "You take the answer that the critic prefers, right or wrong. Ask for the probability of the "
+        "transformation t that was made.": -log_p.amax(2).mean(0),
+        "You average over all answers. Pick answer t of copy t.": -log_p.mean((0, 2)),
+    }  # fmt: skip
+    for message, values in wrong.items():
+        if np.allclose(given, values.numpy(), atol=1e-4):
+            raise CheckFailed(message)
+    raise CheckFailed(f"For one test batch the scores are {right.round(3)}; you give {given.round(3)}.")
+
+
+# --- 05: fusing scores, and a threshold that keeps its promise -------------------------------------------------------
+
+FUSION_CHANGES = {
+    "x1000, raw sum": (
+        "can change",
+        "In a raw sum the part with the larger unit decides the order; a factor of 1000 changes which part that is.",
+    ),
+    "x1000, standardised": (
+        "same",
+        "log(1000 s) = log s + log 1000 is a shift, and subtracting the mean takes every shift away.",
+    ),
+    "squared, standardised": (
+        "same",
+        "log(s^2) = 2 log s is a factor, and dividing by the deviation takes every factor away.",
+    ),
+    "plus 1, standardised": (
+        "can change",
+        (
+            "log(1 + s) is neither a shift nor a multiple of log s: alone it keeps the order, in a sum it has "
+            "another say."
+        ),
+    ),
+    "weights doubled": ("same", "Fusion divides the weights by their sum, so only their ratio counts."),
+    "one image removed": (
+        "same",
+        (
+            "Scales and weights come from held-out normal images. A score that changes with the other test "
+            "images would be a leak (lesson 00)."
+        ),
+    ),
+}
+
+
+@_check("units drop out, other changes of a score do not")
+def check_fusion_changes(answers):
+    """answers: dict from each change in FUSION_CHANGES to "same" or "can change"."""
+    _check_answers(answers, FUSION_CHANGES, ("same", "can change"))
+
+
+@_check("the weights that separate best, correlation and all")
+def check_fisher_weights(function):
+    """function(delta, covariance) -> (K,): any positive multiple of the inverse covariance times delta."""
+    delta = np.array([1.0, 2.0, 1.5])
+    covariance = np.array([[1.0, 0.9, 0.2], [0.9, 4.0, 0.3], [0.2, 0.3, 0.5]])
+    right = np.linalg.solve(covariance, delta)
+    given = _direction(_numbers(function, "one weight a score, shape (K,)", shape=(3,))(delta, covariance))
+    if np.allclose(given, _direction(right), atol=1e-4):
+        small = _numbers(function, "one weight a score, shape (K,)", shape=(2,))
+        pair = small(np.array([1.0, 2.0]), np.array([[1.0, 0.75], [0.75, 1.0]]))
+        if np.allclose(_direction(pair), _direction(np.array([-0.5, 1.25])), atol=1e-4):
+            return
+        raise CheckFailed(
+            "Right for three scores, wrong for two with correlation 0.75: there the weak score's weight is NEGATIVE. "
+            "Do not cut weights off at zero."
+        )
+    spread = np.sqrt(covariance.diagonal())
+    wrong = {
+        "The sign is turned round: anomalies would score low. Higher means more anomalous.": -right,
+        "That is delta itself: a score with a large spread, or one that repeats another, weighs too much. Use the "
+        "covariance.": delta,
+        "You multiply by the covariance. Scores that vary together must weigh LESS: solve covariance @ w = "
+        "delta.": covariance @ delta,
+        "You divide by the variances alone and so ignore the correlation: two copies of one score would count "
+        "twice.": delta / spread**2,
+        "You divide by the deviations: that is d' of each score on its own. Fisher needs the inverse of the whole "
+        "covariance matrix.": delta / spread,
+        "All weights are equal: that is the plain sum.": np.ones(3),
+        "You invert the matrix element by element (1 / covariance). Use the matrix inverse, or "
+        "np.linalg.solve.": (1 / covariance) @ delta,
+        "Negative weights are cut off or turned round. In Fisher's solution a score may count against "
+        "itself.": np.abs(right),
+    }  # fmt: skip
+    for message, values in wrong.items():
+        if np.allclose(given, _direction(values), atol=1e-4):
+            raise CheckFailed(message)
+    raise CheckFailed(
+        f"For delta {delta.tolist()} and covariance {covariance.tolist()} the direction is "
+        f"{_direction(right).round(3)}; yours is {given.round(3)}."
+    )
+
+
+@_check("at most the promised share of new normal images raises an alarm")
+def check_threshold(function):
+    """function(calibration, rate): score number ceil((n + 1)(1 - rate)) from below, the largest if n is too small."""
+    call = _numbers(function, "one number", shape=())
+    random = np.random.default_rng(0)
+    for n, rate in ((30, 0.1), (99, 0.05), (40, 0.25)):
+        scores = np.cumsum(random.uniform(0.1, 1.0, n))
+        shuffled = random.permutation(scores)
+        rank = int(np.ceil((n + 1) * (1 - rate) - 1e-9))
+        right, given = scores[rank - 1], call(shuffled.copy(), rate)
+        if np.isclose(given, right):
+            continue
+        below = int(np.floor((n + 1) * rate))
+        wrong = {
+            "The scores come in no order. Sort them first.": shuffled[rank - 1],
+            "You return the rank. Return the calibration SCORE at that rank.": rank,
+            "That is the plain quantile of the calibration scores. The promise is about one NEW image, which makes "
+            "n + 1 in all: rank ceil((n + 1)(1 - rate)), without interpolation.": np.quantile(scores, 1 - rate),
+            "One too low: n (1 - rate) in place of (n + 1)(1 - rate). The new image counts as "
+            "well.": scores[int(np.ceil(n * (1 - rate) - 1e-9)) - 1],
+            "Off by one: Python counts from 0, so score number r stands at index r - 1.": scores[min(rank, n - 1)],
+            "That is the lower end: nearly all normal images would raise the alarm.": scores[max(below, 1) - 1],
+            "That is the lower quantile: nearly all normal images would raise the alarm.": np.quantile(scores, rate),
+            "The largest calibration score keeps the promise, but it is not the SMALLEST threshold that does: it "
+            "misses anomalies for nothing.": scores[-1],
+            "Mean plus some deviations assumes a normal distribution. Count ranks, and no assumption is "
+            "needed.": scores.mean() + 1.645 * scores.std(),
+        }  # fmt: skip
+        for message, value in wrong.items():
+            if np.isclose(given, value):
+                raise CheckFailed(message)
+        raise CheckFailed(f"For {n} scores and a rate of {rate} take score number {rank} from below.")
+    few = np.array([3.0, 1.0, 2.0])
+    try:
+        given = call(few, 0.05)
+    except IndexError as error:
+        raise CheckFailed(
+            "With 3 images and a rate of 0.05 the rank is 4: there is no such score. Return the largest then."
+        ) from error
+    if not np.isclose(given, 3):
+        raise CheckFailed(
+            f"With 3 images no threshold among the scores keeps 0.05. Return the largest, 3; you give {given:.4g}."
+        )
+
+
+def _direction(weights):
+    """A vector at length one, so that positive multiples of it are equal."""
+    return weights / max(np.linalg.norm(weights), 1e-12)
+
+
+# --- 02: the image discriminator -------------------------------------------------------------------------------------
+
+GAME_READINGS = {
+    "L_D near 0, margin growing": (
+        "D ahead",
+        (
+            "D tells images from reconstructions without error, and G does not catch up. A small loss of D "
+            "is no sign of a good game: nothing tells G where to go but a D that it cannot please."
+        ),
+    ),
+    "L_D = 2 log 2, a fresh D gets 0.9": (
+        "D asleep",
+        (
+            "2 log 2 says that THIS D knows nothing. A fresh one finds a difference (0.9 is below 2 log 2 = "
+            "1.386), so there was something to learn: D did not learn it."
+        ),
+    ),
+    "L_D = 2 log 2, a fresh D gets 2 log 2 too": (
+        "balance",
+        (
+            "Neither D nor a fresh one finds a difference: as far as such discriminators can see, "
+            "reconstructions are distributed like images. That is the equilibrium."
+        ),
+    ),
+}
+
+
+@_check("2 log 2 has two reasons, and a fresh discriminator tells them apart")
+def check_game_readings(answers):
+    """answers: dict from each reading in GAME_READINGS to "D ahead", "D asleep" or "balance"."""
+    _check_answers(answers, GAME_READINGS, ("D ahead", "D asleep", "balance"))
+
+
+@_check("the best discriminator's logit is log p/q")
+def check_best_logit(function):
+    """function(x, mean_p, std_p, mean_q, std_q) -> (N,): log p(x) / q(x) of two normal distributions, p real."""
+    x = np.linspace(-2, 3, 6)
+    call = _numbers(function, "one logit an x, shape (N,)", shape=x.shape)
+
+    def logs(mean, std, constant=True, half=0.5, square=2):
+        return -half * np.abs((x - mean) / std) ** square - (np.log(std) if constant else 0)
+
+    case = (0.0, 1.0, 1.5, 0.6)
+    p, q = case[:2], case[2:]
+    right, given = logs(*p) - logs(*q), call(x, *case)
+    if np.allclose(given, right, atol=1e-4):
+        return
+    wrong = {
+        "The sign is reversed: D says real with a POSITIVE logit, so it is log p - log q, with p the real "
+        "images.": -right,
+        "That is the probability of being real, sigmoid(log p/q). The logit is wanted, without the "
+        "sigmoid.": 1 / (1 + np.exp(-right)),
+        "That is the ratio p/q. Take its logarithm.": np.exp(right),
+        "That is the log density of p alone. D compares: the same x can be likely under q as "
+        "well.": logs(*p),
+        "The factor 1/2 in the exponent is missing: log p = -(x - mean)^2 / (2 std^2) - log "
+        "std.": logs(*p, half=1) - logs(*q, half=1),
+        "You use the distance, not its square: the exponent of a normal density is "
+        "quadratic.": logs(*p, half=0.5, square=1) - logs(*q, half=0.5, square=1),
+        "You divide by std where its square, the variance, belongs: square (x - mean) / std as a "
+        "whole.": -0.5 * (x - p[0]) ** 2 / p[1] - np.log(p[1]) + 0.5 * (x - q[0]) ** 2 / q[1] + np.log(q[1]),
+        "The log std is missing. The constant log sqrt(2 pi) cancels; 1 / std does not, because the two "
+        "deviations differ: the narrower density is the higher one.": logs(*p, constant=False)
+        - logs(*q, constant=False),
+    }  # fmt: skip
+    for message, values in wrong.items():
+        known = np.log(2 * np.pi) / 2  # a single log density may be written with its constant
+        if any(np.allclose(given, values - shift, atol=1e-4) for shift in (0, known)):
+            raise CheckFailed(message)
+    raise CheckFailed(
+        f"For N(0, 1) and N(1.5, 0.6^2) at {x.tolist()} the logits are {right.round(3)}; you give "
+        f"{given.round(3)}."
+    )
+
+
+@_check("the saturating loss, finite at every logit")
+def check_saturating_loss(function):
+    """function(fake) -> one number: mean log(1 - sigmoid(D(x_hat))), the loss that G lowers. fake: (N,) logits."""
+    import torch
+
+    def finite(*args):  # infinity is for this check to explain
+        result = function(*args)
+        return None if result is None else np.nan_to_num(_asarray(result))
+
+    call = _numbers(finite if callable(function) else function, "one number", shape=())
+    fake = torch.tensor([-3.0, -1.0, 0.5, 2.0])
+    logits = fake.numpy().astype(float)
+    right, given = -np.log1p(np.exp(logits)).mean(), call(fake)
+    if not np.isclose(given, right, atol=1e-4):
+        wrong = {
+            "The sign is reversed: G lowers its loss, and mean log(1 - sigmoid) is negative, falling as the "
+            "logits of the reconstructions rise. You have D's own term.": -right,
+            "That is the non-saturating loss, softplus(-D(x_hat)). The exercise asks for the other one, "
+            "mean log(1 - sigmoid(D(x_hat))).": np.log1p(np.exp(-logits)).mean(),
+            "That is log sigmoid(D(x_hat)), minus the non-saturating loss. You need the logarithm of ONE "
+            "MINUS the sigmoid.": -np.log1p(np.exp(-logits)).mean(),
+            "You add over the images. Average, so that the batch size does not change the loss.": 4 * right,
+            "You take the logarithm of the mean. Take the mean of the logarithms: each image has its own "
+            "term.": np.log((1 / (1 + np.exp(logits))).mean()),
+        }  # fmt: skip
+        for message, value in wrong.items():
+            if np.isclose(given, value, atol=1e-4):
+                raise CheckFailed(message)
+        raise CheckFailed(f"For logits {logits.tolist()} the loss is {right:.4f}; you give {given:.4f}.")
+    if not np.isclose(call(torch.tensor([200.0])), -200, rtol=1e-4):
+        raise CheckFailed(
+            "Right for small logits, but not at 200: 1 - sigmoid(200) is rounded to 0 and its logarithm is "
+            "minus infinity (and clamped, it loses its gradient). Work on logits, with softplus."
+        )
+
+
+# --- 04: mutual information ------------------------------------------------------------------------------------------
+
+INFORMATION_CHANGES = {
+    "doubled": (
+        "same",
+        "Doubling can be undone, so nothing is lost. I does not know the scale of a code; a distance does.",
+    ),
+    "coordinates reordered": (
+        "same",
+        "A fixed order can be undone: the same numbers stand in other places.",
+    ),
+    "noise added": (
+        "lower",
+        "Noise that is independent of the image can't be taken off again: two codes that could be told apart "
+        "may now look alike.",
+    ),
+    "rounded": (
+        "lower",
+        "Rounding gives many codes the same value, and what told them apart is gone. It can't be undone.",
+    ),
+    "random number appended": (
+        "same",
+        "Drop the number again and z is back, so nothing is lost; and the number says nothing about the image, "
+        "so nothing is gained. A longer code need not say more.",
+    ),
+    "another image's code": (
+        "lower",
+        "That code is independent of the image: I is zero. These are the strangers that every estimator needs.",
+    ),
+}
+
+
+@_check("what can be undone loses nothing, and nothing done to the code alone can add")
+def check_information_changes(answers):
+    """answers: dict from each change in INFORMATION_CHANGES to "same", "lower" or "higher"."""
+    _check_answers(answers, INFORMATION_CHANGES, ("same", "lower", "higher"))
+
+
+@_check("every code is used once, whole, and none stays with its own image")
+def check_strangers(function):
+    """function(z) -> (N, d): the codes z (N, d), each in the row of another image."""
+    import torch
+
+    for n in (5, 2, 3, 64, *range(6, 26)):
+        z = torch.arange(3 * n, dtype=torch.float32).view(n, 3) + 0.5
+        given = _numbers(function, f"the codes again, shape ({n}, 3)", shape=(n, 3))(z.clone())
+        codes = z.numpy()
+        if np.array_equal(given, codes):
+            raise CheckFailed(
+                "Every code is still in its own row: these are joint pairs. Give each row another image's code."
+            )
+        known = (given[:, None] == codes[None]).all(2)  # (rows given, codes)
+        if not known.any(1).all():
+            if np.array_equal(np.sort(given, axis=None), codes.ravel()):
+                raise CheckFailed(
+                    "The codes were broken up: some rows mix numbers of different images or have them in "
+                    "another order. Move whole rows. (torch rolls the flattened tensor unless you name the "
+                    "dimension: z.roll(1, 0).)"
+                )
+            raise CheckFailed("Some rows are no code of the batch. Move the codes, do not change them.")
+        own = int(np.trace(known))
+        if own and n % 2 and np.array_equal(given, codes[::-1]):
+            raise CheckFailed(f"Turned round, the middle one of {n} codes stays with its own image.")
+        if not known.any(0).all():
+            raise CheckFailed(
+                "Some codes occur twice and others never: drawn with replacement. Use each code once, so that "
+                "the strangers have the same marginal distribution as the batch."
+            )
+        if own:
+            raise CheckFailed(
+                f"{own} of {n} codes stayed with their own image and would be told to T as strangers. A random "
+                "shuffle leaves about one at home, whatever the size of the batch. A shift leaves none."
+            )
+
+
+@_check("all strangers of the batch, none of the pairs on the diagonal")
+def check_jsd_all_pairs(function):
+    """function(t) -> scalar: I_JS of logits t (N, N), joint pairs on the diagonal, strangers everywhere else."""
+    import torch
+
+    call = _numbers(function, "one number", shape=())
+    n = 6
+    logits = np.random.default_rng(0).normal(size=(n, n)) * 2 + 3 * np.eye(n)
+    given = call(torch.from_numpy(logits))
+    joint, others = -np.logaddexp(0, -np.diag(logits)), -np.logaddexp(0, logits)
+    off = others[~np.eye(n, dtype=bool)]
+    ceiling = 2 * np.log(2)
+    right = joint.mean() + off.mean() + ceiling
+    wrong = {
+        "The diagonal is among your strangers: those pairs belong together, and T is punished for knowing it. "
+        "Leave it out.": joint.mean() + others.mean() + ceiling,
+        "You divide the strangers by N^2, but there are N (N - 1) of them.": joint.mean()
+        + off.sum() / n**2
+        + ceiling,
+        "You sum over the strangers. Average joint pairs and strangers each over their own number.": joint.mean()
+        + off.sum()
+        + ceiling,
+        "2 log 2 is missing: without it a T that knows nothing does not give 0.": right - ceiling,
+        "The sign is turned: the estimate is to be raised, and a good T gives a positive one.": -right,
+        "That is the loss of the classifier, to be lowered. The estimate is 2 log 2 minus it.": ceiling - right,
+        "Joint pairs and strangers are exchanged: the diagonal holds the pairs that belong "
+        "together.": -np.logaddexp(0, -logits[~np.eye(n, dtype=bool)]).mean()
+        - np.logaddexp(0, np.diag(logits)).mean()
+        + ceiling,
+        "Each code meets one stranger only. Use all that stand off the diagonal.": joint.mean()
+        + np.diag(np.roll(others, 1, axis=0)).mean()
+        + ceiling,
+    }  # fmt: skip
+    if not np.isclose(given, right, atol=1e-5):
+        for message, value in wrong.items():
+            if np.isclose(given, value, atol=1e-5):
+                raise CheckFailed(message)
+        raise CheckFailed(f"For one test matrix the estimate is {right:.4f}; you give {given:.4f}.")
+    large = torch.full((3, 3), -300.0)
+    extreme = _asarray(function(large))
+    if not np.isfinite(extreme).all():
+        raise CheckFailed(
+            "For logits of -300 you give NaN or infinity: the logarithm of a sigmoid that is 0. Write it with "
+            "softplus: log sigmoid(t) = -softplus(-t)."
+        )

@@ -259,6 +259,96 @@ def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title
     return figure
 
 
+@_styled
+def spheres(panels, title=None):
+    """Codes of two numbers and the sphere around them: a panel a moment or a setting, each with its own scale.
+
+    panels: dict from a panel's name to (normal codes, centre, radius), or with anomalous codes as a fourth. Codes are
+    (N, 2) and centre (2,); the radius counts as in `losses.enclosure`, where distances are means over coordinates:
+    the circle drawn is ||z - c||^2 / 2 = R^2.
+    """
+    side, turn = min(2.7, 11.0 / len(panels)), np.linspace(0, 2 * np.pi, 200)
+    figure, axes = _axes((side * len(panels), side + 0.6), 1, len(panels))
+    for axis, (name, (normal, centre, radius, *more)) in zip(axes[0], panels.items(), strict=True):
+        centre, drawn = np.asarray(centre, dtype=float), 2**0.5 * float(radius)
+        if more:
+            axis.scatter(
+                *np.asarray(more[0]).T, s=10, marker="x", linewidths=0.7, color=ANOMALOUS, label="anomalous"
+            )
+        axis.scatter(
+            *np.asarray(normal).T, s=9, marker="o", alpha=0.7, linewidths=0, color=NORMAL, label="normal"
+        )
+        circle = centre[:, None] + drawn * np.array([np.cos(turn), np.sin(turn)])
+        axis.plot(*circle, color="black", linewidth=1.6, label="sphere $(c, R)$")
+        axis.plot(*centre, marker="+", markersize=10, color="black")
+        everything = np.concatenate([np.asarray(part, dtype=float) for part in (normal, *more)])
+        reach = max(1.1 * drawn, np.quantile(np.abs(everything - centre).max(1), 0.98))
+        axis.set(
+            xlim=(centre[0] - reach, centre[0] + reach), ylim=(centre[1] - reach, centre[1] + reach),
+            aspect="equal", xlabel="$z_1$", title=name,
+        )  # fmt: skip
+    axes[0][0].set_ylabel("$z_2$")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_styled
+def confusion(tables, labels, xlabel="answer", ylabel="truth"):
+    """How often each truth gets each answer, in per cent, a table a panel; every row sums to 100.
+
+    tables: dict from a panel's name to (K, K) counts or shares, a row a truth. labels: K short texts.
+    """
+    figure, axes = _axes((4.2 * len(tables), 3.9), 1, len(tables))
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
+        table = np.asarray(table, dtype=float)
+        shares = 100 * table / table.sum(1, keepdims=True)
+        axis.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+        for row, column in np.ndindex(shares.shape):
+            value = shares[row, column]
+            ink = "black" if value > 60 else "white"
+            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=ink)
+        axis.set_xticks(range(len(labels)), labels)
+        axis.set_yticks(range(len(labels)), labels)
+        axis.grid(False)
+        axis.set(xlabel=xlabel, ylabel=ylabel, title=name)
+    return figure
+
+
+@_styled
+def score_plane(normal, anomalous, rules=None, xlabel="pixel score", ylabel="latent score", title=None):
+    """Images in the plane of two scores, and the straight lines above which weighted sums of them raise an alarm.
+
+    normal, anomalous: (n, 2), (m, 2) scores, in one unit on both axes. rules: dict from a name to (weight of the first
+    score, weight of the second, threshold), drawn as weight_1 * x + weight_2 * y = threshold. The longest half per cent
+    of the anomalies' tails is drawn at the edge.
+    """
+    normal, anomalous = (np.asarray(part, dtype=float) for part in (normal, anomalous))
+    everything = np.concatenate([normal, anomalous])
+    low, high = everything.min(0), np.quantile(everything, 0.995, axis=0)
+    margin = 0.04 * np.maximum(high - low, 1e-9)
+    figure, axis = _axes((5.6, 4.4))
+    parts = ((anomalous, "anomalous", ANOMALOUS, "x", 0.45), (normal, "normal", NORMAL, "o", 0.75))
+    for points, name, colour, marker, alpha in parts:
+        x, y = np.clip(points, low, high).T
+        axis.scatter(
+            x, y, s=12, color=colour, marker=marker, alpha=alpha, linewidths=0.8, label=f"{name} ({len(points)})"
+        )  # fmt: skip
+    axis.set(
+        xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]),
+        xlabel=xlabel, ylabel=ylabel, title=title,
+    )  # fmt: skip
+    for i, (name, (first, second, threshold)) in enumerate((rules or {}).items()):
+        look = {"color": "black", "linestyle": _pick(LINES, i), "linewidth": 1.6, "label": name}
+        if abs(second) < 1e-9:
+            axis.axvline(threshold / first, **look)
+        else:
+            axis.axline((0, threshold / second), slope=-first / second, **look)
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
 PARTS = ("D", "FC", "MI", "dual")
 
 

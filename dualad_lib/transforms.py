@@ -78,8 +78,9 @@ def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
 def strong_view(x, zoom=0.54, colour=0.4, grey=0.2):
     """A random view of each image that leaves the object but not its size, place, side or colour.
 
-    x: (N, C, H, W) in [0, 1], and so is the result. zoom: smallest share of the area that a crop keeps (aspect ratio 3:4 to 4:3), mirrored half the time. colour: most
-    relative change of brightness, contrast and, of colour images, saturation. grey: share of images that lose colour.
+    x: (N, C, H, W) in [0, 1], and so is the result. zoom: smallest share of the area that a crop keeps (aspect ratio
+    3:4 to 4:3), mirrored half the time. colour: most relative change of brightness, contrast and, of colour images,
+    saturation. grey: share of images that lose colour.
     """
 
     def uniform(low, high):

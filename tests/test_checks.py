@@ -1,5 +1,6 @@
 """The exercises' checks: the right answer passes, each wrong one fails with a message that names its misconception."""
 
+import math
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from dualad_lib import checks
+from dualad_lib import checks, losses
 from dualad_lib.checks import CheckFailed
 
 
@@ -180,6 +181,6 @@ def test_the_printed_solution_passes_its_check(text, check, name):
     (solution,) = [block for block in blocks if f"def {name}(" in block]
     code = "\n".join(line[2:] for line in solution.splitlines())
     function = code[code.index("def ") :].split("\n\n")[0]  # what follows it needs the lesson's variables
-    room = {"np": np, "torch": torch}
+    room = {**vars(losses), "math": math, "np": np, "torch": torch}  # what a lesson has in scope
     exec(function, room)
     assert getattr(checks, check)(room[name])

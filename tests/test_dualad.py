@@ -34,12 +34,12 @@ def test_all_switches_off_is_the_autoencoder_bit_for_bit(network):
         (
             {"feature_constraint": True},
             {"sphere", "C"},
-            {"sphere", "enclosure", "transformation", "radius", "code_spread"},
+            {"sphere", "enclosure", "transformation", "radius", "code_spread", "blind"},
         ),
         (
             {"feature_constraint": True, "critic": False},
             {"sphere"},
-            {"sphere", "enclosure", "radius", "code_spread"},
+            {"sphere", "enclosure", "radius", "code_spread", "blind"},
         ),
         ({"feature_constraint": True, "hypersphere": False}, {"C"}, {"transformation"}),
         ({"mutual_information": True}, {"T_g", "T_l"}, {"information"}),

@@ -32,6 +32,16 @@ FIGURES = {
         [2, 4], {"a": [0.7, 0.8], "b": ([0.7, 0.8], [0.6, 0.7], [0.8, 0.9])}, xlabel="d"
     ),
     "loss_graph": lambda: plots.loss_graph(plots.PARTS),
+    "spheres": lambda: plots.spheres(
+        {
+            "start": (IMAGES[:, 0, 0, :2], [0, 0], 1),
+            "end": (IMAGES[:, 0, 0, :2], [0, 0], 1, IMAGES[:, 0, 1, :2]),
+        }
+    ),
+    "score_plane": lambda: plots.score_plane(
+        RANDOM.normal(size=(30, 2)), RANDOM.normal(size=(50, 2)) + 2, {"equal": (0.5, 0.5, 1.0)}
+    ),
+    "confusion": lambda: plots.confusion({"a": np.eye(3) + 1, "b": np.ones((3, 3))}, labels=range(3)),
 }
 
 
@@ -135,3 +145,25 @@ def test_show_carries_alt_text(monkeypatch):
 def test_show_refuses_empty_alt_text(alt):
     with pytest.raises(ValueError, match="alt text"):
         plots.show(FIGURES["losses"](), alt=alt)
+
+
+def test_sphere_is_drawn_where_mean_squares_over_coordinates_are_r_squared():
+    axis = plots.spheres({"a": (np.random.default_rng(0).normal(size=(50, 2)), [1.0, 2.0], 3.0)}).axes[0]
+    circle = axis.lines[0].get_xydata()
+    assert np.square(circle - [1.0, 2.0]).mean(1) == pytest.approx(9)
+
+
+def test_confusion_rows_are_per_cent():
+    texts = [text.get_text() for text in plots.confusion({"a": [[3, 1], [0, 5]]}, labels="ab").axes[0].texts]
+    assert texts == ["75", "25", "0", "100"]
+
+
+def test_rules_in_the_score_plane_are_weighted_sums_at_their_threshold():
+    rules = {"equal": (0.5, 0.5, 1.0), "flat": (0.0, 1.0, 2.0), "first only": (1.0, 0.0, 1.5)}
+    figure = plots.score_plane(np.zeros((5, 2)), np.ones((5, 2)), rules)
+    equal, flat, upright = figure.axes[0].lines
+    assert (equal.get_xy1(), equal.get_slope()) == ((0, 2.0), -1.0)
+    assert (flat.get_xy1(), flat.get_slope()) == ((0, 2.0), 0.0)
+    assert list(upright.get_xdata()) == [1.5, 1.5]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["anomalous (5)", "normal (5)", *rules]

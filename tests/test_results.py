@@ -86,3 +86,26 @@ def test_a_cell_is_plain_json(tmp_path):
     measure("pca", "digits", 0, output=tmp_path)
     (cell,) = tmp_path.iterdir()
     assert json.loads(cell.read_text())["key"]["detector"] == "pca"
+
+
+def test_stages_are_dualad_with_parts_switched_off():
+    from dualad_lib.detectors import STAGES, create
+
+    assert create("dualad_d").get_params()["feature_constraint"] is False
+    assert create("dualad_d", seed=3).seed == 3
+    only_d, no_information = create("dualad_d"), create("dualad_d_fc")
+    assert only_d.image_discriminator and not only_d.mutual_information
+    assert no_information.feature_constraint and not no_information.mutual_information
+    assert set(STAGES) == {"dualad_d", "dualad_d_fc"}
+    with pytest.raises(DataError, match="unknown detector 'dualad_x'.*dualad_d_fc"):
+        create("dualad_x")
+
+
+def test_table_settings_are_parameters_of_their_detectors():
+    from dualad_lib.detectors import create
+    from dualad_lib.runs.settings import table_settings
+
+    for dataset in ("mnist", "fashion_mnist", "cifar10"):
+        for detector in ("autoencoder", "dualad_d", "dualad_d_fc", "dualad", "pca"):
+            create(detector, **table_settings(dataset, detector))
+    assert table_settings("cifar10", "dualad")["width"] == 32 and table_settings("cifar10", "pca") == {}

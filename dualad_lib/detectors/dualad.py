@@ -13,6 +13,7 @@ cooperative terms are played at once:
 import warnings
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
@@ -193,7 +194,7 @@ class DualAD(Autoencoder):
             warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
             upright = z if t is None else z[t[: len(z)] == 0]
             terms["sphere"] = warm * self.w_sphere * sphere_excess(upright, sphere.centre, sphere.radius)
-            step.log(code_spread=z.detach().std(0).mean())
+            step.log(code_spread=z.detach().std(0).mean(), blind=target.var(0, correction=0).mean())
         if self.mutual_information:
             pairs = [(T(middle, z), T(middle.roll(1, 0), z)) for T in (parts["T_g"], parts["T_l"])]
             information = sum(jsd_mutual_information(*pair) for pair in pairs)
@@ -237,7 +238,7 @@ class DualAD(Autoencoder):
         return {"enclosure": enclosure(z, sphere.centre, sphere.radius, OUTSIDE)}
 
     def _learn_latent(self, images):
-        self._report_collapse(images)
+        self._report_collapse()
         if not self._has_critic:
             return super()._learn_latent(images)
         self.directions_, banks = [], []
@@ -248,12 +249,11 @@ class DualAD(Autoencoder):
             banks.append(directions.whiten(directions.project(h)[0]).float())
         self.bank_ = torch.stack(banks)
 
-    def _report_collapse(self, images):
+    def _report_collapse(self):
         """All codes in one place satisfy the sphere and say nothing: then no reconstruction beats the mean image."""
         if not self._has_sphere:
             return
-        last = self.history_["reconstruction"][-20:]
-        loss, blind = sum(last) / len(last), as_float(images[:1000], "cpu").var(0, correction=0).mean().item()
+        loss, blind = (np.mean(self.history_[name][-20:]) for name in ("reconstruction", "blind"))
         if loss > COLLAPSED * blind:
             warnings.warn(
                 f"the codes collapsed: reconstructions (loss {loss:.3g}) are no better than the mean image "

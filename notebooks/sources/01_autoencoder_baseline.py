@@ -110,23 +110,25 @@ record(n_pixels=math.prod(task.image_shape), code_length=latent_dim, n_train=len
 #
 # ## 2. Build it
 #
-# One block, used again and again: a 3 × 3 convolution, a normalisation, a non-linearity. **Group norm** (Wu
-# & He, 2018) rescales the channels of *one image*. Batch norm would let the images of a batch see one
-# another, which was leak 2 in lesson 00.
+# One block, used again and again: a 3 × 3 convolution, a normalisation, a non-linearity. **Batch norm**
+# (Ioffe & Szegedy, 2015) rescales each channel: in training by the mean and spread of the batch, in `eval`
+# mode by averages kept from training. Forget that mode when you score, and you have leak 2 of lesson 00. So
+# our training loop ends by switching it on.
 
 
 # %%
 def conv_block(channels_in, channels_out, stride=1):
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
-        nn.GroupNorm(math.gcd(8, channels_out), channels_out),
+        nn.BatchNorm2d(channels_out),
         nn.LeakyReLU(0.1),
     )
 
 
 # %% [markdown]
-# The encoder halves the side with stride 2 until it is at most 4, and widens the first two times. What is
-# left, the **feature map** $h$, is flattened and mapped to the code by one linear layer.
+# The encoder halves the side with stride 2 until it is at most 4, and widens the first two times. Before the
+# last halving it takes one more look. What is left, the **feature map** $h$, is flattened and mapped to the
+# code by one linear layer.
 
 
 # %%
@@ -138,8 +140,8 @@ class ConvEncoder(nn.Module):
         halvings = 0
         while max(height, wide) > 4:
             before, after = width * 2 ** min(halvings, 2), width * 2 ** min(halvings + 1, 2)
-            if halvings:
-                blocks.append(conv_block(before, before))
+            if max(height, wide) <= 8:
+                blocks.append(conv_block(before, before))  # one more look, where the map is small and cheap
             blocks.append(conv_block(before, after, stride=2))
             height, wide, halvings = math.ceil(height / 2), math.ceil(wide / 2), halvings + 1
         self.feature_shape = (width * 2 ** min(halvings, 2), height, wide)
@@ -152,8 +154,9 @@ class ConvEncoder(nn.Module):
 
 
 # %% [markdown]
-# The decoder goes back: a linear layer, then **transposed convolutions** that double the side. A sigmoid
-# keeps the output in $[0, 1]$, like the image.
+# The decoder goes back: a linear layer, then **transposed convolutions** that double the side. The last
+# doubling is cheaper: a convolution makes four channels of each image channel, and **pixel shuffle** lays
+# them out as 2 × 2 pixels. A sigmoid keeps the output in $[0, 1]$, like the image.
 
 
 # %%
@@ -164,12 +167,11 @@ class ConvDecoder(nn.Module):
         doublings = max(1, math.ceil(math.log2(max(height, wide) / 8)))
         self.start_shape = (2 * width, math.ceil(height / 2**doublings), math.ceil(wide / 2**doublings))
         self.start = nn.Linear(latent_dim, math.prod(self.start_shape))
-        blocks, now = [nn.LeakyReLU(0.1)], 2 * width
-        for step in range(doublings):
-            after = width if step == doublings - 1 else 2 * width
-            blocks += [nn.ConvTranspose2d(now, after, 4, 2, 1), nn.LeakyReLU(0.1)]
-            now = after
-        self.grow = nn.Sequential(*blocks, nn.Conv2d(now, channels, 3, 1, 1), nn.Sigmoid())
+        grow = [nn.LeakyReLU(0.1)]
+        for _ in range(doublings - 1):
+            grow += [nn.ConvTranspose2d(2 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.1)]
+        grow += [nn.Conv2d(2 * width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2), nn.Sigmoid()]
+        self.grow = nn.Sequential(*grow)
         self.image_size = (height, wide)
 
     def forward(self, z):
@@ -239,6 +241,7 @@ def train(network, images, steps, learning_rate):
     """Train on uint8 images; return the loss of each step."""
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, betas=(0.9, 0.99))
     warmup, history = max(1, round(0.08 * steps)), []
+    network.train()
     for step in range(steps):
         rate = min(1, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / steps))
         optimiser.param_groups[0]["lr"] = learning_rate * rate
@@ -250,6 +253,7 @@ def train(network, images, steps, learning_rate):
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         history.append(loss.item())
+    network.eval()
     return history
 
 
@@ -563,8 +567,9 @@ print(f"latent, by hand: {100 * auroc(y, s_lat):.1f}; library: {100 * auroc(y, s
 
 # %% [markdown]
 # The library does the same, but for two details: its bank holds only the images that trained the network,
-# and its whitening is a little different. Its **dual score** is the mean of both scores after each was
-# standardised on the held-out normal images. No label has a say in it.
+# and its whitening is a little different. Its **dual score** is a weighted mean of both scores, each
+# standardised on the held-out normal images. The weights come from those images and from damaged copies of
+# them: lesson 05 builds that. No label has a say in it.
 
 # %%
 results = {
@@ -828,7 +833,8 @@ checks.check_nearest_code(nearest_code)
 #   313, 2006.
 # - P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol. *Extracting and composing robust features with
 #   denoising autoencoders.* ICML 2008.
-# - Y. Wu, K. He. *Group normalization.* ECCV 2018.
+# - S. Ioffe, C. Szegedy. *Batch normalization: accelerating deep network training by reducing internal
+#   covariate shift.* ICML 2015.
 # - I. Loshchilov, F. Hutter. *Decoupled weight decay regularization* (AdamW). ICLR 2019.
 # - P. Lippe. *UvA deep learning tutorials, tutorial 9: deep autoencoders.* From there comes the idea to show
 #   the one-pixel shift.
