@@ -14,7 +14,14 @@ from dualad_lib.detectors import DETECTORS
 from dualad_lib.evaluation import auroc
 
 _TINY = {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}
-_PUBLISHED = {"latent_dim": 8, "epochs": 30, "batch_size": 16, "learning_rate": 1e-3, "score_weight": None}
+_PUBLISHED = {
+    "first_sample": False,
+    "score_weight": None,
+    "latent_dim": 8,
+    "epochs": 30,
+    "batch_size": 16,
+    "learning_rate": 3e-4,
+}
 QUICK = {"autoencoder": _TINY, "dualad": _TINY, "dualad_published": _PUBLISHED}
 SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
 
@@ -45,8 +52,9 @@ def fitted(name):
 TEST = np.concatenate([stripes(20, 1), stripes(20, 2, vertical=True)])
 
 
-def close(a, b):
-    return np.allclose(a, b, rtol=1e-4, atol=1e-6)
+def close(a, b, score=""):
+    """Equal to 1e-4, relative; a dual score is in deviations, where zero is a place like any other."""
+    return np.allclose(a, b, rtol=1e-4, atol=1e-4 if score == "dual" else 1e-6)
 
 
 def finals(model, x, **options):
@@ -54,8 +62,7 @@ def finals(model, x, **options):
 
 
 def test_finds_what_is_unlike_the_normal_images(fitted):
-    least = 0.75 if isinstance(fitted, DETECTORS["dualad_published"]) else 0.9  # flaws and all
-    assert auroc(np.repeat([0, 1], 20), finals(fitted, TEST)) > least
+    assert auroc(np.repeat([0, 1], 20), finals(fitted, TEST)) > 0.9
 
 
 def test_scores_are_float64_vectors(fitted):
@@ -98,10 +105,10 @@ def test_scores_do_not_depend_on_batch_size_order_or_company(fitted):
     order = np.random.default_rng(0).permutation(len(TEST))
     for key, values in expected.items():
         pick = {k: v for k, v in fitted.anomaly_scores(TEST, batch_size=7).items()}[key]
-        assert close(pick, values), "batch size"
-        assert close(dict(fitted.anomaly_scores(TEST[order]).items())[key], values[order]), "order"
+        assert close(pick, values, key), "batch size"
+        assert close(dict(fitted.anomaly_scores(TEST[order]).items())[key], values[order], key), "order"
         alone = [dict(fitted.anomaly_scores(image[None]).items())[key][0] for image in TEST[:3]]
-        assert close(alone, values[:3]), "company"
+        assert close(alone, values[:3], key), "company"
 
 
 def test_scikit_learns_outlier_contract(fitted):
