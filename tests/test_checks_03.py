@@ -2,21 +2,10 @@
 
 import pytest
 import torch
+from checking import fails, todo
 
 from dualad_lib import checks
-from dualad_lib.checks import CheckFailed
 from dualad_lib.losses import enclosure
-
-
-def fails(check, answer, *words):
-    with pytest.raises(CheckFailed) as caught:
-        check(answer)
-    for word in words:
-        assert word in str(caught.value), f"{word!r} not in: {caught.value}"
-
-
-def todo(*args):
-    raise NotImplementedError
 
 
 @pytest.mark.parametrize("check", [checks.check_best_radius, checks.check_transformation_score])

@@ -45,9 +45,7 @@ from .base import choose
 VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
-COLLAPSED = (
-    0.9  # a reconstruction loss above this share of the mean image's says that the codes carry nothing
-)
+COLLAPSED = 0.9  # reconstruction loss, as a share of the mean image's, above which codes carry nothing
 
 
 class DualAD(Autoencoder):

@@ -12,7 +12,7 @@ import torch
 
 from dualad_lib import load_one_class
 from dualad_lib.detectors import create
-from dualad_lib.runs.settings import STAGES, table_settings
+from dualad_lib.runs.settings import ABLATION, table_settings
 
 CLASSES = {"mnist": 1, "fashion_mnist": 0, "cifar10": 3}  # of MNIST the largest
 
@@ -20,7 +20,7 @@ CLASSES = {"mnist": 1, "fashion_mnist": 0, "cifar10": 3}  # of MNIST the largest
 def main():
     parser = argparse.ArgumentParser(description="Seconds of fit and of scoring the test set.")
     parser.add_argument("--datasets", nargs="+", default=["mnist", "cifar10"], choices=CLASSES)
-    parser.add_argument("--stages", nargs="+", default=STAGES, choices=STAGES)
+    parser.add_argument("--stages", nargs="+", default=ABLATION, choices=ABLATION)
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, CUDA: {torch.cuda.is_available()}")
     print(f"{'data set':15} {'detector':12} {'trained on':>10} {'seconds':>8} {'scored':>7} {'seconds':>8}")
