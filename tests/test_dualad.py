@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from dualad_lib import Autoencoder, DualAD
+from dualad_lib.detectors import dualad as dualad_module
+from dualad_lib.losses import info_nce
 from dualad_lib.scoring import Fusion, Gaussian, LowRank, separation_weight
 
 X = torch.rand(60, 1, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -131,3 +133,24 @@ def test_low_rank_measures_what_it_leaves_out():
     low = LowRank.fit(h, rank=1)
     _, left = low.project(torch.tensor([[0.0, 2.0, 0.0, 0.0]]))
     assert left.item() == pytest.approx(4.0, abs=0.2)
+
+
+def test_two_views_of_one_image_in_one_rotation_are_each_others_positive(monkeypatch):
+    """With views that change nothing a positive pair is twice the same picture: cosine 1, over the temperature."""
+    seen = []
+
+    def bound(similarity, positive):
+        seen.append((similarity.detach(), positive))
+        return info_nce(similarity, positive)
+
+    monkeypatch.setattr(dualad_module, "strong_view", lambda x: x)
+    monkeypatch.setattr(dualad_module, "info_nce", bound)
+    x = torch.rand(40, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    DualAD(**{**TINY, "steps": 2}).fit(x)
+    for similarity, positive in seen:
+        index = torch.arange(len(positive))
+        assert torch.allclose(similarity[index, positive], torch.tensor(1 / 0.5), atol=1e-4)
+        assert torch.equal(positive[positive], index) and (positive != index).all()
+        others = similarity.clone()
+        others[index, positive] = others[index, index] = -1
+        assert (others.amax(1) < 1 / 0.5 - 1e-3).all()
