@@ -91,6 +91,22 @@ def test_codes_that_carry_nothing_are_noticed():
         DualAD(**SPHERE, **{**TINY, "steps": 150}).fit(STRIPES)
 
 
+def test_dark_images_do_not_drive_the_decoder_to_black():
+    """Thin bright strokes: without normalisation in the decoder the sigmoid saturates and the black never ends."""
+    x = torch.zeros(200, 1, 28, 28)
+    for i, (column, top) in enumerate(zip(torch.arange(200) % 20 + 4, torch.arange(200) // 20, strict=True)):
+        x[i, :, top : top + 18, column : column + 2] = 1.0
+    model = DualAD(steps=120, batch_size=64, width=8, latent_dim=16, device="cpu").fit(x)
+    assert np.mean(model.history_["reconstruction"][-20:]) < 0.6 * x.var(0, correction=0).mean()
+
+
+def test_a_discriminator_that_won_is_named():
+    model = DualAD(**SPHERE)
+    model.history_ = {"reconstruction": [0.05] * 20, "blind": [0.03] * 20, "discriminator": [0.01] * 20}
+    with pytest.warns(UserWarning, match="the discriminator won.*Lower w_adversarial"):
+        model._report_collapse()
+
+
 def test_a_heavy_sphere_makes_codes_compact_but_leaves_them_alive():
     loose = DualAD(**SPHERE, **{**TINY, "steps": 150, "w_sphere": 0.0}).fit(STRIPES)
     heavy = DualAD(**SPHERE, **{**TINY, "steps": 150, "w_sphere": 1000.0}).fit(STRIPES)

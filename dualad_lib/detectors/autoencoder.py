@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import DataError
 from ..losses import squared_error
-from ..networks import ConvAutoencoder, MLPAutoencoder
+from ..networks import ConvAutoencoder, MLPAutoencoder, start_at_mean
 from ..scoring import (
     PIXEL_SCORES,
     Fusion,
@@ -94,6 +94,9 @@ class Autoencoder(Detector):
 
     def _fit(self, images, checkpoint=None, label="", after_step=None):
         self.parts_ = self._build()
+        if self.network == "conv":
+            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
+            start_at_mean(self.network_, some.mean((0, 2, 3)))
         turns, slices = self._game()
         self.history_ = train(
             turns,

@@ -46,6 +46,7 @@ VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
 COLLAPSED = 0.9  # reconstruction loss, as a share of the mean image's, above which codes carry nothing
+WON = 0.2  # loss of a discriminator that has won; one that cannot tell has 2 log 2
 
 
 class DualAD(Autoencoder):
@@ -248,14 +249,19 @@ class DualAD(Autoencoder):
         self.bank_ = torch.stack(banks)
 
     def _report_collapse(self):
-        """All codes in one place satisfy the sphere and say nothing: then no reconstruction beats the mean image."""
+        """All codes in one place satisfy the sphere and say nothing: then no reconstruction beats the mean image.
+
+        The same is seen where D has won: what the reconstruction then follows is no longer the image.
+        """
         if not self._has_sphere:
             return
-        loss, blind = (np.mean(self.history_[name][-20:]) for name in ("reconstruction", "blind"))
-        if loss > COLLAPSED * blind:
+        last = {name: np.mean(losses[-20:]) for name, losses in self.history_.items()}
+        if last["reconstruction"] > COLLAPSED * last["blind"]:
+            won = last.get("discriminator", WON) < WON
+            cause, advice = ("the discriminator won", "w_adversarial") if won else ("the codes collapsed", "w_sphere")
             warnings.warn(
-                f"the codes collapsed: reconstructions (loss {loss:.3g}) are no better than the mean image "
-                f"({blind:.3g}). Lower w_sphere, or train longer.",
+                f"{cause}: reconstructions (loss {last['reconstruction']:.3g}) are no better than the mean image "
+                f"({last['blind']:.3g}). Lower {advice}, or train longer.",
                 stacklevel=2,
             )
 

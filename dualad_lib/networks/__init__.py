@@ -1,6 +1,6 @@
 """Networks: nn.Modules only, one idea a file."""
 
-from .autoencoder import ConvAutoencoder, MLPAutoencoder
+from .autoencoder import ConvAutoencoder, MLPAutoencoder, start_at_mean
 from .discriminator import ConvDiscriminator, MLPDiscriminator
 from .feature_constraint import Hypersphere, TransformationCritic
 from .mutual_information import GlobalStatistics, LocalStatistics, ViewStatistics
@@ -15,4 +15,5 @@ __all__ = [
     "MLPDiscriminator",
     "TransformationCritic",
     "ViewStatistics",
+    "start_at_mean",
 ]

@@ -7,6 +7,7 @@ batch. (Group norm has no such mode to forget, but cost 1 to 10 points of latent
 import math
 from itertools import pairwise
 
+import torch
 from torch import nn
 
 
@@ -93,6 +94,17 @@ class ConvAutoencoder(nn.Module):
     def forward(self, x):
         z = self.encode(x)
         return z, self.decode(z)
+
+
+@torch.no_grad()
+def start_at_mean(network, mean):
+    """Let a new ConvAutoencoder draw the mean brightness of each channel. mean: (C,) in [0, 1].
+
+    From mid-grey, images that are mostly dark push a fresh sigmoid so far down that no gradient brings it back, and
+    the decoder draws black for ever.
+    """
+    last = [part for part in network.decoder.modules() if isinstance(part, nn.Conv2d)][-1]
+    last.bias.copy_(torch.logit(mean, eps=0.01).repeat_interleave(len(last.bias) // len(mean)))
 
 
 class MLPAutoencoder(nn.Module):
