@@ -151,6 +151,13 @@ def _fit_options(parser):
     parser.add_argument(
         "--rate", type=float, default=0.05, help="false-alarm rate of the threshold (default: 0.05)"
     )
+    parser.add_argument(
+        "--views",
+        choices=("auto", "gentle", "strong"),
+        help="how dualad varies the images in training: strong changes crop, side and colour, best for photographs of "
+        "things; gentle suits images where place, size or colour is what may be wrong "
+        "(default: strong in colour, gentle in grey)",
+    )
     parser.add_argument("--steps", type=int, help="optimiser steps, if not the detector's default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
@@ -160,8 +167,9 @@ def _fit(arguments):
     from dualad_lib.runs.folder import fit_folder
 
     parameters = {"false_alarm_rate": arguments.rate, "seed": arguments.seed}
-    if arguments.steps is not None:
-        parameters["steps"] = arguments.steps
+    for name in ("steps", "views"):
+        if getattr(arguments, name) is not None:
+            parameters[name] = getattr(arguments, name)
     fit_folder(
         arguments.normal,
         arguments.out,

@@ -109,7 +109,15 @@ def as_float(images, device):
     images = images.to(device)
     if images.dtype == torch.uint8:
         images = images.float() / 255
-    return images.contiguous(memory_format=torch.channels_last)
+    return channels_last(images)
+
+
+def channels_last(x):
+    """Images (N, C, H, W) in the memory layout that convolutions like; mapped by vmap they keep their own."""
+    try:
+        return x.contiguous(memory_format=torch.channels_last)
+    except RuntimeError:  # vmap knows no other layout than torch's own
+        return x
 
 
 @contextmanager
@@ -173,11 +181,11 @@ def train(
     with seeded(seed, device):
         for number in progress(range(first, steps), label=label, status=status):
             done = number / steps
-            torch.manual_seed(_mix(seed, "step", number))
-            batch = as_float(images[_batch_index(len(images), batch_size, number, seed).to(device)], device)
+            torch.manual_seed(mix(seed, "step", number))
+            batch = as_float(images[batch_index(len(images), batch_size, number, seed).to(device)], device)
             if augment is not None:
                 batch = augment(batch)
-            step = Step(number, done, _cut(batch, slices))
+            step = Step(number, done, slice_batch(batch, slices))
             for turn in turns:
                 terms = turn.loss(step)
                 if terms:
@@ -205,7 +213,7 @@ def _update(turn, terms, done, number):
     gradients = iter(torch.autograd.grad(sum(terms.values()), flat, allow_unused=True))
     for player, own in zip(turn.players, parameters, strict=True):
         for parameter in own:
-            parameter.grad = next(gradients)
+            parameter.grad = laid_out_like(parameter, next(gradients))
         if all(p.grad is None for p in own):
             raise TrainingError(
                 f"step {number}: player {player.name!r} gets no gradient from {', '.join(terms)}. Its loss must "
@@ -220,7 +228,14 @@ def _update(turn, terms, done, number):
         player.optimiser.zero_grad(set_to_none=True)
 
 
-def _cut(batch, slices):
+def laid_out_like(parameter, gradient):
+    """The gradient in the memory layout of its parameter: fused optimisers walk both by position, without a check."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
+def slice_batch(batch, slices):
     """Cut a batch into named slices by share; every slice gets at least one image."""
     if slices is None:
         return {"train": batch}
@@ -238,15 +253,15 @@ def _cut(batch, slices):
     return cut
 
 
-def _batch_index(n, batch_size, number, seed):
+def batch_index(n, batch_size, number, seed):
     """Images of step `number`: each epoch is a fresh permutation, its last incomplete batch is dropped."""
     a_epoch = n // batch_size
     epoch, position = divmod(number, a_epoch)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(_mix(seed, "epoch", epoch)))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(mix(seed, "epoch", epoch)))
     return order[position * batch_size : (position + 1) * batch_size]
 
 
-def _mix(*parts):
+def mix(*parts):
     """A 63-bit seed from any parts, so that neighbouring seeds and steps share nothing."""
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

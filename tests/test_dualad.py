@@ -128,6 +128,21 @@ def test_fusion_trusts_what_separates():
     assert equal(strange, ["good"]) == pytest.approx(equal.scales["good"](strange["good"]))
 
 
+def test_pixel_and_latent_are_weighed_and_the_parts_of_the_latent_score_are_not():
+    """Pseudo-anomalies that are smooth look close to every bank: they may not choose among the latent parts."""
+    model = DualAD(**TINY).fit(X)
+    weights = model.fusion_.weights
+    parts = ("mahalanobis", "neighbours", "transformation")
+    assert set(weights) == {"pixel", *parts}
+    assert len({weights[name] for name in parts}) == 1
+    raw = model._raw(X)
+    scores, u = model._combine(raw), {name: scale(raw[name]) for name, scale in model.fusion_.scales.items()}
+    latent = sum(u[name] for name in parts) / 3
+    assert scores.latent == pytest.approx(latent)
+    share = weights["pixel"] / sum(weights.values())
+    assert scores.dual == pytest.approx(share * u["pixel"] + (1 - share) * latent)
+
+
 def test_separation_weight_by_hand():
     assert separation_weight(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx((0.5 / 0.02) ** 2)
     assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.01 / 0.52) ** 2)

@@ -16,10 +16,10 @@ from dualad_lib.training import (
     Player,
     TrainingError,
     Turn,
-    _batch_index,
-    _cut,
+    batch_index,
     resolve_device,
     seeded,
+    slice_batch,
     train,
     warmup_cosine,
 )
@@ -155,7 +155,7 @@ def test_seed_decides_everything_and_the_callers_random_state_is_left_alone():
 
 def test_every_epoch_shows_each_image_once():
     for epoch in range(3):
-        drawn = torch.cat([_batch_index(40, 8, epoch * 5 + step, seed=3) for step in range(5)])
+        drawn = torch.cat([batch_index(40, 8, epoch * 5 + step, seed=3) for step in range(5)])
         assert sorted(drawn.tolist()) == list(range(40))
 
 
@@ -244,10 +244,10 @@ def test_a_loss_that_is_not_finite_is_named():
 
 
 def test_slices_always_leave_someone_something():
-    cut = _cut(torch.zeros(2, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
+    cut = slice_batch(torch.zeros(2, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
     assert [len(part) for part in cut.values()] == [1, 1]
     with pytest.raises(DataError, match="larger batches"):
-        _cut(torch.zeros(1, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
+        slice_batch(torch.zeros(1, 1, 4, 4), {"train": 0.9, "constraint": 0.1})
 
 
 def test_schedule_warms_up_peaks_and_ends_at_zero():
@@ -261,3 +261,21 @@ def test_schedule_warms_up_peaks_and_ends_at_zero():
 def test_device_auto():
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_a_gradient_in_another_memory_layout_reaches_the_right_weights():
+    """torch's fused Adam walks parameter and gradient by position; a gradient laid out otherwise would be scrambled."""
+    torch.manual_seed(0)
+    start, target = torch.randn(8, 4, 3, 3), torch.randn(8, 4, 3, 3)
+    ended = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        module = nn.Module()
+        module.weight = nn.Parameter(start.clone(memory_format=layout))
+
+        def loss(step, module=module):  # the gradient takes the layout of `target`
+            return {"distance": (module.weight.reshape(-1) - target.reshape(-1)).pow(4).mean()}
+
+        optimiser = torch.optim.AdamW(module.parameters(), 1e-2, fused=True)
+        train([Turn(loss, Player("w", module, optimiser))], torch.rand(10, 1, 8, 8), steps=5, batch_size=5)
+        ended.append(module.weight.detach().contiguous())
+    assert torch.allclose(*ended, atol=1e-6)

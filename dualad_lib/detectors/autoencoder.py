@@ -19,6 +19,7 @@ from ..scoring import (
     centre_distance,
     nearest_distance,
     pixel_score,
+    separation_weight,
 )
 from ..training import Player, Turn, as_float, resolve_device, seeded, train, warmup_cosine
 from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
@@ -41,8 +42,9 @@ class Autoencoder(Detector):
     width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size, learning_rate: AdamW,
     warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added to the input, whose
     clean image is to be restored (denoising; 0: off). pixel: "l1" or "l2". latent: "nearest" (to the nearest
-    training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation" weighs the scores
-    by how well each tells held-out normal images from pseudo-anomalies made of them, "equal" does not.
+    training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation" weighs the pixel
+    and the latent score by how well each tells held-out normal images from pseudo-anomalies made of them, "equal" does
+    not.
     """
 
     def __init__(
@@ -93,12 +95,8 @@ class Autoencoder(Detector):
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
 
     def _fit(self, images, checkpoint=None, label="", after_step=None):
-        self.parts_ = self._build()
-        if self.network == "conv":
-            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
-            start_at_mean(self.network_, some.mean((0, 2, 3)))
-        turns, slices = self._game()
-        self.history_ = train(
+        turns, slices = self._begin(images)
+        history = train(
             turns,
             images,
             steps=self._steps(images),
@@ -111,6 +109,18 @@ class Autoencoder(Detector):
             checkpoint=checkpoint,
             fingerprint=self._fingerprint(images) if checkpoint else "",
         )
+        self._end(images, history)
+
+    def _begin(self, images):
+        """Fresh networks, and the game they play: (turns, slices) for `train`."""
+        self.parts_ = self._build()
+        if self.network == "conv":
+            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
+            start_at_mean(self.network_, some.mean((0, 2, 3)))
+        return self._game()
+
+    def _end(self, images, history):
+        self.history_ = history
         self.parts_.eval()
         self._learn_latent(images)
 
@@ -191,17 +201,25 @@ class Autoencoder(Detector):
         return {"pixel": pixel.double().cpu().numpy(), "latent": self._latent(z).cpu().numpy()}
 
     def _calibrate(self, raw, images):
+        self.fusion_ = Fusion.fit(raw)
         if self.fusion == "equal":
-            self.fusion_ = Fusion.fit(raw)
             return
         x = as_float(images[:JUDGES], "cpu")
         kinds = [self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES]
-        self.fusion_ = Fusion.fit(raw, {n: np.concatenate([kind[n] for kind in kinds]) for n in raw})
+        broken = {name: np.concatenate([kind[name] for kind in kinds]) for name in raw}
+        pixel = separation_weight(raw["pixel"], broken["pixel"])
+        latent = separation_weight(self._fused_latent(raw), self._fused_latent(broken))
+        names = _latent_names(raw)
+        weights = {"pixel": pixel, **dict.fromkeys(names, latent / len(names))}
+        self.fusion_ = Fusion(self.fusion_.scales, weights)
+
+    def _fused_latent(self, raw):
+        """The parts of the latent score, with equal weights: what separates damaged images need not separate others."""
+        names = _latent_names(raw)
+        return raw[names[0]] if len(names) == 1 else self.fusion_(raw, names)
 
     def _combine(self, raw):
-        latent = [name for name in raw if name != "pixel"]
-        one = raw[latent[0]] if len(latent) == 1 else self.fusion_(raw, latent)
-        return Scores(pixel=raw["pixel"], latent=one, dual=self.fusion_(raw))
+        return Scores(pixel=raw["pixel"], latent=self._fused_latent(raw), dual=self.fusion_(raw))
 
     def _state(self):
         fusion = [[s.mean, s.deviation, self.fusion_.weights[n]] for n, s in self.fusion_.scales.items()]
@@ -240,3 +258,7 @@ class Autoencoder(Detector):
         digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
         digest.update(json.dumps(parameters, sort_keys=True).encode())
         return digest.hexdigest()
+
+
+def _latent_names(raw):
+    return [name for name in raw if name != "pixel"]

@@ -39,15 +39,22 @@ class Detector(OutlierMixin, BaseEstimator):
         return self._fit_all(x, calibration)
 
     def _fit_all(self, x, calibration, **options):
+        images, calibration = self._split(x, calibration)
+        self._fit(images, **options)
+        return self._finish(calibration)
+
+    def _split(self, x, calibration=None):
+        """(images to learn from, images to calibrate with), both checked."""
         images = as_images(x)
         if len(images) < MINIMUM:
             raise DataError(f"fit needs at least {MINIMUM} normal images, got {len(images)}.")
         self.image_shape_ = tuple(images.shape[1:])
         if calibration is None:
-            images, calibration = hold_back(images, self.seed)
-        else:
-            calibration = self._checked(calibration)
-        self._fit(images, **options)
+            return hold_back(images, self.seed)
+        return images, self._checked(calibration)
+
+    def _finish(self, calibration):
+        """What follows once the detector has learned: scales and threshold, from images it did not learn from."""
         raw = self._raw(calibration)
         self._calibrate(raw, calibration)
         self._set_threshold(self._combine(raw).final)

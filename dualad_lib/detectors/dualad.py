@@ -37,7 +37,7 @@ from ..networks import (
     ViewStatistics,
 )
 from ..scoring import LowRank, nearest_distance, pixel_score
-from ..training import Player, Turn, as_float
+from ..training import Player, Turn, as_float, channels_last
 from ..transforms import jitter, strong_view, symmetries, transform
 from .autoencoder import Autoencoder
 from .base import choose
@@ -61,8 +61,8 @@ class DualAD(Autoencoder):
     restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
     colour images. Then the latent score has three parts, averaged over all K transformed copies of an image:
-    Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). Without the critic the
-    latent score is the autoencoder's. Other parameters as in `Autoencoder`.
+    Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x), of equal
+    weight. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class DualAD(Autoencoder):
             views = strong_view(twice)
             seen = torch.cat([transform(views, t) for t in self._symmetries])
             t = torch.arange(count, device=x.device).repeat_interleave(len(views))
-            return views, seen.contiguous(memory_format=torch.channels_last), t
+            return views, channels_last(seen), t
         upright = jitter(twice)
         t = torch.randint(count, (len(upright),), device=x.device)
         t[: (len(x) + 1) // 2] = 0
@@ -258,7 +258,9 @@ class DualAD(Autoencoder):
         last = {name: np.mean(losses[-20:]) for name, losses in self.history_.items()}
         if last["reconstruction"] > COLLAPSED * last["blind"]:
             won = last.get("discriminator", WON) < WON
-            cause, advice = ("the discriminator won", "w_adversarial") if won else ("the codes collapsed", "w_sphere")
+            cause, advice = (
+                ("the discriminator won", "w_adversarial") if won else ("the codes collapsed", "w_sphere")
+            )
             warnings.warn(
                 f"{cause}: reconstructions (loss {last['reconstruction']:.3g}) are no better than the mean image "
                 f"({last['blind']:.3g}). Lower {advice}, or train longer.",

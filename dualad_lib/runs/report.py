@@ -16,6 +16,9 @@ DETECTORS = {
     "ocsvm": "one-class SVM",
     "kde": "kernel density on 32 components",
     "autoencoder": "autoencoder",
+    "dualad_d": "+ image discriminator",
+    "dualad_d_fc": "+ Feature Constraint",
+    "dualad": "+ mutual information = DualAD",
 }
 
 
@@ -57,7 +60,10 @@ def _cell(mean, best):
 
 
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
-TABLES = {"autoencoder-baseline": lambda: mean_table(all_results("01_autoencoder_baseline"))}
+TABLES = {
+    "autoencoder-baseline": lambda: mean_table(all_results("01_autoencoder_baseline")),
+    "dualad": lambda: mean_table(all_results("05_dual_scoring")),
+}
 
 
 def all_results(study):

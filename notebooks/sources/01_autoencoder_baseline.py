@@ -351,7 +351,9 @@ record(auroc_notebook=auroc(y, s_pix), auroc_pca=auroc(y, s_pca))
 # autoencoder: the best linear one for this very loss (Baldi & Hornik, 1989).
 #
 # From here on we use the library's `Autoencoder`. It has the same network and the same loss. It also holds
-# back a tenth of the normal images to calibrate, and keeps seeds, checkpoints and devices in order.
+# back a tenth of the normal images to calibrate, and keeps seeds, checkpoints and devices in order. And it
+# lets the last layer begin at the mean brightness of the images. Ours began at mid-grey, and where images are
+# mostly dark (thin handwritten ones) the first steps can push a sigmoid so far down that it draws black for ever.
 
 # %%
 model = Autoencoder(

@@ -85,7 +85,7 @@ batch_size = 64
 learning_rate = 2e-3
 w_crush = 1000.0  # a weight of the sphere that is far too large
 table_classes = [1, 8]  # normal classes of the last table
-table_steps = 200
+table_steps = 150
 profile = "lesson"  # written into the rows of the results
 results_folder = None  # a folder where the table's cells are kept as they are finished
 

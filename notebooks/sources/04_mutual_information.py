@@ -76,7 +76,7 @@ dataset = "fashion_mnist_sample"
 normal_class = 8  # 8 = bag
 seed = 0
 toy_dim = 4  # coordinates of each toy variable
-toy_correlations = [0.3, 0.5, 0.7, 0.9, 0.95, 0.99]
+toy_correlations = [0.3, 0.6, 0.9, 0.95, 0.99]
 toy_steps = 300
 toy_readings = 20000  # fresh pairs that a trained network is read on
 width = 8
