@@ -198,6 +198,49 @@ def _score(arguments):
     score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say)
 
 
+def _reproduce_options(parser):
+    parser.add_argument("--datasets", nargs="+", metavar="NAME", help="default: those of the profile")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all baselines and stages")
+    parser.add_argument(
+        "--classes", nargs="+", type=int, default=range(10), metavar="K", help="default: all ten"
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many, from 0 (default: 1)")
+    parser.add_argument("--profile", choices=("smoke", "paper"), default="paper")
+    parser.add_argument(
+        "--executor",
+        choices=("papermill", "python"),
+        default="papermill",
+        help="papermill: each cell a run of notebook 06; python: a call, for machines without Jupyter",
+    )
+    parser.add_argument(
+        "--stacked", action="store_true", help="train all classes at once (on a GPU; with --executor python)"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="local workers (default: one a GPU, or one a core)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="cores of a local worker (default: 1)"
+    )
+    parser.add_argument("--output", metavar="DIR", help="default: runs/reproduce-PROFILE")
+
+
+def _reproduce(arguments):
+    from dualad_lib.runs.grid import grid, reproduce
+
+    a = arguments
+    if a.stacked and a.executor != "python":
+        raise DualADError(
+            "--stacked needs --executor python: a stacked group is not a notebook of one class."
+        )
+    cells = grid(a.datasets, a.methods, a.classes, a.seeds, a.profile, a.stacked)
+    output = a.output or os.path.join("runs", f"reproduce-{a.profile}")
+    _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=_say)
+    return 1 if errors else 0
+
+
 def _report_options(parser):
     parser.add_argument(
         "--results", metavar="DIR", help="first take over the results files (*.csv) of a run from this folder"
@@ -224,6 +267,12 @@ COMMANDS = [
     ("list", "List the course.", _list_options, _list),
     ("fit", "Train a detector on a folder of normal images.", _fit_options, _fit),
     ("score", "Score a folder of images; write a ranked table.", _score_options, _score),
+    (
+        "reproduce",
+        "Measure the tables: every method on every class, resumable.",
+        _reproduce_options,
+        _reproduce,
+    ),
     ("report", "Draw the README's tables from the committed results.", _report_options, _report),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]

@@ -295,6 +295,53 @@ def spheres(panels, title=None):
 
 
 @_styled
+def ablation_heatmap(tables):
+    """Mean AUROC of stages (rows) and scores (columns) as coloured cells with their values, a panel a data set.
+
+    tables: dict from a data set's name to a DataFrame in percent, a row a stage, a column a score; gaps stay white.
+    Each panel has its own colour range: what counts is what changes inside it.
+    """
+    figure, axes = _axes((1.2 + 3.1 * len(tables), 2.9), 1, len(tables))
+    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
+        values = table.to_numpy(dtype=float)
+        known = values[np.isfinite(values)]
+        low, high = (known.min(), known.max()) if len(known) else (0, 1)
+        axis.imshow(values, cmap="cividis", vmin=low, vmax=max(high, low + 1e-9), aspect="auto")
+        for row, column in np.ndindex(values.shape):
+            value = values[row, column]
+            if np.isfinite(value):
+                ink = "black" if value > (low + high) / 2 else "white"
+                axis.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=ink)
+        axis.set_xticks(range(values.shape[1]), list(table.columns))
+        axis.set_yticks(
+            range(values.shape[0]), list(table.index) if axis is axes[0][0] else [""] * len(values)
+        )
+        axis.set(title=name)
+        axis.grid(False)
+    return figure
+
+
+@_styled
+def paired_differences(pairs, xlabel):
+    """Mean differences with their intervals, a line each; zero is marked.
+
+    pairs: DataFrame with columns mean, low, high and two levels of index (group, name), drawn from top to bottom.
+    """
+    figure, axis = _axes((7.5, 0.9 + 0.3 * max(1, len(pairs))))
+    groups = list(dict.fromkeys(pairs.index.get_level_values(0)))
+    for place, ((group, _), row) in enumerate(pairs.iterrows()):
+        k = groups.index(group)
+        axis.errorbar(
+            row["mean"], place, xerr=[[row["mean"] - row["low"]], [row["high"] - row["mean"]]],
+            fmt=_pick(MARKERS, k), color=_pick(COLOURS, k), capsize=3, linewidth=1.3,
+        )  # fmt: skip
+    axis.axvline(0, color="black", linewidth=0.9, linestyle=":")
+    axis.set_yticks(range(len(pairs)), [f"{group}: {name}" for group, name in pairs.index])
+    axis.set(xlabel=xlabel, ylim=(len(pairs) - 0.5, -0.5))
+    return figure
+
+
+@_styled
 def confusion(tables, labels, xlabel="answer", ylabel="truth"):
     """How often each truth gets each answer, in per cent, a table a panel; every row sums to 100.
 

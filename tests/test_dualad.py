@@ -143,6 +143,18 @@ def test_pixel_and_latent_are_weighed_and_the_parts_of_the_latent_score_are_not(
     assert scores.dual == pytest.approx(share * u["pixel"] + (1 - share) * latent)
 
 
+def test_with_strong_views_distances_do_not_depend_on_where_a_feature_stands():
+    x = torch.rand(40, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    model = DualAD(**TINY).fit(x)
+    assert list(model._raw(x)) == ["pixel", "neighbours", "transformation"]
+    channels, height, wide = model.network_.encoder.feature_shape
+    h = torch.rand(5, channels, height, wide)
+    assert torch.allclose(model._placeless(h.flatten(1)), model._placeless(h.flip(2, 3).flatten(1)))
+    assert model._placeless(h.flatten(1)).shape == (5, channels)
+    gentle = DualAD(views="gentle", **TINY).fit(x)
+    assert torch.equal(gentle._placeless(h.flatten(1)), h.flatten(1))
+
+
 def test_separation_weight_by_hand():
     assert separation_weight(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx((0.5 / 0.02) ** 2)
     assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.01 / 0.52) ** 2)

@@ -4,6 +4,7 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -167,3 +168,18 @@ def test_rules_in_the_score_plane_are_weighted_sums_at_their_threshold():
     assert list(upright.get_xdata()) == [1.5, 1.5]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["anomalous (5)", "normal (5)", *rules]
+
+
+def test_ablation_cells_carry_their_values_and_gaps_stay_empty():
+    table = pd.DataFrame({"pixel": [80.0, 81.0], "dual": [90.04, np.nan]}, index=["autoencoder", "+ D"])
+    figure = plots.ablation_heatmap({"MNIST": table, "CIFAR-10": table})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["80.0", "90.0", "81.0"]
+    assert [axis.get_title() for axis in figure.axes] == ["MNIST", "CIFAR-10"]
+
+
+def test_paired_differences_stand_in_their_order():
+    index = pd.MultiIndex.from_tuples([("mnist", "pca"), ("cifar10", "knn")])
+    pairs = pd.DataFrame({"mean": [1.0, -2.0], "low": [0.5, -3.0], "high": [1.5, -1.0]}, index=index)
+    axis = plots.paired_differences(pairs, "difference").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["mnist: pca", "cifar10: knn"]
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]

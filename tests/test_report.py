@@ -34,6 +34,31 @@ def test_rows_of_other_settings_do_not_count():
     assert "90.0" in report.mean_table([*rows, row("mnist", "pca", "score", 0.1, setting="patterns=10")])
 
 
+def test_several_seeds_bring_an_interval():
+    """Means 0.8 and 0.9: deviation 0.0707, t(0.975, 1) = 12.706, half = 12.706 * 7.07 / sqrt(2) = 63.5."""
+    rows = [
+        row("mnist", "pca", "score", 0.8 + 0.1 * seed, k, seed=seed) for k in range(10) for seed in (0, 1)
+    ]
+    assert "| **85.0 ± 63.5** |  |  |" in report.mean_table(rows)
+
+
+def test_classes_and_costs():
+    rows = [
+        row("mnist", "dualad", "dual", 0.9 + 0.01 * k, k, train_seconds=50.2, score_seconds=9.8)
+        for k in range(10)
+    ]
+    assert "| MNIST | 90.0 | 91.0 |" in report.class_table(rows)
+    assert report.class_table(rows).endswith("99.0 | 94.5 |")
+    assert "| + mutual information = DualAD | 50 + 10 |  |  |" in report.cost_table(rows)
+
+
+def test_figures_are_drawn_from_rows(tmp_path):
+    report.draw_figures([], tmp_path)
+    assert not list(tmp_path.iterdir())
+    report.draw_figures([row("mnist", "dualad", "dual", 0.9)], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["ablation.png"]
+
+
 def test_markers_are_filled_and_the_rest_is_left(monkeypatch):
     monkeypatch.setattr(report, "TABLES", {"t": lambda: "| table |"})
     assert report.render("a\n<!-- t -->\nold\n<!-- /t -->\nb") == "a\n<!-- t -->\n| table |\n<!-- /t -->\nb"

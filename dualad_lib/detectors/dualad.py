@@ -60,9 +60,10 @@ class DualAD(Autoencoder):
     With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
     restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
-    colour images. Then the latent score has three parts, averaged over all K transformed copies of an image:
-    Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x), of equal
-    weight. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
+    colour images. Then the latent score is the mean of standardised parts, each averaged over all K transformed copies
+    of an image: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). With
+    strong views, in which things change their place, h is averaged over its places and the nearest neighbour stands
+    alone beside -log p. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
     """
 
     def __init__(
@@ -242,7 +243,7 @@ class DualAD(Autoencoder):
             return super()._learn_latent(images)
         self.directions_, banks = [], []
         for t in self._symmetries:
-            h = torch.cat([self._feature(batch, t) for batch in images.split(512)])
+            h = torch.cat([self._placeless(self._feature(batch, t)) for batch in images.split(512)])
             directions = LowRank.fit(h)
             self.directions_.append(directions)
             banks.append(directions.whiten(directions.project(h)[0]).float())
@@ -272,21 +273,29 @@ class DualAD(Autoencoder):
         device = next(self.network_.parameters()).device
         return _look(self.network_, transform(as_float(images, device), t))[1]
 
+    def _placeless(self, h):
+        """h (N, F) as distances see it: with strong views the mean over the places of the feature map, (N, channels)."""
+        if not self._strong or self.network != "conv":
+            return h
+        channels = self.network_.encoder.feature_shape[0]
+        return h.unflatten(1, (channels, -1)).mean(2)
+
     @torch.no_grad()
     def _score(self, images):
         if not self._has_critic:
             return super()._score(images)
         x = as_float(images, self.bank_.device)
         sides = (x, x.flip(3)) if self._strong else (x,)  # all symmetries hold the mirrored image already
-        found = {"mahalanobis": 0, "neighbours": 0, "transformation": 0}
+        found = dict.fromkeys(self._raw_names()[1:], 0)
         for number, t in enumerate(self._symmetries):
             directions = self.directions_[number]
             for side in sides:
                 _, h, z = _look(self.network_, transform(side, t))
                 if side is x and t == 0:
                     pixel = pixel_score(x, self.network_.decode(z), self.pixel)
-                along, left = directions.project(h)
-                found["mahalanobis"] += directions.mahalanobis(along, left)
+                along, left = directions.project(self._placeless(h))
+                if "mahalanobis" in found:
+                    found["mahalanobis"] += directions.mahalanobis(along, left)
                 found["neighbours"] += nearest_distance(self.bank_[number], directions.whiten(along))
                 found["transformation"] -= log_softmax(self.parts_["C"](h).double(), 1)[:, number]
         count = len(self.directions_) * len(sides)
@@ -296,7 +305,8 @@ class DualAD(Autoencoder):
     def _raw_names(self):
         if not self._has_critic:
             return super()._raw_names()
-        return ("pixel", "mahalanobis", "neighbours", "transformation")
+        distances = ("neighbours",) if self._strong else ("mahalanobis", "neighbours")
+        return ("pixel", *distances, "transformation")
 
     def _latent_state(self):
         if not self._has_critic:

@@ -10,6 +10,7 @@ _EXPORTS = {
     "record": "recording",
     "measure": "results",
     "measure_table": "results",
+    "measured": "results",
     "read_results": "results",
     "write_results": "results",
 }

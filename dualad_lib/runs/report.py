@@ -1,13 +1,17 @@
-"""Tables for the README, drawn from the committed results files and from nothing else."""
+"""The README's tables and figures, drawn from the committed results files and from nothing else."""
 
+import math
 from pathlib import Path
 
 from ..errors import RunError
 from ..files import atomic_write
+from . import tables
 from .provenance import ROOT
 from .results import read_results
 
 RESULTS = ROOT / "figures" / "results"
+FIGURES = ROOT / "figures"
+STUDY = "06_benchmark"
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DETECTORS = {
     "pca": "PCA, 32 components, reconstruction error",
@@ -20,50 +24,78 @@ DETECTORS = {
     "dualad_d_fc": "+ Feature Constraint",
     "dualad": "+ mutual information = DualAD",
 }
+STAGES = {"dualad_d": "+ D", "dualad_d_fc": "+ FC", "dualad": "+ MI"}
+SCORES = ("pixel", "latent", "dual", "score")
 
 
 def mean_table(rows):
     """Markdown table of mean AUROC in percent over the ten classes: a line a score, a column a data set.
 
-    The best figure of each column is bold. A mean over fewer than ten classes names their number.
+    The best figure of each column is bold. With several seeds a 95 % interval follows; a mean over fewer than ten
+    classes names their number.
     """
-    lines = []
+    means = tables.mean_over_classes(rows)
+    best = {dataset: means.loc[dataset, "mean"].max() for dataset in means.index.get_level_values(0).unique()}
+    lines = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    known = {(detector, score) for _, detector, score in means.index}
     for detector, title in DETECTORS.items():
-        scores = dict.fromkeys(row["score"] for row in rows if row["detector"] == detector)
-        for score in sorted(scores, key=["pixel", "latent", "dual", "score"].index):
-            name = title if score == "score" else f"{title}, {score} score"
-            lines.append((name, [_mean(rows, dataset, detector, score) for dataset in DATASETS]))
-    best = [max((line[1][i][0] for line in lines if line[1][i]), default=None) for i in range(len(DATASETS))]
-    table = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
-    for name, means in lines:
-        cells = [_cell(mean, top) for mean, top in zip(means, best, strict=True)]
-        table.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(table)
+        for score in SCORES:
+            if (detector, score) in known:
+                name = title if score == "score" else f"{title}, {score} score"
+                cells = [_cell(means, (dataset, detector, score), best.get(dataset)) for dataset in DATASETS]
+                lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _mean(rows, dataset, detector, score):
-    keys = {"dataset": dataset, "detector": detector, "score": score, "protocol": "p2", "setting": ""}
-    found = [
-        row for row in rows if all(row[k] == v for k, v in keys.items()) and row["evaluation"] == "honest"
-    ]
-    if not found:
-        return None
-    return sum(row["auroc"] for row in found) / len(found), len({row["normal_class"] for row in found})
-
-
-def _cell(mean, best):
-    if mean is None:
+def _cell(means, key, best):
+    if key not in means.index:
         return ""
-    value, classes = mean
-    text = f"{100 * value:.1f}" + ("" if classes == 10 else f" ({classes} classes)")
-    return f"**{text}**" if value == best else text
+    line = means.loc[key]
+    text = f"{line['mean']:.1f}"
+    if not math.isnan(line["half"]):
+        text += f" ± {line['half']:.1f}"
+    if line["classes"] != 10:
+        text += f" ({line['classes']:.0f} classes)"
+    return f"**{text}**" if line["mean"] == best else text
+
+
+def class_table(rows, detector="dualad", score="dual"):
+    """Markdown table of a detector's AUROC in percent, a line a data set, a column a class."""
+    lines = ["| data set | " + " | ".join(map(str, range(10))) + " | mean |", "|---|" + "---:|" * 11]
+    for dataset, title in DATASETS.items():
+        table = tables.by_class(rows, dataset)
+        if (detector, score) in table.index:
+            line = table.loc[(detector, score)]
+            cells = [
+                "" if math.isnan(line.get(k, math.nan)) else f"{line[k]:.1f}" for k in [*range(10), "mean"]
+            ]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cost_table(rows):
+    """Markdown table of seconds a class, training + scoring the test set: a line a detector, a column a data set."""
+    cost = tables.cost(rows)
+    lines = [f"| seconds a class | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    for detector, title in DETECTORS.items():
+        found = [cost.loc[(d, detector)] if (d, detector) in cost.index else None for d in DATASETS]
+        if any(f is not None for f in found):
+            cells = ["" if f is None else f"{f.train_seconds:.0f} + {f.score_seconds:.0f}" for f in found]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
 TABLES = {
-    "autoencoder-baseline": lambda: mean_table(all_results("01_autoencoder_baseline")),
-    "dualad": lambda: mean_table(all_results("05_dual_scoring")),
+    "results": lambda: mean_table(committed()),
+    "classes": lambda: class_table(committed()),
+    "cost": lambda: cost_table(committed()),
 }
+
+
+def committed():
+    """Rows of the committed benchmark: full data, protocol P2, all methods."""
+    return all_results(STUDY)
 
 
 def all_results(study):
@@ -98,11 +130,25 @@ def collect(folder):
 
 
 def report(readme=None):
-    """Write the README's tables; return whether anything changed."""
+    """Write the README's tables and the figures; return whether a table changed."""
     path = Path(readme or ROOT / "README.md")
     old = path.read_text(encoding="utf-8")
     new = render(old)
+    draw_figures(committed(), FIGURES)
     if new != old:
         with atomic_write(path) as temporary:
             temporary.write_text(new, encoding="utf-8")
     return new != old
+
+
+def draw_figures(rows, folder):
+    """Write the ablation as a heat map, `ablation.png`, into a folder."""
+    from .. import plots
+
+    parts = {
+        title: tables.ablation(rows, dataset).rename(index=STAGES) for dataset, title in DATASETS.items()
+    }
+    parts = {title: table for title, table in parts.items() if len(table)}
+    if parts:
+        with atomic_write(Path(folder) / "ablation.png") as temporary:
+            plots.ablation_heatmap(parts).savefig(temporary, metadata={"Software": None})

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import functools
 import hashlib
 import json
 import time
@@ -43,6 +44,53 @@ def measure(
     hter is that of the final score at the detector's own threshold.
     """
     from ..data import load_one_class
+
+    model, key, cell = _cell(
+        detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output
+    )
+    stored = _stored(cell, key)
+    if stored is not None:
+        return stored
+    task = load_one_class(dataset, normal_class, protocol=protocol, split=split, seed=seed)
+    options = {}
+    if "steps" in model.get_params():
+        checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
+        options = {"checkpoint": checkpoint, "label": label}
+        if checkpoint is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    model.fit(task.train, **options)
+    trained = time.perf_counter()
+    scores = model.anomaly_scores(task.test)
+    scored = time.perf_counter()
+    rows = _rows(key, model, task.test_labels.numpy(), scores, trained - start, scored - trained, command)
+    _store(cell, key, rows)
+    if options.get("checkpoint") is not None:
+        options["checkpoint"].unlink(missing_ok=True)
+    return rows
+
+
+def measured(
+    detector,
+    dataset,
+    normal_class,
+    protocol="p2",
+    split="test",
+    seed=0,
+    profile="lesson",
+    params=None,
+    setting="",
+    output=None,
+):
+    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
+    _, key, cell = _cell(
+        detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output
+    )
+    return _stored(cell, key)
+
+
+def _cell(detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output):
+    """(the untrained detector, what identifies the cell, the path of its file or None)."""
     from ..detectors import create
 
     model = create(detector, **{"seed": seed, **(params or {})})
@@ -59,30 +107,64 @@ def measure(
         "code": _code_hash(type(model)),
     }
     key["parameters"].pop("device", None)
-    cell = _cell_path(output, key) if output is not None else None
-    if cell is not None and cell.exists():
-        stored = json.loads(cell.read_text())
-        if stored["key"] == json.loads(json.dumps(key)):
-            return stored["rows"]
-    task = load_one_class(dataset, normal_class, protocol=protocol, split=split, seed=seed)
-    options = {}
-    if "steps" in model.get_params():
-        checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
-        options = {"checkpoint": checkpoint, "label": label}
-        if checkpoint is not None:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    model.fit(task.train, **options)
-    trained = time.perf_counter()
-    scores = model.anomaly_scores(task.test)
-    scored = time.perf_counter()
-    rows = _rows(key, model, task.test_labels.numpy(), scores, trained - start, scored - trained, command)
+    return model, key, None if output is None else _cell_path(output, key)
+
+
+def _store(cell, key, rows):
     if cell is not None:
         with atomic_write(cell) as temporary:
             temporary.write_text(json.dumps({"key": key, "rows": rows}, indent=1))
-        if options:
-            options["checkpoint"].unlink(missing_ok=True)
-    return rows
+
+
+def _stored(cell, key):
+    if cell is None or not cell.exists():
+        return None
+    stored = json.loads(cell.read_text())
+    return stored["rows"] if stored["key"] == json.loads(json.dumps(key)) else None
+
+
+def measure_stacked(
+    detector,
+    dataset,
+    classes,
+    protocol="p2",
+    split="test",
+    seed=0,
+    profile="lesson",
+    params=None,
+    setting="",
+    output=None,
+    command="",
+    label="",
+):
+    """`measure` for several classes whose detectors train at once (`stacked.fit_stacked`); one cell file a class.
+
+    Finished classes are read and not trained again. The seconds of training are shared out evenly. Arguments and
+    result as in `measure`; a training that is killed starts anew.
+    """
+    from ..data import load_one_class
+    from ..stacked import fit_stacked
+
+    cells = {
+        k: _cell(detector, dataset, k, protocol, split, seed, profile, params, setting, output)
+        for k in classes
+    }
+    stored = {k: _stored(cell, key) for k, (_, key, cell) in cells.items()}
+    todo = [k for k in classes if stored[k] is None]
+    tasks = [load_one_class(dataset, k, protocol=protocol, split=split, seed=seed) for k in todo]
+    start = time.perf_counter()
+    if todo:
+        fit_stacked([cells[k][0] for k in todo], [task.train for task in tasks], label=label)
+    trained = (time.perf_counter() - start) / max(1, len(todo))
+    for k, task in zip(todo, tasks, strict=True):
+        model, key, cell = cells[k]
+        start = time.perf_counter()
+        scores = model.anomaly_scores(task.test)
+        stored[k] = _rows(
+            key, model, task.test_labels.numpy(), scores, trained, time.perf_counter() - start, command
+        )
+        _store(cell, key, stored[k])
+    return [row for k in classes for row in stored[k]]
 
 
 def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=None, **options):
@@ -179,6 +261,7 @@ def _short(key):
     return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
+@functools.cache
 def _code_hash(kind):
     """Hash of the library code that this detector stands on: other code, other results."""
     from .provenance import combined, module_hashes

@@ -6,9 +6,24 @@ from ..detectors import STAGES
 GREY = {}
 COLOUR = {"width": 32, "latent_dim": 128, "batch_size": 64, "steps": 300}
 SETTINGS = {"mnist": GREY, "fashion_mnist": GREY, "cifar10": COLOUR}
+BASELINES = ("pca", "knn", "isolation_forest", "ocsvm", "kde")
 ABLATION = ("autoencoder", *STAGES, "dualad")
+SMOKE = {"width": 4, "latent_dim": 8, "batch_size": 16, "steps": 4}
+DATASETS = {"paper": tuple(SETTINGS), "smoke": ("digits",)}
 
 
 def table_settings(dataset, detector):
     """Parameters of a detector in the tables of a data set: a dict for `create` or `measure`; {}: its defaults."""
     return dict(SETTINGS.get(dataset, {})) if detector in ABLATION else {}
+
+
+def profile_settings(profile, dataset, detector):
+    """`table_settings` of the profile "paper"; of "smoke" a network and a training that take a second."""
+    if profile == "smoke":
+        return dict(SMOKE) if detector in ABLATION else {}
+    return table_settings(dataset, detector)
+
+
+def profile_datasets(profile):
+    """Data sets of a profile's grid."""
+    return DATASETS[profile]

@@ -519,7 +519,8 @@ class ViewStatistics(nn.Module):
 
     def forward(self, h):
         v = normalize(self.project(h.flatten(1)), dim=1)
-        return (v @ v.T / self.temperature).fill_diagonal_(-torch.inf)
+        itself = torch.eye(len(v), dtype=torch.bool, device=v.device)
+        return (v @ v.T / self.temperature).masked_fill(itself, -torch.inf)
 
 
 # %% [markdown]

@@ -1176,6 +1176,10 @@ record(
 #
 # The weights of the full detector are a by-product: on clean images the pixel score has
 # {{ weight_pixel_full | pct }} % of them, so its dual score is a latent score but in name.
+# Look at the other three: they are alike, by decision. The parts of its latent score share one weight.
+# Pseudo-anomalies are asked one question, pixel or latent, and not a second. They are smooth, and to a bank of
+# photographs smooth images look *near*; asked to choose among the parts they would trust the critic alone,
+# because distances fail on *them*. On real anomalies the distances did not fail.
 #
 # The threshold is the worse story. It is set so that 5 % of the calibration images lie above it, and now
 # anomalies are among them: it moves *up*. DualAD's false alarms go from {{ alarms_clean | pct }} % to

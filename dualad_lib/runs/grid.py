@@ -1,0 +1,246 @@
+"""The grid behind the tables: cells of data set, method, class and seed, each finished once, on any number of workers.
+
+A cell is one call of `measure` (or, stacked, one of `measure_stacked` for all classes), which writes its rows whole or
+not at all. A lock a cell keeps two workers off the same one, also across runners: whoever comes second finds it
+finished. Dask distributes the cells: over the cores of this machine, over its GPUs, or over any running scheduler,
+whose workers need this package and the output folder.
+"""
+
+import os
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ..errors import RunError
+from ..files import atomic_write
+from ..progress import progress
+from .results import measure, measure_stacked, measured, write_results
+from .settings import ABLATION, BASELINES, profile_datasets, profile_settings
+
+STUDY = "06_benchmark"
+EXECUTORS = ("papermill", "python")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured: a method on a class of a data set with a seed; of a stacked group all its classes at once."""
+
+    dataset: str
+    method: str
+    classes: tuple
+    seed: int
+    profile: str
+
+    @property
+    def name(self):
+        return f"{self.dataset}-{self.method}-{'_'.join(map(str, self.classes))}-{self.seed}-{self.profile}"
+
+    def arguments(self):
+        """What `measure` takes besides the class and the output folder."""
+        return {
+            "detector": self.method,
+            "dataset": self.dataset,
+            "seed": self.seed,
+            "profile": self.profile,
+            "params": profile_settings(self.profile, self.dataset, self.method),
+        }
+
+    def rows(self, output):
+        """Rows of the finished cell, or None."""
+        found = [
+            measured(normal_class=k, output=Path(output) / "cells", **self.arguments()) for k in self.classes
+        ]
+        return None if None in found else [row for rows in found for row in rows]
+
+    def command(self):
+        classes = " ".join(map(str, self.classes))
+        return (
+            f"dualad reproduce --profile {self.profile} --datasets {self.dataset} --methods {self.method} "
+            f"--classes {classes} --seeds {self.seed + 1}"
+        )
+
+
+def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper", stacked=False):
+    """The cells of a grid, cheap methods first. Raises RunError for a name that is not known."""
+    datasets = profile_datasets(profile) if datasets is None else datasets
+    methods = (*BASELINES, *ABLATION) if methods is None else methods
+    for method in methods:
+        if method not in (*BASELINES, *ABLATION):
+            raise RunError(f"unknown method {method!r}: choose from {', '.join((*BASELINES, *ABLATION))}.")
+    classes = tuple(classes)
+    cells = []
+    for method, seed, dataset in product(methods, range(seeds), datasets):
+        together = stacked and method in ABLATION
+        groups = [classes] if together else [(k,) for k in classes]
+        cells += [Cell(dataset, method, group, seed, profile) for group in groups]
+    return cells
+
+
+def run_cell(cell, output, executor="python", threads=1):
+    """Finish one cell and return the number of its rows; a finished one is read. Runs in a worker.
+
+    An error is kept as `output/failed/NAME.txt` until the cell succeeds, and raised.
+    """
+    import torch
+    from filelock import FileLock
+
+    output = Path(output)
+    failed = output / "failed" / f"{cell.name}.txt"
+    lock = output / "locks" / f"{cell.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    _take_own_gpu()
+    torch.set_num_threads(threads)
+    with FileLock(lock):
+        rows = cell.rows(output)
+        if rows is None:
+            try:
+                rows = _finish(cell, output, executor)
+            except Exception:
+                failed.parent.mkdir(parents=True, exist_ok=True)
+                failed.write_text(traceback.format_exc())
+                raise
+            with open(output / "finished.log", "a") as log:  # one line a cell, whoever finished it
+                log.write(f"{cell.name} {os.getpid()}\n")
+        failed.unlink(missing_ok=True)
+    return len(rows)
+
+
+def _finish(cell, output, executor):
+    cells, arguments = output / "cells", cell.arguments()
+    if len(cell.classes) > 1:
+        return measure_stacked(classes=cell.classes, output=cells, command=cell.command(), **arguments)
+    if executor == "python":
+        return measure(normal_class=cell.classes[0], output=cells, command=cell.command(), **arguments)
+    from .course import load_course
+    from .runner import execute, prepare
+
+    (lesson,) = load_course().select([STUDY])
+    values = {
+        "dataset": cell.dataset,
+        "detector": cell.method,
+        "normal_class": cell.classes[0],
+        "seed": cell.seed,
+        "profile": cell.profile,
+        "cells_folder": str(cells.resolve()),
+    }
+    job = prepare(
+        lesson, "smoke" if cell.profile == "smoke" else "paper", {k: str(v) for k, v in values.items()}
+    )
+    import nbformat
+
+    folder = output / "notebooks"
+    nb, _ = execute(job, folder / cell.name)
+    with atomic_write(folder / cell.name / f"{lesson.name}.ipynb") as path:
+        nbformat.write(nb, path)
+    return cell.rows(output)
+
+
+def reproduce(cells, output, executor="papermill", scheduler=None, workers=None, threads=1, say=print):
+    """Finish a grid's cells and write `output/results/06_benchmark_DATASET.csv`; return (rows, {cell name: error}).
+
+    executor: "papermill" runs the benchmark notebook once a cell, "python" calls `measure` in the worker. scheduler:
+    address of a running Dask scheduler (None: workers on this machine, one a GPU or one for each `threads` cores).
+    Interrupted, or killed, it loses nothing finished: call it again. What fails is listed and tried again then.
+    """
+    if executor not in EXECUTORS:
+        raise RunError(f"unknown executor {executor!r}: choose from {', '.join(EXECUTORS)}.")
+    output = Path(output)
+    todo = [cell for cell in cells if cell.rows(output) is None]
+    say(f"{len(cells)} cells, {len(cells) - len(todo)} of them finished before")
+    errors = {}
+    if todo:
+        with _pool(scheduler, workers, threads, say) as finish:
+            ended = finish(todo, output, executor, threads)
+            for cell, error in progress(
+                ended, total=len(todo), label="cells", lines=max(5, min(len(todo), 50))
+            ):
+                if error is not None:
+                    errors[cell.name] = error
+    rows = [row for cell in cells for row in cell.rows(output) or ()]
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        own = [row for row in rows if row["dataset"] == dataset]
+        if own:
+            write_results(own, output / "results" / f"{STUDY}_{dataset}.csv")
+    for name, error in errors.items():
+        say(f"FAILED {name}: {error}")
+    say(f"{len(cells) - len(errors)} of {len(cells)} cells finished; results in {output / 'results'}")
+    return rows, errors
+
+
+@contextmanager
+def _pool(scheduler, workers, threads, say):
+    """A function that finishes cells and yields (cell, error or None) as they end."""
+    try:
+        from distributed import Client, LocalCluster, as_completed
+    except ImportError:
+        if scheduler is not None or workers not in (None, 1):
+            raise RunError("several workers need Dask: install `distributed`.") from None
+        say("Dask is not installed: one cell after the other")
+        yield _in_turn
+        return
+    cluster = None
+    if scheduler is None:
+        cluster = LocalCluster(
+            n_workers=workers or _workers(threads),
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address=None,
+            env={name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
+        )
+    try:
+        with Client(cluster or scheduler, timeout=30) as client:
+
+            def finish(cells, output, executor, threads):
+                output = output.resolve()
+                futures = {
+                    client.submit(run_cell, cell, output, executor, threads, key=cell.name, pure=False): cell
+                    for cell in cells
+                }
+                for future in as_completed(futures):
+                    error = future.exception() if future.status != "finished" else None
+                    yield futures[future], None if error is None else _words(error)
+
+            yield finish
+    except OSError as error:
+        raise RunError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    finally:
+        if cluster is not None:
+            cluster.close()
+
+
+def _in_turn(cells, output, executor, threads):
+    for cell in cells:
+        try:
+            run_cell(cell, output, executor, threads)
+            yield cell, None
+        except Exception as error:
+            yield cell, _words(error)
+
+
+def _words(error):
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _workers(threads):
+    """One a GPU; without one, as many as the cores that this process may use carry."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return torch.cuda.device_count() or max(1, cores // threads)
+
+
+def _take_own_gpu():
+    """On a machine with several GPUs each local worker takes the one of its number, before CUDA is first used."""
+    import torch
+
+    if torch.cuda.device_count() < 2 or torch.cuda.is_initialized():
+        return
+    try:
+        from distributed import get_worker
+
+        number = int(get_worker().name)
+    except (ImportError, ValueError, TypeError):
+        return
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(number % torch.cuda.device_count()))

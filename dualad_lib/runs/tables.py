@@ -1,0 +1,108 @@
+"""From rows of results to what a reader compares: means with intervals, paired differences, costs, published figures.
+
+Each function takes rows as `read_results` gives them and returns a pandas DataFrame; AUROC in percent. Only honest rows
+of protocol P2 without a special setting count.
+"""
+
+import numpy as np
+import pandas as pd
+
+from .literature import PUBLISHED
+from .settings import ABLATION
+
+KEYS = ["dataset", "detector", "score", "normal_class", "seed"]
+
+
+def honest(rows):
+    """The rows that tables are made of, as a DataFrame with AUROC in percent; of a cell measured twice the last."""
+    frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return pd.DataFrame(columns=[*KEYS, "auroc", "train_seconds", "score_seconds"])
+    kept = (frame.protocol == "p2") & (frame.evaluation == "honest") & (frame.setting == "")
+    frame = frame[kept].drop_duplicates(KEYS, keep="last")
+    return frame.assign(auroc=100 * frame.auroc)
+
+
+def by_class(rows, dataset):
+    """A line for each detector and score, a column a class and their mean, averaged over seeds."""
+    frame = honest(rows)
+    frame = frame[frame.dataset == dataset]
+    table = frame.pivot_table(index=["detector", "score"], columns="normal_class", values="auroc", sort=False)
+    return table.assign(mean=table.mean(axis=1))
+
+
+def mean_over_classes(rows):
+    """For each data set, detector and score its mean over the classes: columns mean, half, seeds, classes.
+
+    half: of the 95 % interval (Student) of the seeds' means; NaN with one seed. It says how far another seed would
+    move the mean on these classes, and nothing about other classes.
+    """
+    frame = honest(rows)
+    classes = frame.groupby(["dataset", "detector", "score"], sort=False).normal_class.nunique()
+    seeds = frame.groupby(["dataset", "detector", "score", "seed"], sort=False).agg(
+        auroc=("auroc", "mean"), classes=("normal_class", "nunique")
+    )
+    seeds = seeds[
+        seeds.classes == seeds.groupby(level=[0, 1, 2]).classes.transform("max")
+    ]  # unfinished seeds wait
+    groups = seeds.auroc.groupby(level=[0, 1, 2], sort=False)
+    table = groups.agg(["mean", "std", "count"])
+    half = table["std"] * _student(table["count"]) / np.sqrt(table["count"])
+    return pd.DataFrame({"mean": table["mean"], "half": half, "seeds": table["count"], "classes": classes})
+
+
+def paired(rows, dataset, first, second):
+    """Difference first - second of two (detector, score) pairs, class by class: mean, 95 % interval, classes won.
+
+    The classes are the sample: both methods saw the same ones, so their difficulty cancels out. Returns a Series with
+    mean, low, high, won, classes.
+    """
+    table = by_class(rows, dataset).drop(columns="mean")
+    difference = (table.loc[first] - table.loc[second]).dropna()
+    count = len(difference)
+    half = difference.std() * _student(count) / np.sqrt(count)
+    mean = difference.mean()
+    return pd.Series(
+        {
+            "mean": mean,
+            "low": mean - half,
+            "high": mean + half,
+            "won": (difference > 0).sum(),
+            "classes": count,
+        }
+    )
+
+
+def ablation(rows, dataset):
+    """Stages of DualAD against pixel, latent and dual score: mean AUROC over the classes."""
+    table = by_class(rows, dataset)["mean"].unstack("score")
+    return table.reindex(index=[s for s in ABLATION if s in table.index], columns=["pixel", "latent", "dual"])
+
+
+def cost(rows):
+    """Seconds of training and scoring a class, mean over classes and seeds, by data set and detector."""
+    frame = honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
+    return frame.groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].mean()
+
+
+def beside_published(rows, dataset, detector="dualad", score="dual"):
+    """Published means of a data set, ours minus each, and a verdict in words."""
+    ours = mean_over_classes(rows)["mean"].get((dataset, detector, score), np.nan)
+    lines = []
+    for row in PUBLISHED:
+        figure = getattr(row, dataset)
+        if figure is not None:
+            lines.append(
+                (row.method, row.note, figure, ours - figure, row.verdict or _compare(ours - figure))
+            )
+    return pd.DataFrame(lines, columns=["method", "note", "published", "ours minus it", "verdict"])
+
+
+def _compare(difference):
+    return "" if np.isnan(difference) else "ours is above" if difference > 0 else "ours is below"
+
+
+def _student(count):
+    from scipy.stats import t
+
+    return t.ppf(0.975, np.asarray(count, float) - 1)

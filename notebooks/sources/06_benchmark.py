@@ -1,0 +1,238 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · The benchmark: reading and making tables
+#
+# {{ colab_badge }}
+#
+# Every number of the course so far came from one class and a small sample. A table in a paper has ten
+# classes, three data sets, many methods. This notebook is one cell of such a table, and then the tables
+# themselves.
+#
+# **After this lesson you will be able to**
+#
+# - measure one cell of a benchmark so that it can be trusted, and a thousand of them so that nothing is
+#   lost;
+# - tell the interval over seeds from the interval over classes, and say which question each answers;
+# - compare two methods class by class;
+# - read a table of published figures with the suspicion it deserves.
+#
+# **You need** lessons 00 to 05.
+#
+# **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device
+# }}, and about half an hour of yours.
+
+# %% tags=["bootstrap"]
+# Installs the course's library where it is missing, as on Colab; torch is never touched.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("dualad_lib") is None:
+    source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
+    python = [sys.executable, "-m"]
+    subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
+    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    importlib.invalidate_caches()
+
+from dualad_lib.runs.environment import describe
+
+print(describe())
+
+# %%
+import pandas as pd
+
+from dualad_lib import plots
+from dualad_lib.runs import measure, record, tables
+from dualad_lib.runs.report import committed
+from dualad_lib.runs.settings import profile_settings
+
+# %% tags=["parameters"]
+dataset = "fashion_mnist_sample"
+detector = "dualad"
+normal_class = 8  # 8 = bag
+seed = 0
+profile = "lesson"
+cells_folder = None  # where finished cells are kept, one file each
+datasets = ["mnist", "fashion_mnist", "cifar10"]  # whose committed tables are read below
+
+# %% [markdown]
+# ## 1. One cell
+#
+# A cell is one detector, trained on one class with one seed, scored on the whole test set. `measure` does
+# that, and three things more: it keeps the cell as one file, written whole or not at all; it reads the file
+# instead of training again, as long as the detector's code and parameters are the same; and a training that
+# was killed goes on where it was.
+#
+# `dualad reproduce` runs this notebook once for each cell, on as many cores, GPUs or machines as there are.
+
+# %%
+rows = measure(
+    detector,
+    dataset,
+    normal_class,
+    seed=seed,
+    profile=profile,
+    params=profile_settings(profile, dataset, detector),
+    output=cells_folder,
+    command=f"dualad run 06_benchmark -p dataset {dataset} -p detector {detector}",
+    label=detector,
+)
+columns = ["score", "auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds"]
+pd.DataFrame(rows)[columns].round(3)
+
+# %%
+record(**{f"auroc_{row['score']}": row["auroc"] for row in rows})
+
+# %% [markdown]
+# One number with three decimals. How many of them are real? Another seed draws other first weights and
+# other batches. Another class is another problem. The next sections take the two apart.
+#
+# ## 2. The tables of this project
+#
+# `figures/results/06_benchmark_*.csv` holds a row for each score of each trained model: full data, ten
+# classes, protocol P2. `dualad reproduce` made them. Everything below, and the tables of the README, is
+# drawn from these files.
+#
+# **Predict** before you look: on which data set does DualAD gain most over one nearest neighbour on raw
+# pixels, and on which does the plain autoencoder already do most of the work?
+
+# %%
+committed_rows = committed()
+means = tables.mean_over_classes(committed_rows)
+means["mean"].unstack("dataset")[datasets].round(1).astype(object).fillna("")
+
+# %% [markdown]
+# Where a method was trained with several seeds there is an interval: Student's, of the seeds' means. It
+# answers one question: *how much would this mean move if I ran it again?*
+
+# %%
+several = means[means.seeds > 1]
+several.round(2)
+
+# %% [markdown]
+# It does not answer: *would this method win on other images?* The classes are few, and none of them was
+# drawn at random from a population of classes. So compare methods **in pairs**: on the same classes,
+# difference by difference. A class that is hard for both then costs neither.
+#
+# ## 3. Paired comparison
+
+# %%
+rivals = [
+    ("pca", "score"),
+    ("knn", "score"),
+    ("autoencoder", "dual"),
+    ("dualad_d", "dual"),
+    ("dualad_d_fc", "dual"),
+]
+ours = ("dualad", "dual")
+known = set(means.index)
+pairs = pd.DataFrame(
+    {
+        (name, rival[0]): tables.paired(committed_rows, name, ours, rival)
+        for name in datasets
+        for rival in rivals
+        if {(name, *ours), (name, *rival)} <= known
+    }
+).T
+pairs.round(2)
+
+# %%
+figure = plots.paired_differences(pairs, xlabel="AUROC of the full DualAD minus that of the other, in points")
+plots.show(
+    figure,
+    alt="Mean difference over the classes with its 95 % interval, for each data set and rival. "
+    + "; ".join(f"{a}, {b}: {r['mean']:+.1f}" for (a, b), r in pairs.iterrows()),
+)
+
+# %% [markdown]
+# Read it like this. An interval that stays right of zero: the full detector is better on classes *like
+# these*. One that holds zero: these ten classes cannot tell. "won" counts the classes, and needs no
+# assumption at all.
+#
+# ## 4. Which part earns its place?
+
+# %%
+parts = {name: tables.ablation(committed_rows, name) for name in datasets}
+figure = plots.ablation_heatmap(parts)
+plots.show(
+    figure,
+    alt="Mean AUROC of each stage (rows) and score (columns), a panel for each data set. "
+    + " ".join(
+        f"{name}: " + "; ".join(f"{stage} dual {row.dual:.1f}" for stage, row in table.iterrows()) + "."
+        for name, table in parts.items()
+    ),
+)
+
+# %% [markdown]
+# Go down a column to see what a part adds to a score, and along a row to see what fusing adds. The large
+# step is the Feature Constraint's, and lesson 03 took that apart: most of it is the transformation critic
+# and the copies that it trains on.
+#
+# ## 5. What it costs
+
+# %%
+tables.cost(committed_rows).unstack("dataset").swaplevel(axis=1)[datasets].round(1).astype(object).fillna("")
+
+# %% [markdown]
+# Seconds a class on the machine of the file (column `device`, and one thread each where many ran at once).
+# A point of AUROC has a price, and the classical detectors have the best one.
+#
+# ## 6. Published figures
+#
+# Tables in papers set rows from other papers beside their own. So do we, with a column that most leave out.
+
+# %%
+pd.concat({name: tables.beside_published(committed_rows, name) for name in datasets}).round(1)
+
+# %% [markdown]
+# Three habits for such a table.
+#
+# - **Who ran it?** Deep SVDD and OCGAN lose 1 to 8 points when somebody else runs them.
+# - **Too good?** A method without labels that beats its whole family by ten points has most likely seen the
+#   test set: lesson 00 shows how batch statistics do that without a line of cheating.
+# - **What did it start from?** Features pretrained on a million labelled images are another task. They win
+#   it. If you have photographs and no reason against it, use them.
+#
+# And the rows above ours are there to be learned from: what is above us in CIFAR-10 trains large networks
+# for hours to tell views of an image apart. Ours has five minutes on two cores.
+#
+# ## Recap
+#
+# - A cell is a function call with a file; a table is many of them, and none is done twice.
+# - Seeds tell how repeatable a number is. Classes, in pairs, tell which method is better.
+# - Cost stands beside quality, and a published figure beside what is known against it.
+#
+# ## Exercises
+#
+# **1. Try.** `dualad reproduce --profile smoke --executor python` measures a small table of digits in about
+# a minute. Kill it half-way with Ctrl-C and start it again. Which cells are trained the second time?
+#
+# **2. Think.** Ten seeds of method A give a mean of 95.0 ± 0.1, ten of method B 94.7 ± 0.1. A reviewer
+# says: A is better. What would you show, or ask for, before you agree?
+#
+# <details><summary>Answer</summary>
+#
+# The intervals say that both numbers are repeatable on these classes. Ask for the differences class by
+# class: 0.3 points may be one class in ten. Then ask what was tuned, on which split, and how often. A
+# difference of 0.3 points is easily made by choosing the best of a few settings on the test set (lesson 00,
+# the forking paths).
+#
+# </details>
+#
+# ## References
+#
+# - J. Demšar. *Statistical comparisons of classifiers over multiple data sets.* JMLR 7, 2006.
+# - L. Ruff et al. *Deep one-class classification.* ICML 2018.
+# - Wan, Feng. *DualAD.* IET Computer Vision, 2024. doi:10.1049/cvi2.12297.

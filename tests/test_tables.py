@@ -1,0 +1,73 @@
+"""Tables computed from rows, against values worked out by hand."""
+
+import math
+
+import pytest
+from test_report import row
+
+from dualad_lib.runs import tables
+
+
+def rows_of(detector, score, by_seed, dataset="mnist"):
+    return [
+        row(dataset, detector, score, auroc, k, seed=seed)
+        for seed, values in enumerate(by_seed)
+        for k, auroc in enumerate(values)
+    ]
+
+
+def test_the_interval_of_a_mean_over_seeds_is_students():
+    """Means 0.8, 0.9, 1.0: deviation 0.1, t(0.975, 2) = 4.3027, half = 4.3027 * 10 / sqrt(3)."""
+    rows = rows_of("pca", "score", [[0.7, 0.9], [0.8, 1.0], [1.0, 1.0]])
+    line = tables.mean_over_classes(rows).loc[("mnist", "pca", "score")]
+    assert line["mean"] == pytest.approx(90.0)
+    assert line["half"] == pytest.approx(4.3027 * 10 / math.sqrt(3), rel=1e-4)
+    assert (line["seeds"], line["classes"]) == (3, 2)
+
+
+def test_one_seed_has_no_interval_and_an_unfinished_seed_waits():
+    rows = rows_of("pca", "score", [[0.7, 0.9], [0.1]])
+    line = tables.mean_over_classes(rows).loc[("mnist", "pca", "score")]
+    assert line["mean"] == pytest.approx(80.0)
+    assert math.isnan(line["half"])
+    assert line["seeds"] == 1
+
+
+def test_paired_differences_cancel_what_the_classes_have_in_common():
+    """Differences 1, 2, 3: mean 2, deviation 1, half 4.3027 / sqrt(3)."""
+    rows = rows_of("dualad", "dual", [[0.51, 0.72, 0.93]]) + rows_of("knn", "score", [[0.50, 0.70, 0.90]])
+    line = tables.paired(rows, "mnist", ("dualad", "dual"), ("knn", "score"))
+    assert line["mean"] == pytest.approx(2.0)
+    assert line["high"] - line["mean"] == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
+    assert (line["won"], line["classes"]) == (3, 3)
+
+
+def test_ablation_keeps_the_order_of_the_stages():
+    rows = [
+        r
+        for detector, base in (("dualad", 0.9), ("autoencoder", 0.6), ("pca", 0.5))
+        for score, more in (("dual", 0.02), ("latent", 0.01), ("pixel", 0.0))
+        for r in rows_of(detector, score, [[base + more]])
+    ]
+    table = tables.ablation(rows, "mnist")
+    assert list(table.index) == ["autoencoder", "dualad"]
+    assert list(table.columns) == ["pixel", "latent", "dual"]
+    assert table.loc["dualad", "dual"] == pytest.approx(92.0)
+
+
+def test_rows_of_flawed_or_other_settings_do_not_count():
+    rows = [
+        *rows_of("pca", "score", [[0.9]]),
+        row("mnist", "pca", "score", 0.1, setting="patterns=10"),
+        row("mnist", "pca", "score", 0.99, evaluation="best epoch on test"),
+    ]
+    assert tables.by_class(rows, "mnist").loc[("pca", "score"), "mean"] == pytest.approx(90.0)
+
+
+def test_published_figures_stand_beside_ours():
+    table = tables.beside_published(rows_of("dualad", "dual", [[0.98]]), "mnist").set_index("method")
+    assert table.loc["DASVDD", "ours minus it"] == pytest.approx(0.3)
+    assert table.loc["DASVDD", "verdict"] == "ours is above"
+    assert table.loc["LR-GDAN", "verdict"] == "ours is below"
+    assert "artefact" in table.loc["AGAD, no labels", "verdict"]
+    assert "CSI" not in table.index
