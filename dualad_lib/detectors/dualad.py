@@ -274,7 +274,7 @@ class DualAD(Autoencoder):
         return _look(self.network_, transform(as_float(images, device), t))[1]
 
     def _placeless(self, h):
-        """h (N, F) as distances see it: with strong views the mean over the places of the feature map, (N, channels)."""
+        """h (N, F) as distances see it: with strong views its mean over the places of the map, (N, channels)."""
         if not self._strong or self.network != "conv":
             return h
         channels = self.network_.encoder.feature_shape[0]
