@@ -154,12 +154,12 @@ class Fusion:
 def separation_weight(normal, anomalous):
     """Weight of a score that separates normal from pseudo-anomalous images with AUROC a.
 
-    (max(a - 0.5, 0.01) / (1.02 - a))^2: next to nothing for a coin; a score with half the errors of
+    (max(a - 0.5, 0.001) / (1.02 - a))^2: next to nothing for a coin; a score with half the errors of
     another weighs about four times as much.
     """
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     a = auroc(labels, np.concatenate([normal, anomalous]))
-    return (max(a - 0.5, 0.01) / (1.02 - a)) ** 2
+    return (max(a - 0.5, 0.001) / (1.02 - a)) ** 2
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def test_with_strong_views_distances_do_not_depend_on_where_a_feature_stands():
 
 def test_separation_weight_by_hand():
     assert separation_weight(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx((0.5 / 0.02) ** 2)
-    assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.01 / 0.52) ** 2)
+    assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.001 / 0.52) ** 2)
 
 
 def test_low_rank_with_all_directions_is_the_full_gaussian():

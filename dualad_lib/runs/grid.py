@@ -194,9 +194,12 @@ def _pool(scheduler, workers, threads, say):
 
             def finish(cells, output, executor, threads):
                 output = output.resolve()
+                how = {"pure": False, "fifo_timeout": "0ms"}
                 futures = {
-                    client.submit(run_cell, cell, output, executor, threads, key=cell.name, pure=False): cell
-                    for cell in cells
+                    client.submit(
+                        run_cell, cell, output, executor, threads, key=cell.name, priority=-place, **how
+                    ): cell
+                    for place, cell in enumerate(cells)
                 }
                 for future in as_completed(futures):
                     error = future.exception() if future.status != "finished" else None

@@ -462,7 +462,7 @@ record(scale_before=before, scale_after=after)
 # loss at the end of the training with that of the mean image. We give the sphere a weight that is far too
 # large, and catch what the library says.
 #
-# **Predict:** once with codes of {{ n_code | int }} numbers, and once with codes of 2. Which one collapses?
+# **Predict:** once with codes of {{ n_code | int }} numbers, and once with codes of one. Which one collapses?
 
 # %%
 settings = {
@@ -477,7 +477,7 @@ bare = {"image_discriminator": False, "mutual_information": False, **settings}  
 
 # %%
 crushed = {}
-for d in (latent_dim, 2):
+for d in (latent_dim, 1):
     model = DualAD(critic=False, w_sphere=w_crush, **{**bare, "latent_dim": d})
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -492,23 +492,23 @@ figure = plots.image_grid({"$x$": shown, **rows})
 plots.show(
     figure,
     alt="Eight normal test images above their reconstructions under a far too heavy sphere. With the long code "
-    "they are blurred but different; with a code of two numbers the same blurred picture eight times.",
+    "they are blurred but different; with a code of one number the same blurred picture eight times.",
 )
 
 # %%
-crushed_scores = crushed[2].anomaly_scores(task.test)
+crushed_scores = crushed[1].anomaly_scores(task.test)
 record(
     n_code=latent_dim,
     heavy_loss=float(np.mean(crushed[latent_dim].history_["reconstruction"][-20:])),
-    crushed_loss=float(np.mean(crushed[2].history_["reconstruction"][-20:])),
+    crushed_loss=float(np.mean(crushed[1].history_["reconstruction"][-20:])),
     crushed_pixel=auroc(y, crushed_scores.pixel),
     crushed_latent=auroc(y, crushed_scores.latent),
 )
 
 # %% [markdown]
-# Losses of {{ heavy_loss | f3 }} with the long code and {{ crushed_loss | f3 }} with two numbers, where the
+# Losses of {{ heavy_loss | f3 }} with the long code and {{ crushed_loss | f3 }} with one number, where the
 # mean image would have {{ loss_blind | f3 }}. The long code paid dearly and lives: its sphere waited, and a
-# code that has come inside feels no pull, however heavy the weight. With two numbers the same weight was too
+# code that has come inside feels no pull, however heavy the weight. With one number the same weight was too
 # much.
 #
 # Now mind the AUROC of the collapsed network: pixel {{ crushed_pixel | pct }}, latent
