@@ -38,13 +38,23 @@ def test_every_baseline_is_in_the_table(dataset):
         mean(dataset, detector)
 
 
+def complete(dataset, *detectors):
+    """Whether all ten classes of these are measured; while they are not, what is said about means has to wait."""
+    found = {(r["detector"], r["normal_class"]) for r in ROWS if r["dataset"] == dataset}
+    return all((detector, k) in found for detector in detectors for k in range(10))
+
+
 @pytest.mark.parametrize("dataset", GREY)
 def test_the_latent_score_named_beforehand_is_above_pca(dataset):
+    if not complete(dataset, "autoencoder"):
+        pytest.skip("not measured on all classes yet")
     assert mean(dataset, "autoencoder", "latent") > mean(dataset, "pca")
 
 
 @pytest.mark.parametrize("dataset", GREY)
 def test_the_full_detector_beats_every_baseline_and_its_dual_score_is_no_loss(dataset):
+    if not complete(dataset, "autoencoder", "dualad"):
+        pytest.skip("not measured on all classes yet")
     dual = mean(dataset, "dualad", "dual")
     assert dual > max(mean(dataset, detector) for detector in BASELINES)
     assert dual > mean(dataset, "autoencoder", "dual")

@@ -34,8 +34,8 @@ def mean_table(rows):
     The best figure of each column is bold. With several seeds a 95 % interval follows; a mean over fewer than ten
     classes names their number.
     """
-    means = tables.mean_over_classes(rows)
-    best = {dataset: means.loc[dataset, "mean"].max() for dataset in means.index.get_level_values(0).unique()}
+    means = tables.mean_over_classes(rows).sort_index()
+    best = means["mean"].groupby(level=0).max()
     lines = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
     known = {(detector, score) for _, detector, score in means.index}
     for detector, title in DETECTORS.items():

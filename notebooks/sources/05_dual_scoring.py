@@ -962,8 +962,8 @@ record(
 # In our run the units are the expensive flaw among the honest rows, and the leak beats them all.
 #
 # Look at the two curves. Over the second half of training the AUROC varies by {{ 100 * jitter_first | f1 }}
-# points (standard deviation) with the first sample and by {{ 100 * jitter_mean | f1 }} with the mean: one image
-# is a noisy stand-in for a batch. But the mean does not cure the rest. The best epochs are number
+# points (standard deviation) with the first sample and by {{ 100 * jitter_mean | f1 }} with the mean. One image
+# is a noisy stand-in for a batch, but that is not where most of the unrest comes from. The best epochs are number
 # {{ best_epoch_first }} and {{ best_epoch_mean }} of {{ n_epochs }}, {{ 100 * leak_epoch | f1 }} and
 # {{ 100 * (repaired_best - published_mean) | f1 }} points above the last. The learning rate never falls, $c$
 # jumps with a rate of 1, and no loss asks for detection. Which epoch comes last is then a matter of luck, and a

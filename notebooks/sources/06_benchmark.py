@@ -165,6 +165,7 @@ plots.show(
 
 # %%
 parts = {name: tables.ablation(committed_rows, name) for name in datasets}
+parts = {name: table for name, table in parts.items() if len(table)}
 figure = plots.ablation_heatmap(parts)
 plots.show(
     figure,
