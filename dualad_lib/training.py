@@ -52,6 +52,10 @@ class Player:
     def parameters(self):
         return [p for group in self.optimiser.param_groups for p in group["params"]]
 
+    def bound_gradient(self):
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+
 
 @dataclass
 class Turn:
@@ -154,7 +158,9 @@ def train(
     """Play the game for `steps` steps and return the history: dict term name -> list of floats, one a step.
 
     turns: list of Turn, played in this order at every step.
-    images: (N, C, H, W), uint8 or float in [0, 1]; kept as one tensor on the device, batches are drawn by index.
+    images: (N, C, H, W), uint8 or float in [0, 1]; kept as one tensor on the device, batches are drawn by index. A list
+    of M such sets is for turns that play M games at once (`stacked`): each set gives its batch, stacked as (n, M, C, H,
+    W), every term is a vector of M, and so is every entry of the history.
     slices: dict name -> share of each batch (default: all of it under "train"). augment: function of the float batch.
     after_step: function of the step, called when all turns are done (to watch, or to restart a player).
     checkpoint: a path. The state is written there every `checkpoint_every` steps and at the end; a call that finds a
@@ -168,21 +174,26 @@ def train(
         True
     )  # feature matching drives weights into denormals, which cost a CPU a factor 3
     players = {player.name: player for turn in turns for player in turn.players}
-    images = images.to(device)
-    batch_size = min(batch_size, len(images))
+    sets = [x.to(device) for x in ([images] if isinstance(images, torch.Tensor) else images)]
+    batch_size = min(batch_size, *map(len, sets))
     history, first = defaultdict(list), 0
     if checkpoint is not None:
         first = _resume(checkpoint, players, history, fingerprint)
     pending = defaultdict(list)
 
     def status():
-        return " ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
+        return " ".join(f"{name} {torch.tensor(values[-1]).mean():.4g}" for name, values in history.items())
+
+    def draw(number):
+        index = [batch_index(len(x), batch_size, number, seed).to(device) for x in sets]
+        batches = [as_float(x[i], device) for x, i in zip(sets, index, strict=True)]
+        return batches[0] if isinstance(images, torch.Tensor) else torch.stack(batches, 1)
 
     with seeded(seed, device):
         for number in progress(range(first, steps), label=label, status=status):
             done = number / steps
             torch.manual_seed(mix(seed, "step", number))
-            batch = as_float(images[batch_index(len(images), batch_size, number, seed).to(device)], device)
+            batch = draw(number)
             if augment is not None:
                 batch = augment(batch)
             step = Step(number, done, slice_batch(batch, slices))
@@ -210,7 +221,7 @@ def _update(turn, terms, done, number):
     """Gradient of the turn's summed terms for its own players, then one optimiser step each."""
     parameters = [player.parameters for player in turn.players]
     flat = [p for group in parameters for p in group]
-    gradients = iter(torch.autograd.grad(sum(terms.values()), flat, allow_unused=True))
+    gradients = iter(torch.autograd.grad(sum(terms.values()).sum(), flat, allow_unused=True))
     for player, own in zip(turn.players, parameters, strict=True):
         for parameter in own:
             parameter.grad = laid_out_like(parameter, next(gradients))
@@ -219,8 +230,7 @@ def _update(turn, terms, done, number):
                 f"step {number}: player {player.name!r} gets no gradient from {', '.join(terms)}. Its loss must "
                 "depend on its own parameters: look for a detach() or a value computed before this turn."
             )
-        if player.clip is not None:
-            nn.utils.clip_grad_norm_(own, player.clip)
+        player.bound_gradient()
         if player.schedule is not None:
             for group in player.optimiser.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * player.schedule(done)
@@ -274,13 +284,13 @@ def _detach(value):
 def _flush(pending, history, number):
     """Read the losses of the last steps back from the device, and stop at the first that is not finite."""
     for name, values in pending.items():
-        numbers = torch.stack(values).tolist()
-        if not all(map(math.isfinite, numbers)):
+        values = torch.stack(values)
+        if not values.isfinite().all():
             raise TrainingError(
                 f"loss {name!r} is no longer finite near step {number}: lower the learning rate, or bound the "
                 "gradient with Player(clip=...)."
             )
-        history[name].extend(numbers)
+        history[name].extend(values.tolist())
     pending.clear()
 
 

@@ -5,6 +5,7 @@ import pytest
 from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.report import committed, render
 from dualad_lib.runs.results import COLUMNS
+from dualad_lib.runs.settings import ABLATION, BASELINES
 
 ROWS = committed()
 # Means over the ten classes measured independently of this library, in percent.
@@ -18,8 +19,10 @@ DATASETS = ("mnist", "fashion_mnist", "cifar10")
 
 def mean(dataset, detector, score="score"):
     found = [r for r in ROWS if (r["dataset"], r["detector"], r["score"]) == (dataset, detector, score)]
-    assert sorted(r["normal_class"] for r in found) == list(range(10)), "all ten classes, once each"
-    return 100 * sum(r["auroc"] for r in found) / 10
+    seeds = {r["seed"] for r in found}
+    assert sorted((r["normal_class"], r["seed"]) for r in found) == [(k, s) for k in range(10) for s in sorted(seeds)]
+    assert 0 in seeds, "all ten classes, once a seed"
+    return 100 * sum(r["auroc"] for r in found) / len(found)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -28,34 +31,30 @@ def test_baselines_agree_with_independent_measurements(dataset, detector):
     assert mean(dataset, detector) == pytest.approx(INDEPENDENT[detector][dataset], abs=1.0)
 
 
-BASELINES = ("pca", "knn", "isolation_forest", "ocsvm", "kde")
 GREY = ("mnist", "fashion_mnist")
+# What the full detector's dual score was asked to reach, in percent, before it was measured.
+ASKED = {"mnist": 98.8, "fashion_mnist": 94.7, "cifar10": 80.0}
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_every_baseline_is_in_the_table(dataset):
+def test_every_baseline_and_stage_is_in_the_table(dataset):
     for detector in BASELINES:
         mean(dataset, detector)
-
-
-def complete(dataset, *detectors):
-    """Whether all ten classes of these are measured; while they are not, what is said about means has to wait."""
-    found = {(r["detector"], r["normal_class"]) for r in ROWS if r["dataset"] == dataset}
-    return all((detector, k) in found for detector in detectors for k in range(10))
+    for stage in ABLATION:
+        for score in ("pixel", "latent", "dual"):
+            mean(dataset, stage, score)
 
 
 @pytest.mark.parametrize("dataset", GREY)
 def test_the_latent_score_named_beforehand_is_above_pca(dataset):
-    if not complete(dataset, "autoencoder"):
-        pytest.skip("not measured on all classes yet")
     assert mean(dataset, "autoencoder", "latent") > mean(dataset, "pca")
 
 
-@pytest.mark.parametrize("dataset", GREY)
-def test_the_full_detector_beats_every_baseline_and_its_dual_score_is_no_loss(dataset):
-    if not complete(dataset, "autoencoder", "dualad"):
-        pytest.skip("not measured on all classes yet")
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_the_full_detector_reaches_what_was_asked(dataset):
+    """Above its mark and every baseline, and the dual score no loss against the better single one."""
     dual = mean(dataset, "dualad", "dual")
+    assert dual >= ASKED[dataset]
     assert dual > max(mean(dataset, detector) for detector in BASELINES)
     assert dual > mean(dataset, "autoencoder", "dual")
     assert dual > max(mean(dataset, "dualad", "pixel"), mean(dataset, "dualad", "latent")) - 0.5
@@ -65,8 +64,8 @@ def test_rows_say_how_they_were_made():
     assert set(ROWS[0]) == set(COLUMNS)
     for row in ROWS:
         assert row["evaluation"] == "honest" and row["profile"] == "paper"
-        assert row["command"].startswith(("dualad reproduce --profile paper", "dualad run 01"))
-        assert row["torch"] and row["library"] and row["device"] and row["train_seconds"] > 0
+        assert row["command"].startswith("dualad reproduce --profile paper")
+        assert row["torch"] and row["library"] and row["device"] and row["score_seconds"] > 0
 
 
 def test_the_readme_shows_these_results():

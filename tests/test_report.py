@@ -21,13 +21,13 @@ def test_means_marks_and_gaps():
     rows += [row("cifar10", "pca", "score", 0.55)]
     table = report.mean_table(rows).splitlines()
     assert table[0] == "| detector | MNIST | Fashion-MNIST | CIFAR-10 |"
-    assert "| PCA, 32 components, reconstruction error | 90.0 |  | **55.0 (1 classes)** |" in table
+    assert "| PCA, 32 components, reconstruction error | 90.0 |  | 55.0 (1 classes) |" in table
     assert "| autoencoder, latent score | **95.9** |  |  |" in table
 
 
 def test_rows_of_other_settings_do_not_count():
     rows = [
-        row("mnist", "pca", "score", 0.9),
+        *[row("mnist", "pca", "score", 0.9, k) for k in range(10)],
         row("mnist", "pca", "score", 0.1, evaluation="best epoch on test"),
     ]
     assert "90.0" in report.mean_table(rows)
@@ -55,7 +55,9 @@ def test_classes_and_costs():
 def test_figures_are_drawn_from_rows(tmp_path):
     report.draw_figures([], tmp_path)
     assert not list(tmp_path.iterdir())
-    report.draw_figures([row("mnist", "dualad", "dual", 0.9)], tmp_path)
+    report.draw_figures([row("mnist", "dualad", "dual", 0.9, k) for k in range(9)], tmp_path)
+    assert not list(tmp_path.iterdir())  # nine classes are no table
+    report.draw_figures([row("mnist", "dualad", "dual", 0.9, k) for k in range(10)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ablation.png"]
 
 

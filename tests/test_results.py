@@ -47,6 +47,7 @@ def test_a_killed_cell_resumes_and_leaves_no_part(tmp_path, monkeypatch):
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
     fresh = measure("autoencoder", "digits", 3, params=TINY)
     assert [row["auroc"] for row in resumed] == [row["auroc"] for row in fresh]
+    assert resumed[0]["train_seconds"] is None and fresh[0]["train_seconds"] > 0
 
 
 def test_development_rows_say_so():

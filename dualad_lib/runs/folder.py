@@ -27,7 +27,11 @@ def fit_folder(
     out = Path(out)
     if out.suffix != ".safetensors":
         raise DataError(f"the model file must end in .safetensors, got {out}.")
-    model = create(detector, **(parameters or {}))
+    parameters = parameters or {}
+    known = create(detector).get_params()
+    for name in set(parameters) - set(known):
+        raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
+    model = create(detector, **parameters)
     images, paths, skipped = read_images(normal, image_size, channels, strict, label="reading")
     _list_skipped(skipped, say)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -31,11 +31,11 @@ SCORES = ("pixel", "latent", "dual", "score")
 def mean_table(rows):
     """Markdown table of mean AUROC in percent over the ten classes: a line a score, a column a data set.
 
-    The best figure of each column is bold. With several seeds a 95 % interval follows; a mean over fewer than ten
-    classes names their number.
+    The best figure of each column is bold. With several seeds a 95 % interval follows. A mean over fewer than ten
+    classes names their number and is never the best.
     """
     means = tables.mean_over_classes(rows).sort_index()
-    best = means["mean"].groupby(level=0).max()
+    best = means[means.classes == tables.CLASSES]["mean"].groupby(level=0).max()
     lines = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
     known = {(detector, score) for _, detector, score in means.index}
     for detector, title in DETECTORS.items():
@@ -54,8 +54,8 @@ def _cell(means, key, best):
     text = f"{line['mean']:.1f}"
     if not math.isnan(line["half"]):
         text += f" ± {line['half']:.1f}"
-    if line["classes"] != 10:
-        text += f" ({line['classes']:.0f} classes)"
+    if line["classes"] != tables.CLASSES:
+        return text + f" ({line['classes']:.0f} classes)"
     return f"**{text}**" if line["mean"] == best else text
 
 

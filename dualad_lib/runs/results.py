@@ -20,57 +20,49 @@ FLOATS = ("auroc", "average_precision", "fpr95", "hter", "train_seconds", "score
 INTEGERS = ("normal_class", "seed")
 
 
-def measure(
-    detector,
-    dataset,
-    normal_class,
-    protocol="p2",
-    split="test",
-    seed=0,
-    profile="lesson",
-    params=None,
-    setting="",
-    output=None,
-    command="",
-    label="",
-):
+def measure(detector, dataset, normal_class, command="", label="", **options):
     """Train one detector on one task, score the test images, and return its rows, one a score (see COLUMNS).
 
-    detector: a name that `dualad_lib.detectors.create` knows. params: parameters that differ from its defaults;
-    setting: how the results file names that difference. split="development" measures on training files alone.
+    detector: a name that `dualad_lib.detectors.create` knows. Of the options, protocol ("p2"), split ("test") and seed
+    (0) are those of `load_one_class`; split="development" measures on training files alone. profile ("lesson") stands
+    in the rows. params: parameters that differ from the detector's defaults; setting: how the rows name the difference.
     output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
     instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
-    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds;
-    hter is that of the final score at the detector's own threshold.
+    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None for a
+    training that went on); hter is that of the final score at the detector's own threshold.
     """
     from ..data import load_one_class
 
-    model, key, cell = _cell(
-        detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output
-    )
+    model, key, cell = _cell(detector, dataset, normal_class, **options)
     stored = _stored(cell, key)
     if stored is not None:
         return stored
-    task = load_one_class(dataset, normal_class, protocol=protocol, split=split, seed=seed)
-    options = {}
+    task = load_one_class(dataset, normal_class, **_part(key))
+    resumable, resumed = {}, False
     if "steps" in model.get_params():
         checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
-        options = {"checkpoint": checkpoint, "label": label}
-        if checkpoint is not None:
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        resumable = {"checkpoint": checkpoint, "label": label}
+        resumed = checkpoint is not None and checkpoint.exists()
     start = time.perf_counter()
-    model.fit(task.train, **options)
+    model.fit(task.train, **resumable)
     trained = time.perf_counter()
     scores = model.anomaly_scores(task.test)
     scored = time.perf_counter()
-    rows = _rows(key, model, task.test_labels.numpy(), scores, trained - start, scored - trained, command)
+    seconds = None if resumed else trained - start, scored - trained
+    rows = _rows(key, model, task.test_labels.numpy(), scores, *seconds, command)
     _store(cell, key, rows)
-    if options.get("checkpoint") is not None:
-        options["checkpoint"].unlink(missing_ok=True)
+    if resumable.get("checkpoint") is not None:
+        resumable["checkpoint"].unlink(missing_ok=True)
     return rows
 
 
-def measured(
+def measured(detector, dataset, normal_class, output, **options):
+    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
+    _, key, cell = _cell(detector, dataset, normal_class, output=output, **options)
+    return _stored(cell, key)
+
+
+def _cell(
     detector,
     dataset,
     normal_class,
@@ -82,14 +74,6 @@ def measured(
     setting="",
     output=None,
 ):
-    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
-    _, key, cell = _cell(
-        detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output
-    )
-    return _stored(cell, key)
-
-
-def _cell(detector, dataset, normal_class, protocol, split, seed, profile, params, setting, output):
     """(the untrained detector, what identifies the cell, the path of its file or None)."""
     from ..detectors import create
 
@@ -110,6 +94,11 @@ def _cell(detector, dataset, normal_class, protocol, split, seed, profile, param
     return model, key, None if output is None else _cell_path(output, key)
 
 
+def _part(key):
+    """Which part of the data a cell is measured on, as `load_one_class` names it."""
+    return {name: key[name] for name in ("protocol", "split", "seed")}
+
+
 def _store(cell, key, rows):
     if cell is not None:
         with atomic_write(cell) as temporary:
@@ -123,48 +112,37 @@ def _stored(cell, key):
     return stored["rows"] if stored["key"] == json.loads(json.dumps(key)) else None
 
 
-def measure_stacked(
-    detector,
-    dataset,
-    classes,
-    protocol="p2",
-    split="test",
-    seed=0,
-    profile="lesson",
-    params=None,
-    setting="",
-    output=None,
-    command="",
-    label="",
-):
+def measure_stacked(detector, dataset, classes, command="", label="", **options):
     """`measure` for several classes whose detectors train at once (`stacked.fit_stacked`); one cell file a class.
 
-    Finished classes are read and not trained again. The seconds of training are shared out evenly. Arguments and
-    result as in `measure`; a training that is killed starts anew.
+    options: whatever else `measure` takes. Finished classes are read; where one is missing, all train again, or go on
+    from their checkpoint, and the missing ones are scored. The seconds of training are shared out evenly.
     """
     from ..data import load_one_class
     from ..stacked import fit_stacked
 
-    cells = {
-        k: _cell(detector, dataset, k, protocol, split, seed, profile, params, setting, output)
-        for k in classes
-    }
+    cells = {k: _cell(detector, dataset, k, **options) for k in classes}
     stored = {k: _stored(cell, key) for k, (_, key, cell) in cells.items()}
-    todo = [k for k in classes if stored[k] is None]
-    tasks = [load_one_class(dataset, k, protocol=protocol, split=split, seed=seed) for k in todo]
+    if None not in stored.values():
+        return [row for rows in stored.values() for row in rows]
+    models, keys, paths = zip(*cells.values(), strict=True)
+    tasks = [load_one_class(dataset, k, **_part(key)) for k, key in zip(classes, keys, strict=True)]
+    checkpoint = paths[0] and paths[0].with_suffix(f".{_short(keys)}.pt")
+    resumed = checkpoint is not None and checkpoint.exists()
     start = time.perf_counter()
-    if todo:
-        fit_stacked([cells[k][0] for k in todo], [task.train for task in tasks], label=label)
-    trained = (time.perf_counter() - start) / max(1, len(todo))
-    for k, task in zip(todo, tasks, strict=True):
-        model, key, cell = cells[k]
-        start = time.perf_counter()
-        scores = model.anomaly_scores(task.test)
-        stored[k] = _rows(
-            key, model, task.test_labels.numpy(), scores, trained, time.perf_counter() - start, command
-        )
-        _store(cell, key, stored[k])
-    return [row for k in classes for row in stored[k]]
+    fit_stacked(models, [task.train for task in tasks], checkpoint, label)
+    trained = None if resumed else (time.perf_counter() - start) / len(classes)
+    for k, task in zip(classes, tasks, strict=True):
+        if stored[k] is None:
+            model, key, cell = cells[k]
+            start = time.perf_counter()
+            scores = model.anomaly_scores(task.test)
+            scored = time.perf_counter() - start
+            stored[k] = _rows(key, model, task.test_labels.numpy(), scores, trained, scored, command)
+            _store(cell, key, stored[k])
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return [row for rows in stored.values() for row in rows]
 
 
 def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=None, **options):

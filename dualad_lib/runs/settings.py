@@ -9,6 +9,7 @@ SETTINGS = {"mnist": GREY, "fashion_mnist": GREY, "cifar10": COLOUR}
 BASELINES = ("pca", "knn", "isolation_forest", "ocsvm", "kde")
 ABLATION = ("autoencoder", *STAGES, "dualad")
 SMOKE = {"width": 4, "latent_dim": 8, "batch_size": 16, "steps": 4}
+#: Data sets of a profile's grid.
 DATASETS = {"paper": tuple(SETTINGS), "smoke": ("digits",)}
 
 
@@ -23,7 +24,3 @@ def profile_settings(profile, dataset, detector):
         return dict(SMOKE) if detector in ABLATION else {}
     return table_settings(dataset, detector)
 
-
-def profile_datasets(profile):
-    """Data sets of a profile's grid."""
-    return DATASETS[profile]

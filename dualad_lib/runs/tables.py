@@ -1,7 +1,8 @@
 """From rows of results to what a reader compares: means with intervals, paired differences, costs, published figures.
 
 Each function takes rows as `read_results` gives them and returns a pandas DataFrame; AUROC in percent. Only honest rows
-of protocol P2 without a special setting count.
+of protocol P2 without a special setting count. A mean is a mean over all ten classes: of fewer it is NaN, because
+classes differ more than methods do.
 """
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from .literature import PUBLISHED
 from .settings import ABLATION
 
+CLASSES = 10
 KEYS = ["dataset", "detector", "score", "normal_class", "seed"]
 
 
@@ -28,14 +30,15 @@ def by_class(rows, dataset):
     frame = honest(rows)
     frame = frame[frame.dataset == dataset]
     table = frame.pivot_table(index=["detector", "score"], columns="normal_class", values="auroc", sort=False)
-    return table.assign(mean=table.mean(axis=1))
+    return table.assign(mean=table.mean(axis=1).where(table.count(axis=1) == CLASSES))
 
 
 def mean_over_classes(rows):
-    """For each data set, detector and score its mean over the classes: columns mean, half, seeds, classes.
+    """For each data set, detector and score its mean over the classes there are: columns mean, half, seeds, classes.
 
     half: of the 95 % interval (Student) of the seeds' means; NaN with one seed. It says how far another seed would
-    move the mean on these classes, and nothing about other classes.
+    move the mean on these classes, and nothing about other classes. Where `classes` is not 10, compare the mean with
+    nothing.
     """
     frame = honest(rows)
     classes = frame.groupby(["dataset", "detector", "score"], sort=False).normal_class.nunique()
@@ -74,8 +77,8 @@ def paired(rows, dataset, first, second):
 
 
 def ablation(rows, dataset):
-    """Stages of DualAD against pixel, latent and dual score: mean AUROC over the classes."""
-    table = by_class(rows, dataset)["mean"].unstack("score")
+    """Stages of DualAD against pixel, latent and dual score: mean AUROC over the classes; complete stages alone."""
+    table = by_class(rows, dataset)["mean"].dropna().unstack("score")
     return table.reindex(index=[s for s in ABLATION if s in table.index], columns=["pixel", "latent", "dual"])
 
 
@@ -87,7 +90,7 @@ def cost(rows):
 
 def beside_published(rows, dataset, detector="dualad", score="dual"):
     """Published means of a data set, ours minus each, and a verdict in words."""
-    ours = mean_over_classes(rows)["mean"].get((dataset, detector, score), np.nan)
+    ours = by_class(rows, dataset)["mean"].get((detector, score), np.nan)
     lines = []
     for row in PUBLISHED:
         figure = getattr(row, dataset)
