@@ -403,9 +403,9 @@ PARTS = ("D", "FC", "MI", "dual")
 def loss_graph(parts=(), new=()):
     """The recurring figure of the course: the autoencoder, and around it the loss terms learned so far.
 
-    parts: any of "D" (image discriminator), "FC" (feature constraint), "MI" (mutual information) and "dual"
-    (the auxiliary autoencoder D'); `new` names those that the lesson at hand adds, drawn with a heavy dashed outline.
-    Boxes are networks, circles are tensors, rounded labels are loss terms.
+    parts: any of "D" (image discriminator), "FC" (feature constraint: sphere and critic), "MI" (mutual information)
+    and "dual" (the auxiliary autoencoder D'); `new` names those that the lesson at hand adds, drawn with a heavy dashed
+    outline. Boxes are networks, circles are tensors, rounded labels are loss terms.
     """
     parts, new = tuple(parts), tuple(new)
     unknown = [part for part in (*parts, *new) if part not in PARTS]
@@ -414,7 +414,7 @@ def loss_graph(parts=(), new=()):
     parts = tuple(part for part in PARTS if part in parts + new)
     from matplotlib.patches import Ellipse, FancyArrowPatch, Polygon
 
-    bottom = -3.4 if "D" in parts else -2.6 if "FC" in parts else -1.0
+    bottom = -3.4 if {"D", "FC"} & set(parts) else -1.0
     top = 2.9 if "MI" in parts else 2.0
     right = 13.2 if "dual" in parts else 9.9
     figure, axis = _axes((0.72 * (right + 0.8), 0.72 * (top - bottom)))
@@ -478,8 +478,12 @@ def loss_graph(parts=(), new=()):
         axis.text(4.1, -1.95, "$c$", ha="right", va="center", fontsize=11)
         axis.text(4.5, -1.85, "$R$", ha="left", va="center", fontsize=11)
         arrow((4.2, -0.5), (4.2, -1.15), "FC")
-        term(2.9, -1.75, r"$\mathcal{L}_{FC}$: $z$ near $c$", "FC", ha="right")
-        arrow((3.6, -1.75), (3.0, -1.75), "FC")
+        arrow((4.2, -2.35), (4.2, -2.7), "FC")
+        term(4.4, -3.0, r"$\mathcal{L}_{FC}$: $z$ near $c$", "FC")
+        network(2.1, -1.75, "$C$", "FC")
+        arrow((2.1, -0.55), (2.1, -1.25), "FC")
+        arrow((2.1, -2.25), (2.1, -2.7), "FC")
+        term(1.6, -3.0, r"$\mathcal{L}_{C}$: which $T_t$?", "FC")
     if "D" in parts:
         network(8.4, -1.75, "$D$", "D")
         arrow((8.4, -0.5), (8.4, -1.25), "D")

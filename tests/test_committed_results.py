@@ -20,7 +20,9 @@ DATASETS = ("mnist", "fashion_mnist", "cifar10")
 def mean(dataset, detector, score="score"):
     found = [r for r in ROWS if (r["dataset"], r["detector"], r["score"]) == (dataset, detector, score)]
     seeds = {r["seed"] for r in found}
-    assert sorted((r["normal_class"], r["seed"]) for r in found) == [(k, s) for k in range(10) for s in sorted(seeds)]
+    assert sorted((r["normal_class"], r["seed"]) for r in found) == [
+        (k, s) for k in range(10) for s in sorted(seeds)
+    ]
     assert 0 in seeds, "all ten classes, once a seed"
     return 100 * sum(r["auroc"] for r in found) / len(found)
 

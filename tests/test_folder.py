@@ -111,7 +111,10 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(folders, tmp_path, c
         (["fit", "--normal", normal, "--out", tmp_path / "m.bin"], "end in .safetensors"),
         (["fit", "--normal", tmp_path / "none", "--out", out], "no folder"),
         (["fit", "--normal", normal, "--out", out, "--detector", "vae"], "choose from"),
-        (["fit", "--normal", normal, "--out", out, "--detector", "pca", "--steps", "9"], "pca has no 'steps'"),
+        (
+            ["fit", "--normal", normal, "--out", out, "--detector", "pca", "--steps", "9"],
+            "pca has no 'steps'",
+        ),
         (["fit", "--normal", new, "--out", out, "--strict"], "cannot be read as an image"),
         (["score", "--model", out, "--images", new, "--out", tmp_path / "s.csv"], "no model file"),
     ]

@@ -49,7 +49,9 @@ def test_ablation_keeps_the_order_of_the_stages():
         for score, more in (("dual", 0.02), ("latent", 0.01), ("pixel", 0.0))
         for r in rows_of(detector, score, [[base + more] * 10])
     ]
-    assert tables.ablation([r for r in rows if r["normal_class"]], "mnist").empty  # of nine classes there is no mean
+    assert tables.ablation(
+        [r for r in rows if r["normal_class"]], "mnist"
+    ).empty  # of nine classes there is no mean
     table = tables.ablation(rows, "mnist")
     assert list(table.index) == ["autoencoder", "dualad"]
     assert list(table.columns) == ["pixel", "latent", "dual"]

@@ -28,8 +28,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     in the rows. params: parameters that differ from the detector's defaults; setting: how the rows name the difference.
     output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
     instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
-    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None for a
-    training that went on); hter is that of the final score at the detector's own threshold.
+    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None
+    for a training that went on); hter is that of the final score at the detector's own threshold.
     """
     from ..data import load_one_class
 

@@ -23,4 +23,3 @@ def profile_settings(profile, dataset, detector):
     if profile == "smoke":
         return dict(SMOKE) if detector in ABLATION else {}
     return table_settings(dataset, detector)
-

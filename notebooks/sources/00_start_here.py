@@ -586,8 +586,8 @@ plots.show(
     figure,
     alt="The whole of DualAD as a graph. An image x goes through the encoder to the code z and through the "
     "decoder to the reconstruction x-hat, with a reconstruction loss between x and x-hat. An image "
-    "discriminator D looks at x-hat, a feature constraint with centre c and radius R acts on z, and a "
-    "mutual-information critic looks at x and z.",
+    "discriminator D looks at x-hat, a critic C names transformations from inside the encoder, a sphere with "
+    "centre c and radius R acts on z, and statistics networks look at x and z.",
 )
 
 # %% [markdown]

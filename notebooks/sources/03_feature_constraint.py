@@ -104,7 +104,8 @@ plots.show(
     figure,
     alt="The course's graph of losses. Image x, encoder G_e, code z, decoder G_d, reconstruction x-hat in a "
     "row, with the reconstruction loss above and the image discriminator D below x-hat. New, in dashes: a "
-    "sphere with centre c and radius R below the code z, and its loss L_FC.",
+    "sphere with centre c and radius R below the code z, and its loss L_FC; a critic C below the encoder, "
+    "and its loss L_C, which transformation was it?",
 )
 
 # %% [markdown]
@@ -122,7 +123,7 @@ plots.show(
 # $D$ and $G$ answer one question in opposite ways. Sphere and $G$ each have a loss of their own, and move on
 # different images: no min-max of one number. $C$ and $G$ lower the same loss in the same step.
 #
-# (The figure draws the sphere alone. The critic sits inside $G_e$, on $h$, the last map before $z$.)
+# ($C$ looks into $G_e$: at $h$, the last map before $z$.)
 #
 # "Adversary" is thus the right word for the sphere alone. To rebuild images, $G$ has to spread its codes.
 # The sphere closes in on wherever they are. Neither can have all it wants.
@@ -928,7 +929,7 @@ record(told_exact=told[0], told_blended=told[1])
 params = {name: value for name, value in settings.items() if name != "seed"} | {"steps": table_steps}
 command = f"dualad run 03_feature_constraint --profile {profile} -p dataset {dataset}"
 how = {"seed": seed, "profile": profile, "output": results_folder, "command": command, "params": params}
-stages = ["autoencoder", "dualad_d", "dualad_d_fc"]
+stages = {"autoencoder": "autoencoder", "dualad_d": "+ D", "dualad_d_fc": "+ FC"}
 rows = [row for k in table_classes for stage in stages for row in measure(stage, dataset, k, **how)]
 
 # %%
@@ -937,14 +938,13 @@ if results_folder is not None:
 table = pd.DataFrame(rows)
 table["class"] = [task.class_names[k] for k in table.normal_class]
 table["auroc"] *= 100
-table = table.pivot_table(index=["detector", "score"], columns="class", values="auroc", sort=False)
+table["stage"] = [stages[name] for name in table.detector]
+table = table.pivot_table(index=["stage", "score"], columns="class", values="auroc", sort=False)
 table["mean"] = table.mean(axis=1)
 table.round(1)
 
 # %%
-means = {}
-for (detector, score), value in table["mean"].items():
-    means.setdefault(detector, {})[score] = value / 100
+means = {name: (table["mean"][name] / 100).to_dict() for name in stages.values()}
 figure = plots.auroc_bars(means)
 listed = ", ".join(f"{d} {s} {100 * v:.1f}" for d, group in means.items() for s, v in group.items())
 plots.show(figure, alt=f"Bars of mean AUROC over {len(table_classes)} classes, in per cent: {listed}.")
@@ -953,8 +953,8 @@ plots.show(figure, alt=f"Bars of mean AUROC over {len(table_classes)} classes, i
 record(
     n_table_classes=len(table_classes),
     **{f"mean_{score}_ae": value for score, value in means["autoencoder"].items()},
-    **{f"mean_{score}_d": value for score, value in means["dualad_d"].items()},
-    **{f"mean_{score}_fc": value for score, value in means["dualad_d_fc"].items()},
+    **{f"mean_{score}_d": value for score, value in means["+ D"].items()},
+    **{f"mean_{score}_fc": value for score, value in means["+ FC"].items()},
 )
 
 # %% [markdown]

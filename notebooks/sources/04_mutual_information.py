@@ -117,9 +117,10 @@ task
 figure = plots.loss_graph(parts=("D", "FC"), new=("MI",))
 plots.show(
     figure,
-    alt="The graph of the course with all parts so far: autoencoder, discriminator D below x-hat, the sphere "
-    "of the Feature Constraint below z. New, with a heavy dashed outline: statistics networks T_g and T_l "
-    "above the encoder, which look at x and z and give the term I_JS of x and z, to be raised.",
+    alt="The graph of the course with all parts so far: autoencoder, discriminator D below x-hat, the "
+    "Feature Constraint's critic C below the encoder and its sphere below z. New, with a heavy dashed "
+    "outline: statistics networks T_g and T_l above the encoder, which look at x and z and give the term "
+    "I_JS of x and z, to be raised.",
 )
 
 # %% [markdown]
@@ -1247,7 +1248,7 @@ record(
 # lesson's.
 
 # %%
-stages = ["autoencoder", "dualad_d", "dualad_d_fc", "dualad"]
+stages = {"autoencoder": "autoencoder", "dualad_d": "+ D", "dualad_d_fc": "+ FC", "dualad": "+ MI"}
 rows = [row for k in table_classes for stage in stages for row in cell(stage, k, seed)]
 
 # %%
@@ -1257,12 +1258,13 @@ if results_folder is not None:
 table = pd.DataFrame(rows)
 table["class"] = [task.class_names[k] for k in table.normal_class]
 table["auroc"] *= 100
-table = table.pivot_table(index=["detector", "score"], columns="class", values="auroc", sort=False)
+table["stage"] = [stages[name] for name in table.detector]
+table = table.pivot_table(index=["stage", "score"], columns="class", values="auroc", sort=False)
 table["mean"] = table.mean(axis=1)
 table.round(1)
 
 # %%
-means = {stage: (table["mean"][stage] / 100).to_dict() for stage in stages}
+means = {name: (table["mean"][name] / 100).to_dict() for name in stages.values()}
 figure = plots.auroc_bars(means)
 listed = ", ".join(f"{d} {s} {100 * v:.1f}" for d, group in means.items() for s, v in group.items())
 plots.show(figure, alt=f"Bars of mean AUROC over {len(table_classes)} classes, in per cent: {listed}.")
@@ -1270,7 +1272,7 @@ plots.show(figure, alt=f"Bars of mean AUROC over {len(table_classes)} classes, i
 # %%
 record(
     n_table_classes=len(table_classes),
-    **{f"mean_{score}_{stage}": value for stage, group in means.items() for score, value in group.items()},
+    **{f"mean_{score}_{s}": value for s, name in stages.items() for score, value in means[name].items()},
 )
 
 # %% [markdown]

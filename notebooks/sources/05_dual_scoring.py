@@ -120,9 +120,8 @@ figure = plots.loss_graph(parts=("D", "FC", "MI"))
 plots.show(
     figure,
     alt="The whole of DualAD as a graph: image x, encoder, code z, decoder, reconstruction x-hat; the "
-    "reconstruction loss between x and x-hat, the image discriminator D at x-hat, the feature constraint "
-    "with centre c and radius R at z, the statistics networks between x and z. The pixel score is read at "
-    "x-hat, the latent score at z.",
+    "reconstruction loss between x and x-hat, the image discriminator D at x-hat, the critic C at the "
+    "encoder, the sphere with centre c and radius R at z, the statistics networks between x and z.",
 )
 
 # %% [markdown]

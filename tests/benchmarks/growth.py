@@ -1,0 +1,80 @@
+"""How cost grows with the number of images, their side, and the number of models trained at once.
+
+    uv run python tests/benchmarks/growth.py [--axes images side stacked]
+
+Writes figures/results/benchmark_growth.csv: a row a point, seconds of fit, and seconds of scoring 1,000 images. The
+images are those of the shipped sample, repeated with a little noise up to the number, and resized: what they cost does
+not depend on what they show. Keep the machine idle.
+"""
+
+import argparse
+
+import torch
+from common import machine, seconds, write
+from torch.nn.functional import interpolate
+
+from dualad_lib import load_one_class
+from dualad_lib.detectors import create
+from dualad_lib.stacked import fit_stacked
+
+AXES = {"images": (1000, 4000, 16000, 60000), "side": (32, 64, 128), "stacked": (1, 3, 10, 30)}
+SHORT = {
+    "side": {"steps": 25},
+    "stacked": {"steps": 25},
+}  # a tenth of the default: read them against each other
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Growth of cost.")
+    parser.add_argument("--axes", nargs="+", choices=AXES, default=list(AXES))
+    parser.add_argument("--detectors", nargs="+", default=["autoencoder", "dualad"])
+    arguments = parser.parse_args()
+    print(machine())
+    sample = load_one_class("fashion_mnist_sample", 8).train.float() / 255
+    rows = []
+    for axis in arguments.axes:
+        for name in arguments.detectors:
+            for value in AXES[axis]:
+                rows.append(
+                    {"axis": axis, "detector": name, "value": value, **POINTS[axis](name, value, sample)}
+                )
+                print(" ".join(f"{k} {v}" for k, v in rows[-1].items()), flush=True)
+    write(rows, "growth")
+
+
+def images_point(name, count, sample):
+    torch.manual_seed(0)
+    x = sample.repeat(-(-count // len(sample)), 1, 1, 1)[:count]
+    return fit_and_score(create(name), (x + 0.02 * torch.randn_like(x)).clamp(0, 1))
+
+
+def side_point(name, side, sample):
+    x = interpolate(sample, size=(side, side), mode="bilinear", antialias=True).clamp(0, 1)
+    return fit_and_score(create(name, **SHORT["side"]), x)
+
+
+def stacked_point(name, count, sample):
+    detectors = [create(name, **SHORT["stacked"]) for _ in range(count)]
+    together = seconds(lambda: fit_stacked(detectors, [sample] * count))
+    alone = seconds(lambda: create(name, **SHORT["stacked"]).fit(sample))
+    return {
+        "fit_seconds": round(together, 2),
+        "score_seconds_1000": "",
+        "times_faster_than_in_turn": round(count * alone / together, 2),
+    }
+
+
+def fit_and_score(model, x):
+    fitted = seconds(lambda: model.fit(x))
+    scored = seconds(lambda: model.anomaly_scores(x[:1000]))
+    return {
+        "fit_seconds": round(fitted, 2),
+        "score_seconds_1000": round(scored, 2),
+        "times_faster_than_in_turn": "",
+    }
+
+
+POINTS = {"images": images_point, "side": side_point, "stacked": stacked_point}
+
+if __name__ == "__main__":
+    main()
