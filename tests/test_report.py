@@ -52,6 +52,24 @@ def test_classes_and_costs():
     assert "| + mutual information = DualAD | 50 + 10 |  |  |" in report.cost_table(rows)
 
 
+def test_what_each_part_adds():
+    rows = [
+        row("mnist", stage, "dual", auroc, k)
+        for stage, auroc in (
+            ("autoencoder", 0.9),
+            ("dualad_d", 0.91),
+            ("dualad_d_fc", 0.96),
+            ("dualad", 0.958),
+        )
+        for k in range(10)
+    ]
+    assert report.parts_table(rows).splitlines()[2:] == [
+        "| + image discriminator | +1.00 |  |  |",
+        "| + Feature Constraint | +5.00 |  |  |",
+        "| + mutual information = DualAD | -0.20 |  |  |",
+    ]
+
+
 def test_figures_are_drawn_from_rows(tmp_path):
     report.draw_figures([], tmp_path)
     assert not list(tmp_path.iterdir())

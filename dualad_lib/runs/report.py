@@ -73,6 +73,21 @@ def class_table(rows, detector="dualad", score="dual"):
     return "\n".join(lines)
 
 
+def parts_table(rows):
+    """Markdown table of the points that each part adds to the dual score's mean: a line a part, a column a data set."""
+    steps = {dataset: tables.ablation(rows, dataset)["dual"].diff() for dataset in DATASETS}
+    lines = [
+        f"| points on the dual score | {' | '.join(DATASETS.values())} |",
+        "|---|" + "---:|" * len(DATASETS),
+    ]
+    for stage in STAGES:
+        found = [steps[dataset].get(stage, math.nan) for dataset in DATASETS]
+        if not all(map(math.isnan, found)):
+            cells = ["" if math.isnan(step) else f"{step:+.2f}" for step in found]
+            lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def cost_table(rows):
     """Markdown table of seconds a class, training + scoring the test set: a line a detector, a column a data set."""
     cost = tables.cost(rows)
@@ -89,6 +104,7 @@ def cost_table(rows):
 TABLES = {
     "results": lambda: mean_table(committed()),
     "classes": lambda: class_table(committed()),
+    "parts": lambda: parts_table(committed()),
     "cost": lambda: cost_table(committed()),
 }
 
