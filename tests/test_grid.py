@@ -164,7 +164,9 @@ def test_a_running_scheduler_is_used_by_its_address(tmp_path):
 def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
     from distributed import Client
 
-    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # a Dask cluster of another test leaves its own
+    monkeypatch.delenv(
+        "MALLOC_TRIM_THRESHOLD_", raising=False
+    )  # a Dask cluster of another test leaves its own
     with grid_module._local_cluster(1, 2) as cluster, Client(cluster) as client:
         (environment,) = client.run(lambda: dict(os.environ)).values()
     assert "MALLOC_TRIM_THRESHOLD_" not in environment

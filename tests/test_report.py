@@ -52,7 +52,18 @@ def test_classes_and_costs():
     assert "| + mutual information = DualAD | 50 + 10 |  |  |" in report.cost_table(rows)
 
 
+def test_what_each_path_costs():
+    """Ten cells of 3600 s: 10 h alone; on 16 machines no less than one cell."""
+    rows = [
+        row("mnist", "dualad", "dual", 0.9, k, train_seconds=3000.0, score_seconds=600.0) for k in range(10)
+    ]
+    lines = report.path_table(rows).splitlines()
+    assert lines[2].endswith("| 10.0 h |  |  |")
+    assert lines[3].endswith("| 1.0 h |  |  |")
+
+
 def test_what_each_part_adds():
+    """Steps of +1.0, +5.0 and -0.2 points on every class: intervals of no width, ten, ten and no classes gain."""
     rows = [
         row("mnist", stage, "dual", auroc, k)
         for stage, auroc in (
@@ -64,9 +75,9 @@ def test_what_each_part_adds():
         for k in range(10)
     ]
     assert report.parts_table(rows).splitlines()[2:] == [
-        "| + image discriminator | +1.00 |  |  |",
-        "| + Feature Constraint | +5.00 |  |  |",
-        "| + mutual information = DualAD | -0.20 |  |  |",
+        "| + image discriminator | +1.00 [+1.00, +1.00], 10 of 10 |  |  |",
+        "| + Feature Constraint | +5.00 [+5.00, +5.00], 10 of 10 |  |  |",
+        "| + mutual information = DualAD | -0.20 [-0.20, -0.20], 0 of 10 |  |  |",
     ]
 
 
@@ -86,10 +97,15 @@ def test_markers_are_filled_and_the_rest_is_left(monkeypatch):
         report.render("no markers")
 
 
-def test_collect_takes_over_whole_files(tmp_path, monkeypatch):
+def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results")
     with pytest.raises(RunError, match="no results file"):
         report.collect(tmp_path)
-    write_results([row("mnist", "pca", "score", 0.9)], tmp_path / "study.csv")
+    write_results(
+        [row("mnist", "pca", "score", 0.9), row("mnist", "knn", "score", 0.8)], tmp_path / "study.csv"
+    )
     assert report.collect(tmp_path) == [tmp_path / "results" / "study.csv"]
-    assert read_results(tmp_path / "results" / "study.csv")[0]["auroc"] == 0.9
+    write_results([row("mnist", "pca", "score", 0.7)], tmp_path / "study.csv")
+    report.collect(tmp_path)
+    there = {r["detector"]: r["auroc"] for r in read_results(tmp_path / "results" / "study.csv")}
+    assert there == {"pca": 0.7, "knn": 0.8}

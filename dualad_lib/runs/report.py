@@ -74,22 +74,29 @@ def class_table(rows, detector="dualad", score="dual"):
 
 
 def parts_table(rows):
-    """Markdown table of the points that each part adds to the dual score's mean: a line a part, a column a data set."""
-    steps = {dataset: tables.ablation(rows, dataset)["dual"].diff() for dataset in DATASETS}
+    """Markdown table of the points that each part adds to the dual score: a line a part, a column a data set.
+
+    Mean, 95 % interval over the classes, and how many of the classes gained.
+    """
+    steps = {dataset: tables.steps(rows, dataset) for dataset in DATASETS}
     lines = [
         f"| points on the dual score | {' | '.join(DATASETS.values())} |",
         "|---|" + "---:|" * len(DATASETS),
     ]
     for stage in STAGES:
-        found = [steps[dataset].get(stage, math.nan) for dataset in DATASETS]
-        if not all(map(math.isnan, found)):
-            cells = ["" if math.isnan(step) else f"{step:+.2f}" for step in found]
+        found = [steps[d].loc[stage] if stage in steps[d].index else None for d in DATASETS]
+        if any(step is not None for step in found):
+            cells = ["" if step is None else _step(step) for step in found]
             lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def _step(step):
+    return f"{step['mean']:+.2f} [{step.low:+.2f}, {step.high:+.2f}], {step.won:.0f} of {step.classes:.0f}"
+
+
 def cost_table(rows):
-    """Markdown table of seconds a class, training + scoring the test set: a line a detector, a column a data set."""
+    """Markdown table of a class's median seconds, training + scoring the test set: a line a detector."""
     cost = tables.cost(rows)
     lines = [f"| seconds a class | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
     for detector, title in DETECTORS.items():
@@ -100,12 +107,40 @@ def cost_table(rows):
     return "\n".join(lines)
 
 
+MACHINES = 16
+
+
+def path_table(rows):
+    """Markdown table of what the whole table costs by each path: a line a path, a column a data set.
+
+    A data set that is not measured with all methods on all classes has no figure.
+    """
+    hours = tables.hours(rows)
+    hours = hours[hours.number == len(DETECTORS) * tables.CLASSES]
+    known = [hours.loc[d] if d in hours.index else None for d in DATASETS]
+    alone = [_hours(h.total) if h is not None else "" for h in known]
+    shared = [_hours(max(h.total / MACHINES, h.longest)) if h is not None else "" for h in known]
+    lines = [
+        f"| all methods, one seed | {' | '.join(DATASETS.values())} |",
+        "|---|" + "---:|" * len(DATASETS),
+        f"| laptop, two cores: `dualad reproduce --workers 1 --threads 2` | {' | '.join(alone)} |",
+        f"| cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2` | {' | '.join(shared)} |",
+        "| one GPU: `--stacked --executor python` | not measured | not measured | not measured |",
+    ]
+    return "\n".join(lines)
+
+
+def _hours(value):
+    return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
+
+
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
 TABLES = {
     "results": lambda: mean_table(committed()),
     "classes": lambda: class_table(committed()),
     "parts": lambda: parts_table(committed()),
     "cost": lambda: cost_table(committed()),
+    "paths": lambda: path_table(committed()),
 }
 
 
@@ -131,17 +166,21 @@ def render(text):
 
 
 def collect(folder):
-    """Take over the results files of a run into figures/results, read and written anew; return their paths there.
+    """Take over the results files of a run into figures/results; return their paths there.
 
-    A file that is there already is replaced: it must hold the whole study.
+    A row replaces the one of the same score of the same model; all other rows that are there stay.
     """
-    from .results import write_results
+    from .results import COLUMNS, write_results
+
+    key = COLUMNS[: COLUMNS.index("auroc")]
 
     files = sorted(Path(folder).glob("*.csv"))
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
     for path in files:
-        write_results(read_results(path), RESULTS / path.name)
+        there = read_results(RESULTS / path.name) if (RESULTS / path.name).exists() else []
+        rows = {tuple(row[n] for n in key): row for row in [*there, *read_results(path)]}
+        write_results(rows.values(), RESULTS / path.name)
     return [RESULTS / path.name for path in files]
 
 

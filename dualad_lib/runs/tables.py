@@ -5,6 +5,8 @@ of protocol P2 without a special setting count. A mean is a mean over all ten cl
 classes differ more than methods do.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 
@@ -82,10 +84,31 @@ def ablation(rows, dataset):
     return table.reindex(index=[s for s in ABLATION if s in table.index], columns=["pixel", "latent", "dual"])
 
 
+def steps(rows, dataset, score="dual"):
+    """What each stage of DualAD adds to the complete stage before it, as `paired` gives it: a line a stage."""
+    found = list(ablation(rows, dataset).index)
+    lines = {b: paired(rows, dataset, (b, score), (a, score)) for a, b in pairwise(found)}
+    return pd.DataFrame(lines, index=["mean", "low", "high", "won", "classes"]).T
+
+
 def cost(rows):
-    """Seconds of training and scoring a class, mean over classes and seeds, by data set and detector."""
+    """Seconds of training and scoring a class, median over classes and seeds, by data set and detector."""
     frame = honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
-    return frame.groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].mean()
+    return frame.groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].median()
+
+
+def hours(rows):
+    """Hours of the cells, one after the other with one seed: columns total, longest, and their number, by data set.
+
+    Of several seeds the mean counts. Trainings whose seconds are not known (they went on from a checkpoint) are taken
+    to last as long as their detector's mean.
+    """
+    frame = honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
+    train = frame.train_seconds.astype(float)
+    train = train.fillna(train.groupby([frame.dataset, frame.detector]).transform("mean"))
+    spent = frame.assign(spent=(train + frame.score_seconds) / 3600)
+    cells = spent.groupby(["dataset", "detector", "normal_class"], sort=False).spent.mean()
+    return cells.groupby(level="dataset", sort=False).agg(total="sum", longest="max", number="size")
 
 
 def beside_published(rows, dataset, detector="dualad", score="dual"):
@@ -102,7 +125,9 @@ def beside_published(rows, dataset, detector="dualad", score="dual"):
 
 
 def _compare(difference):
-    return "" if np.isnan(difference) else "ours is above" if difference > 0 else "ours is below"
+    if np.isnan(difference):
+        return ""
+    return "within a point" if abs(difference) < 1 else "ours is above" if difference > 0 else "ours is below"
 
 
 def _student(count):

@@ -1073,7 +1073,7 @@ record(
 # | part | gain, points | seconds more |
 # |---|---|---|
 # | image discriminator $D$ | {{ 100 * gain_d | f1 }} | {{ more_d | f1 }} |
-# | feature constraint (sphere and critic) | {{ 100 * gain_fc | f1 }} | {{ more_fc | f1 }} |
+# | Feature Constraint package (reads $h$, copies, critic, sphere) | {{ 100 * gain_fc | f1 }} | {{ more_fc | f1 }} |
 # | mutual information | {{ 100 * gain_mi | f1 }} | {{ more_mi | f1 }} |
 # | dual instead of the better single score | {{ 100 * gain_dual | f1 }} | none |
 #
@@ -1084,8 +1084,8 @@ record(
 #
 # How large must a gain be to count? The choice of test images alone makes a point uncertain (lesson 00), and
 # another seed does the same. So a part whose gain is a fraction of a point has *not* been shown to earn its
-# place here, and not been shown to harm either. One class proves little. The project's tables over all ten
-# classes, with full data, stand in `figures/results/`.
+# place here, and not been shown to harm either. One class proves little. [Lesson 06](06_benchmark.ipynb) has
+# all ten classes of complete MNIST and Fashion-MNIST, class by class.
 #
 # ## 9. How the detector ages
 #
@@ -1173,8 +1173,7 @@ record(
 # nearest neighbour {{ 100 * drop_knn | f1 }} and PCA {{ 100 * drop_pca | f1 }}. For nearest neighbour the
 # reason is plain: one wrong image in the bank makes all of its kind look normal. PCA gives some of its
 # directions to the odd images. DualAD keeps a bank too, and beside it distances from a mean and a covariance,
-# on which a few images have little influence. Nobody here is robust. Note too that a detector which is better
-# when clean can lose more and still stand higher: compare the curves, not the drops alone.
+# on which a few images have little influence. Nobody here is robust.
 #
 # The weights of the full detector are a by-product: on clean images the pixel score has
 # {{ weight_pixel_full | pct }} % of them, so its dual score is a latent score but in name.
