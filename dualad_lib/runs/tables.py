@@ -112,16 +112,23 @@ def hours(rows):
 
 
 def beside_published(rows, dataset, detector="dualad", score="dual"):
-    """Published means of a data set, ours minus each, and a verdict in words."""
+    """Published means of a data set and their sources, ours minus each, a verdict and a note in words."""
     ours = by_class(rows, dataset)["mean"].get((detector, score), np.nan)
     lines = []
     for row in PUBLISHED:
         figure = getattr(row, dataset)
         if figure is not None:
             lines.append(
-                (row.method, row.note, figure, ours - figure, row.verdict or _compare(ours - figure))
+                (
+                    row.method,
+                    row.source,
+                    figure,
+                    ours - figure,
+                    row.verdict or _compare(ours - figure),
+                    row.note,
+                )
             )
-    return pd.DataFrame(lines, columns=["method", "note", "published", "ours minus it", "verdict"])
+    return pd.DataFrame(lines, columns=["method", "source", "published", "ours minus it", "verdict", "note"])
 
 
 def _compare(difference):

@@ -238,7 +238,9 @@ tables.cost(committed_rows).unstack("dataset").swaplevel(axis=1)[datasets].round
 # Tables in papers set rows from other papers beside their own. So do we, with a column that most leave out.
 
 # %%
-pd.concat({name: tables.beside_published(committed_rows, name) for name in datasets}).round(1)
+published = pd.concat({name: tables.beside_published(committed_rows, name) for name in datasets})
+pd.set_option("display.max_colwidth", None)
+published.round(1).astype(object).fillna("")
 
 # %% [markdown]
 # Three habits for such a table.
