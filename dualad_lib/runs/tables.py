@@ -79,15 +79,20 @@ def paired(rows, dataset, first, second):
 
 
 def ablation(rows, dataset):
-    """Stages of DualAD against pixel, latent and dual score: mean AUROC over the classes; complete stages alone."""
+    """Stages of DualAD against pixel, latent and dual score: mean AUROC over the classes, NaN where some are missing.
+
+    Empty where no stage is complete.
+    """
     table = by_class(rows, dataset)["mean"].dropna().unstack("score")
-    return table.reindex(index=[s for s in ABLATION if s in table.index], columns=["pixel", "latent", "dual"])
+    return table.reindex(index=ABLATION if len(table) else [], columns=["pixel", "latent", "dual"])
 
 
 def steps(rows, dataset, score="dual"):
-    """What each stage of DualAD adds to the complete stage before it, as `paired` gives it: a line a stage."""
-    found = list(ablation(rows, dataset).index)
-    lines = {b: paired(rows, dataset, (b, score), (a, score)) for a, b in pairwise(found)}
+    """What each stage of DualAD adds to the one before it, as `paired` gives it: a line a stage; both are complete."""
+    found = set(ablation(rows, dataset)[score].dropna().index)
+    lines = {
+        b: paired(rows, dataset, (b, score), (a, score)) for a, b in pairwise(ABLATION) if {a, b} <= found
+    }
     return pd.DataFrame(lines, index=["mean", "low", "high", "won", "classes"]).T
 
 

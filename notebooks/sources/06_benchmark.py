@@ -181,16 +181,18 @@ plots.show(
     figure,
     alt="Mean AUROC of each stage (rows) and score (columns), a panel for each data set. "
     + " ".join(
-        f"{name}: " + "; ".join(f"{stage} dual {row.dual:.1f}" for stage, row in table.iterrows()) + "."
+        f"{name}: "
+        + "; ".join(f"{stage} dual {row.dual:.1f}" for stage, row in table.dropna().iterrows())
+        + "."
         for name, table in parts.items()
     ),
 )
 
 # %% [markdown]
-# AUROC in %; each panel has its own colours. Go down a column to see what a part adds to a score, and along a
-# row to see what fusing adds: with the autoencoder and with $D$ the dual score is above both single ones. With
-# the Feature Constraint it equals the latent score, because the fusion gives the weak pixel score next to no
-# weight.
+# AUROC in %; each panel has its own colours; a gap is not measured yet. Go down a column to see what a part
+# adds to a score, and along a row to see what fusing adds: on the two grey data sets the dual score of the
+# autoencoder, and of + D, is above both single ones. With the Feature Constraint it equals the latent score,
+# because the fusion gives the weak pixel score next to no weight.
 #
 # As numbers: what each part adds to the dual score when it joins those above it, in points, with the interval
 # over the classes.
@@ -198,7 +200,8 @@ plots.show(
 # **Predict** the order of the three parts first. You have met each of them on one class.
 
 # %%
-steps = pd.concat({name: tables.steps(committed_rows, name) for name in parts})
+steps = {name: tables.steps(committed_rows, name) for name in parts}
+steps = pd.concat({name: table for name, table in steps.items() if len(table)})
 steps.round(2)
 
 # %%
