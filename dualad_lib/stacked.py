@@ -17,9 +17,6 @@ from torch.func import functional_call, vmap
 from .errors import DataError
 from .training import Player, Step, Turn, train
 
-#: Parameters that training does not depend on.
-AFTERWARDS = ("false_alarm_rate", "device", "pixel", "latent", "fusion")
-
 
 def fit_stacked(detectors, images, checkpoint=None, label=""):
     """Fit detectors at once, each on its own normal images; return them.
@@ -30,7 +27,8 @@ def fit_stacked(detectors, images, checkpoint=None, label=""):
     """
     if len(detectors) != len(images) or not detectors:
         raise DataError(f"{len(detectors)} detectors cannot be fitted on {len(images)} sets of images.")
-    if len({(type(d), *_shared_parameters(d)) for d in detectors}) > 1:
+    kinds = [(type(d), d._training_parameters()) for d in detectors]
+    if any(kind != kinds[0] for kind in kinds):
         raise DataError("stacked detectors must be of one class and have the same parameters and seed.")
     parts = [d._split(x) for d, x in zip(detectors, images, strict=True)]
     if len({d.image_shape_ for d in detectors}) > 1:
@@ -58,10 +56,6 @@ def fit_stacked(detectors, images, checkpoint=None, label=""):
         detector._end(x, own)
         detector._finish(calibration)
     return list(detectors)
-
-
-def _shared_parameters(detector):
-    return tuple((k, str(v)) for k, v in sorted(detector.get_params().items()) if k not in AFTERWARDS)
 
 
 def _fingerprint(detectors, sets):
@@ -104,13 +98,14 @@ def _stacked_game(turns, one, whole):
 
 
 def _stacked_loss(loss, one, whole):
+    state = dict(whole.named_parameters()), dict(whole.named_buffers())
+
     def mapped(step):
         holder = _Holder(one, loss, step.number, step.progress)
 
         def alone(parameters, buffers, images, shared):
             return functional_call(holder, (_inside(parameters), _inside(buffers)), (images, shared))
 
-        state = dict(whole.named_parameters()), dict(whole.named_buffers())
         everybody = vmap(alone, in_dims=(0, 0, 1, 0), randomness="same")
         terms, step.shared, logged = everybody(*state, step.images, step.shared)
         step.log(**logged)

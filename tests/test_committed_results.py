@@ -66,6 +66,23 @@ def test_the_full_detector_reaches_what_was_asked(dataset):
     assert dual > max(mean(dataset, "dualad", "pixel"), mean(dataset, "dualad", "latent")) - 0.5
 
 
+@pytest.mark.parametrize("dataset", GREY)
+def test_what_lessons_and_readme_say_of_the_steps_in_words_holds(dataset):
+    """D a few tenths of a point, FC two to three points, MI within a tenth of zero, dual within a tenth of latent."""
+    plain, d, fc, full = (mean(dataset, stage, "dual") for stage in ABLATION)
+    assert 0.15 < d - plain < 0.6
+    assert 2 < fc - d < 3
+    assert abs(full - fc) < 0.1
+    assert abs(full - mean(dataset, "dualad", "latent")) < 0.1
+
+
+def test_what_the_readme_says_of_cifar10_in_words_holds():
+    """Twenty points from the autoencoder to the full detector."""
+    assert mean("cifar10", "dualad", "dual") - mean("cifar10", "autoencoder", "dual") == pytest.approx(
+        20, abs=0.5
+    )
+
+
 def test_rows_say_how_they_were_made():
     assert set(ROWS[0]) == set(COLUMNS)
     for row in ROWS:

@@ -30,6 +30,8 @@ LATENT_SCORES = ("nearest", "mahalanobis", "centre")
 FUSIONS = ("separation", "equal")
 JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
 SMALLEST_SIDE = 8
+#: Parameters that training does not depend on.
+AFTERWARDS = ("device", "false_alarm_rate", "pixel", "latent", "fusion")
 
 
 class Autoencoder(Detector):
@@ -253,11 +255,12 @@ class Autoencoder(Detector):
 
     def _fingerprint(self, images):
         """Names a training: other images or parameters give another."""
-        skip = ("device", "false_alarm_rate", "pixel", "latent", "fusion")
-        parameters = {k: v for k, v in self.get_params().items() if k not in skip}
         digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
-        digest.update(json.dumps(parameters, sort_keys=True).encode())
+        digest.update(json.dumps(self._training_parameters(), sort_keys=True).encode())
         return digest.hexdigest()
+
+    def _training_parameters(self):
+        return {k: v for k, v in self.get_params().items() if k not in AFTERWARDS}
 
 
 def _latent_names(raw):

@@ -7,7 +7,7 @@ from ..errors import RunError
 from ..files import atomic_write
 from . import tables
 from .provenance import ROOT
-from .results import read_results
+from .results import KEYS, read_results, write_results
 
 RESULTS = ROOT / "figures" / "results"
 FIGURES = ROOT / "figures"
@@ -107,7 +107,7 @@ def cost_table(rows):
     return "\n".join(lines)
 
 
-MACHINES = 16
+MACHINES = 16  # of the cluster in `path_table`
 
 
 def path_table(rows):
@@ -170,16 +170,12 @@ def collect(folder):
 
     A row replaces the one of the same score of the same model; all other rows that are there stay.
     """
-    from .results import COLUMNS, write_results
-
-    key = COLUMNS[: COLUMNS.index("auroc")]
-
     files = sorted(Path(folder).glob("*.csv"))
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
     for path in files:
         there = read_results(RESULTS / path.name) if (RESULTS / path.name).exists() else []
-        rows = {tuple(row[n] for n in key): row for row in [*there, *read_results(path)]}
+        rows = {tuple(row[n] for n in KEYS): row for row in [*there, *read_results(path)]}
         write_results(rows.values(), RESULTS / path.name)
     return [RESULTS / path.name for path in files]
 

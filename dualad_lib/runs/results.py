@@ -16,6 +16,7 @@ COLUMNS = (
     "auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds",
     "device", "torch", "library", "command",
 )  # fmt: skip
+KEYS = COLUMNS[: COLUMNS.index("auroc")]  # they name a row
 FLOATS = ("auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds")
 INTEGERS = ("normal_class", "seed")
 
@@ -164,19 +165,8 @@ def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=
 
 def write_results(rows, path):
     """Write rows as a tidy CSV, sorted and whole. Rows of one key must not occur twice."""
-    names = (
-        "dataset",
-        "protocol",
-        "normal_class",
-        "detector",
-        "score",
-        "seed",
-        "profile",
-        "setting",
-        "evaluation",
-    )
-    rows = sorted(rows, key=lambda row: tuple(str(row[n]).zfill(3) for n in names))
-    keys = [tuple(row[n] for n in names) for row in rows]
+    rows = sorted(rows, key=lambda row: tuple(str(row[n]).zfill(3) for n in KEYS))
+    keys = [tuple(row[n] for n in KEYS) for row in rows]
     twice = {key for key in keys if keys.count(key) > 1}
     if twice:
         raise RunError(f"results for {path} hold the same row twice: {sorted(twice, key=str)[0]}.")

@@ -98,8 +98,9 @@ def steps(rows, dataset, score="dual"):
 
 def cost(rows):
     """Seconds of training and scoring a class, median over classes and seeds, by data set and detector."""
-    frame = honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
-    return frame.groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].median()
+    return (
+        _cells(rows).groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].median()
+    )
 
 
 def hours(rows):
@@ -108,12 +109,17 @@ def hours(rows):
     Of several seeds the mean counts. Trainings whose seconds are not known (they went on from a checkpoint) are taken
     to last as long as their detector's mean.
     """
-    frame = honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
+    frame = _cells(rows)
     train = frame.train_seconds.astype(float)
     train = train.fillna(train.groupby([frame.dataset, frame.detector]).transform("mean"))
     spent = frame.assign(spent=(train + frame.score_seconds) / 3600)
     cells = spent.groupby(["dataset", "detector", "normal_class"], sort=False).spent.mean()
     return cells.groupby(level="dataset", sort=False).agg(total="sum", longest="max", number="size")
+
+
+def _cells(rows):
+    """One row for each trained model, whatever its scores."""
+    return honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
 
 
 def beside_published(rows, dataset, detector="dualad", score="dual"):

@@ -62,7 +62,7 @@ def fastest(work, times=10):
 
 
 def step(dataset, stage, images, steps):
-    """Milliseconds and operations of a training step, and the five kinds of work that take longest."""
+    """Milliseconds and operations of a training step, and the kinds of work that take longest."""
     play = game(create(stage, **table_settings(dataset, stage)), images)
     play(3)
     with FlopCounterMode(display=False) as counter:
