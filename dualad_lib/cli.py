@@ -255,6 +255,34 @@ def _report(arguments):
     print("README tables drawn anew" if report() else "README tables were up to date")
 
 
+def _course_options(parser):
+    actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    build = actions.add_parser("build", help="write the assignments: for nbgrader, students and instructors")
+    build.add_argument("--output", metavar="DIR", help="default: notebooks/assignments")
+    for name, summary in (
+        ("validate", "find lost, duplicated or altered cells in a submission, and repair what can be"),
+        ("grade", "validate submissions, run them with limits, and give points"),
+    ):
+        sub = actions.add_parser(name, help=summary)
+        sub.add_argument("submissions", nargs="+", metavar="SUBMISSION.ipynb")
+        if name == "validate":
+            sub.add_argument("--output", metavar="DIR", help="write repaired copies there, as NAME.ipynb")
+        else:
+            sub.add_argument("--output", metavar="CSV", help="also write the grades there")
+            sub.add_argument("--seconds", type=float, default=30, help="limit of a cell (default: 30)")
+            sub.add_argument("--memory", type=int, default=1024, metavar="MB", help="limit (default: 1024)")
+
+
+def _course(arguments):
+    from dualad_lib.teaching import desk
+
+    if arguments.what == "build":
+        return desk.build(arguments.output, _say)
+    if arguments.what == "validate":
+        return desk.validate_all(arguments.submissions, arguments.output, _say)
+    return desk.grade_all(arguments.submissions, arguments.output, arguments.seconds, arguments.memory, _say)
+
+
 def _end(text, passed):
     print()
     print(text)
@@ -274,6 +302,7 @@ COMMANDS = [
         _reproduce,
     ),
     ("report", "Draw the README's tables from the committed results.", _report_options, _report),
+    ("course", "Build assignments, and validate and grade submissions.", _course_options, _course),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]
 

@@ -1,0 +1,108 @@
+"""What `dualad course` does: build assignments, validate and grade submissions."""
+
+import csv
+from pathlib import Path
+
+from ..errors import DataError
+from ..files import atomic_write
+from ..runs.course import course_folder, load_course
+from .assignments import as_student, assignment, build_assignments
+from .exercises import read_exercises
+from .grading import grade
+from .submissions import read_submission, validate, write_notebook
+
+COLUMNS = ("submission", "assignment", "exercise", "points", "most", "why")
+
+
+def build(output=None, say=print):
+    """Write all assignments; returns the exit status."""
+    output = Path(output) if output else course_folder() / "assignments"
+    names = build_assignments(output)
+    say(f"{len(names)} assignments in {output}: {', '.join(names)}")
+    return 0
+
+
+def handed_out(course=None):
+    """Every assignment as students get it, by name."""
+    found = {}
+    for lesson in (course or load_course()).lessons:
+        exercises = [e for e in read_exercises(lesson) if e.points]
+        if exercises:
+            found[lesson.name] = as_student(assignment(lesson, exercises))
+    return found
+
+
+def validate_all(paths, output=None, say=print):
+    """Validate submissions; status 0: whole, 1: repaired, 2: something a person must decide.
+
+    output: a folder for repaired copies, each under its submission's own name. The submissions stay as they are.
+    """
+    assignments, status = handed_out(), 0
+    targets = _targets(paths, output)
+    for path, target in zip(paths, targets, strict=True):
+        try:
+            found = validate(read_submission(path), assignments)
+        except DataError as error:
+            say(f"{path}: {error}")
+            status = 2
+            continue
+        _tell(path, found, say)
+        status = max(status, 0 if not found.findings else 1 if found.gradable else 2)
+        if target is not None:
+            write_notebook(found.notebook, target)
+    return status
+
+
+def grade_all(paths, output=None, seconds=30, memory_mb=1024, say=print):
+    """Validate and grade submissions; status 0, or 2 where something was not graded. output: a CSV file."""
+    assignments, rows, status = handed_out(), [], 0
+    for path in paths:
+        try:
+            found = validate(read_submission(path), assignments)
+        except DataError as error:
+            say(f"{path}: not graded: {error}")
+            rows.append(dict(zip(COLUMNS, (str(path), "", "", "", "", f"not graded: {error}"), strict=True)))
+            status = 2
+            continue
+        _tell(path, found, say)
+        if not found.gradable:
+            status = 2
+        grades = grade(found, assignments[found.name], seconds, memory_mb)
+        for g in grades:
+            points = "" if g.points is None else g.points
+            say(f"  {g.exercise}: {points or (0 if g.points == 0 else '-')} of {g.most}: {g.why}")
+            rows.append(
+                dict(zip(COLUMNS, (str(path), found.name, g.exercise, points, g.most, g.why), strict=True))
+            )
+        known = sum(g.points for g in grades if g.points is not None)
+        open_points = sum(g.most for g in grades if g.points is None)
+        say(
+            f"  {known} of {sum(g.most for g in grades)} points"
+            + (f", {open_points} still open" * bool(open_points))
+        )
+    if output is not None:
+        with atomic_write(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return status
+
+
+def _tell(path, found, say):
+    say(f"{path}: {found.name}" + ("" if found.findings else ", whole"))
+    for finding in found.findings:
+        say(f"  {finding.cell}: {finding.what}" + ("" if finding.repaired else " (NOT repaired)"))
+
+
+def _targets(paths, output):
+    """Where each repaired copy goes. Raises DataError where two would be one file, or one a submission itself."""
+    if output is None:
+        return [None] * len(paths)
+    targets = [Path(output) / Path(path).name for path in paths]
+    if len(set(targets)) < len(targets):
+        raise DataError(
+            "two submissions have one file name: validate them one by one, each into its own folder."
+        )
+    if any(target.resolve() == Path(path).resolve() for path, target in zip(paths, targets, strict=True)):
+        raise DataError("the repaired copy would replace the submission: choose another folder.")
+    return targets

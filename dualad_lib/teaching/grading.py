@@ -1,0 +1,118 @@
+"""Points for a submission: its cells run in a process of their own, with a limit on time and memory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+START = 60  # seconds in which the child must have imported what it needs
+OVERHEAD = 10  # seconds beyond the sum of the cells' limits
+TO_READ = "to be graded by a person"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Points of one exercise. points: None where a person grades. why: what the student is told."""
+
+    exercise: str
+    points: float | None
+    most: float
+    why: str
+
+
+def grade(validated, student, seconds=30, memory_mb=1024):
+    """Grades of a validated submission, one an exercise; student: the assignment as it was handed out.
+
+    seconds: limit of each cell. memory_mb: what student code may take beyond the libraries (where the system can
+    limit it: Linux). An answer that a person must decide about gets no points and says so. Code runs with the rights
+    of this process: run it in a container for people you do not know (see the README).
+    """
+    open_questions = {f.cell: f.what for f in validated.findings if not f.repaired}
+    stubs = {_id(cell): cell["source"] for cell in student["cells"]}
+    results = _run(validated.notebook, seconds, memory_mb)
+    grades = []
+    for cell in validated.notebook["cells"]:
+        role = cell["metadata"].get("nbgrader", {})
+        if not role.get("grade"):
+            continue
+        name, most = role["grade_id"].rsplit("-", 1)[0], role["points"]
+        question = open_questions.get(f"{name}-answer")
+        if question is not None:
+            grades.append(Grade(name, None, most, f"not graded: {question}"))
+        elif role["solution"]:
+            empty = cell["source"].strip() == stubs[role["grade_id"]].strip()
+            grades.append(Grade(name, 0 if empty else None, most, "not answered" if empty else TO_READ))
+        else:
+            why = results.get(role["grade_id"], "stopped: the run ended before it (time limit)")
+            grades.append(Grade(name, 0 if why else most, most, why or "right"))
+    return grades
+
+
+def _id(cell):
+    return cell["metadata"]["nbgrader"]["grade_id"]
+
+
+def code_cells(notebook):
+    """Code cells as the sandbox takes them: dicts with id (None for a student's own cell), source and check."""
+    roles = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
+    return [
+        {"id": role.get("grade_id"), "source": cell["source"], "check": bool(role.get("grade"))}
+        for cell, role in roles
+        if cell["cell_type"] == "code"
+    ]
+
+
+def _run(notebook, seconds, memory_mb):
+    """{grade_id of a check: "" if it passed, else why not}, as far as the run got."""
+    cells = code_cells(notebook)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "cells.json").write_text(json.dumps(cells))
+        results = work / "results.jsonl"
+        results.touch()
+        command = [
+            sys.executable,
+            "-m",
+            "dualad_lib.teaching.sandbox",
+            "cells.json",
+            str(seconds),
+            str(memory_mb),
+        ]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
+        process = subprocess.Popen(
+            command,
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        stopped = ""
+        try:
+            status = process.wait(START + seconds * len(cells) + OVERHEAD)
+            if status:
+                stopped = f"stopped: the run died (status {status}), as it does when memory runs out"
+        except subprocess.TimeoutExpired:
+            stopped = f"stopped: no end after {seconds} s a cell"
+        finally:
+            _kill(process)
+        found = dict(json.loads(line) for line in results.read_text().splitlines())
+        missing = [cell["id"] for cell in cells if cell["check"] and cell["id"] not in found]
+        return {**found, **dict.fromkeys(missing, stopped or "stopped: the run ended before it")}
+
+
+def _kill(process):
+    """The process and all it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,416 @@
+"""Exercises, assignments, submissions: full marks for solutions, none for stubs, and no damage scored in silence."""
+
+import ast
+import copy
+import csv
+import json
+from types import SimpleNamespace
+
+import pytest
+from wrong_answers import WRONG
+
+from dualad_lib import DataError, RunError, checks, cli
+from dualad_lib.runs.course import load_course
+from dualad_lib.teaching.assignments import MINUTES, as_student, assignment, build_assignments
+from dualad_lib.teaching.desk import handed_out
+from dualad_lib.teaching.exercises import read_exercises
+from dualad_lib.teaching.grading import code_cells, grade
+from dualad_lib.teaching.sandbox import judge
+from dualad_lib.teaching.submissions import read_submission, validate
+
+LESSONS = {lesson.name: lesson for lesson in load_course().lessons}
+EXERCISES = {name: [e for e in read_exercises(lesson) if e.points] for name, lesson in LESSONS.items()}
+CODED = [e for found in EXERCISES.values() for e in found if e.code]
+MASTERS = {name: assignment(LESSONS[name], found) for name, found in EXERCISES.items() if found}
+STUDENT = {name: as_student(master) for name, master in MASTERS.items()}
+FIRST = "00_start_here"
+
+
+def cell(notebook, name):
+    return next(c for c in notebook["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == name)
+
+
+def solved(name=FIRST):
+    """A perfect submission."""
+    notebook = copy.deepcopy(STUDENT[name])
+    for mine, master in zip(notebook["cells"], MASTERS[name]["cells"], strict=True):
+        mine["source"] = master["source"]
+    return notebook
+
+
+def without_limits(notebook):
+    """Check -> why it failed ("": it did not), in this process."""
+    return dict(judge(code_cells(notebook), seconds=20))
+
+
+# --- reading the exercises --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n, lesson in LESSONS.items() if lesson.core])
+def test_every_core_lesson_has_one_to_predict_one_to_code_one_to_explain(name):
+    assert {"Predict", "Code", "Explain"} <= {e.kind for e in EXERCISES[name]}
+
+
+def read(tmp_path, exercises, teaches=()):
+    source = f"# %% [markdown]\n# ## Exercises\n#\n{exercises}"
+    path = tmp_path / "07_new.py"
+    path.write_text(f"# %%\nimport math\n\n{source}", encoding="utf-8")
+    return read_exercises(SimpleNamespace(name="07_new", source=path, teaches=dict(teaches)))
+
+
+GOOD = """# **1. Code.** Write it.
+
+# %%
+def f(x):
+    \"\"\"Twice x.\"\"\"
+    raise NotImplementedError
+
+
+checks.check_f(f)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Add.
+#
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# def helper(x):
+#     return x
+#
+#
+# def f(x):
+#     return helper(x) + x
+#
+#
+# print(f(1))
+# ```
+#
+# </details>
+#
+# **2. Try.** Again.
+#
+# ## References
+#
+# - **3. Code.** is no exercise
+"""
+
+
+def test_an_exercise_is_read_with_stub_hints_solution_and_check(tmp_path):
+    first, second = read(tmp_path, GOOD)
+    assert (first.name, first.kind, first.points) == ("07-1", "Code", 3)
+    assert first.question == "Write it." and first.hints == ["Add."]
+    assert (first.answer, first.check) == ("f", "check_f")
+    assert first.stub.startswith("def f(x):") and first.stub.endswith("raise NotImplementedError")
+    namespace = {}
+    exec(first.code, namespace)
+    assert namespace["f"](4) == 8 and namespace["f"].__doc__ == "Twice x."
+    assert "print" not in first.code
+    assert (second.kind, second.points, second.question) == ("Try", 0, "Again.")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("**1. Code.**", "**1. Sing.**", "known: Predict"),
+        ("**1. Code.**", "**2. Code.**", "stands where 1 should"),
+        ("checks.check_f(f)", "f(1)", "does not end in a check"),
+        ("```python", "```", "no ```python block"),
+        ("# def f(x):", "# def g(x):", "does not define f"),
+        ("<details><summary>Solution</summary>", "<details><summary>Hint</summary>", "has no solution"),
+        ("Write it.", "", "has no question"),
+    ],
+)
+def test_what_is_not_written_as_it_should_be_is_named(tmp_path, before, after, message):
+    with pytest.raises(RunError, match="07_new.*" + message):
+        read(tmp_path, GOOD.replace(before, after))
+
+
+# --- the assignments --------------------------------------------------------------------------------------------------
+
+
+def test_solutions_get_full_marks_stubs_none_and_wrong_answers_the_check_meant_for_them(capsys):
+    right = stubs = wrong = 0
+    for name in MASTERS:
+        right += sum(why == "" for why in without_limits(solved(name)).values())
+        stubs += sum("not done yet" in why for why in without_limits(STUDENT[name]).values())
+        for number in range(3):
+            notebook, expected = solved(name), {}
+            for e in EXERCISES[name]:
+                if e.code:
+                    cell(notebook, f"{e.name}-answer")["source"], expected[e.name] = wrong_answer(e, number)
+            found = without_limits(notebook)
+            for exercise, words in expected.items():
+                assert "CheckFailed" in found[f"{exercise}-check"], (exercise, number)
+                assert words in found[f"{exercise}-check"], (exercise, number)
+                wrong += 1
+    assert right == stubs == len(CODED) and wrong == 3 * len(CODED)
+    with capsys.disabled():
+        print(
+            f"\n{len(CODED)} checked exercises: {right} solutions full marks, {stubs} stubs none, "
+            f"{wrong} wrong answers failed as meant"
+        )
+
+
+def wrong_answer(exercise, number):
+    """(code, what the check must say): the solution's head over a wrong body, or one prediction turned round."""
+    if exercise.kind == "Code":
+        body, words = WRONG[exercise.answer][number]
+        head = exercise.stub.split("    raise NotImplementedError")[0]
+        return head + "\n".join("    " + line for line in body.splitlines()), words
+    answers = ast.literal_eval(exercise.code.split("=", 1)[1].strip())
+    key = list(answers)[number]
+    table = next(t for t in vars(checks).values() if isinstance(t, dict) and t and set(t) == set(answers))
+    other = next(a for a, _ in table.values() if a != answers[key])
+    return f"answers = {answers | {key: other}!r}", key
+
+
+def test_a_student_gets_no_solution():
+    for name, notebook in STUDENT.items():
+        text = json.dumps(notebook)
+        for e in EXERCISES[name]:
+            assert json.dumps(e.code or e.solution)[1:-1] not in text
+        assert "stub" not in text
+
+
+def test_the_folder_is_nbgraders_and_says_what_it_costs(tmp_path):
+    names = build_assignments(tmp_path)
+    assert names == list(MASTERS)
+    for name in names:
+        for part in ("source", "student"):
+            assert (tmp_path / part / name / f"{name}.ipynb").is_file()
+        notes = read_submission(tmp_path / "instructor" / f"{name}.ipynb")
+        assert "points" in notes["cells"][0]["source"] and "hours" in notes["cells"][0]["source"]
+        minutes = sum(MINUTES[e.kind] for e in EXERCISES[name])
+        assert f"{minutes / 60:.1f} hours" in cell(read_student(tmp_path, name), "title")["source"]
+    assert "student" in (tmp_path / "nbgrader_config.py").read_text()
+
+
+def read_student(folder, name):
+    return read_submission(folder / "student" / name / f"{name}.ipynb")
+
+
+def test_building_twice_changes_nothing(tmp_path):
+    build_assignments(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    build_assignments(tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_file_is_no_folder_to_build_in(tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        build_assignments(tmp_path / "x")
+
+
+# --- damaged submissions ----------------------------------------------------------------------------------------------
+
+
+def strip(notebook, *names):
+    for c in notebook["cells"]:
+        if not names or c["metadata"].get("nbgrader", {}).get("grade_id") in names:
+            c["metadata"] = {}
+    return notebook
+
+
+def remove(notebook, name):
+    notebook["cells"] = [c for c in notebook["cells"] if c is not cell(notebook, name)]
+    return notebook
+
+
+def repeat(notebook, name, source=None):
+    place = notebook["cells"].index(cell(notebook, name))
+    twin = copy.deepcopy(notebook["cells"][place])
+    twin["source"] = twin["source"] if source is None else source
+    notebook["cells"].insert(place, twin)
+    return notebook
+
+
+def test_a_whole_submission_is_left_as_it_is():
+    found = validate(solved(), STUDENT)
+    assert found.name == FIRST and found.findings == () and found.gradable
+    assert found.notebook == solved()
+
+
+DAMAGE = {
+    "all metadata lost": (strip, "metadata was lost"),
+    "a check's metadata lost": (lambda n: strip(n, "00-2-check"), "metadata was lost"),
+    "an answer's metadata lost": (lambda n: strip(n, "00-2-answer"), "metadata was lost"),
+    "words' metadata lost": (lambda n: strip(n, "00-4-answer"), "metadata was lost"),
+    "a check deleted": (lambda n: remove(n, "00-2-check"), "deleted; put back"),
+    "the imports deleted": (lambda n: remove(n, "setup"), "deleted; put back"),
+    "a check twice": (lambda n: repeat(n, "00-2-check"), "2 times"),
+    "an answer twice": (lambda n: repeat(n, "00-2-answer"), "2 times"),
+    "answer and stub": (
+        lambda n: repeat(n, "00-2-answer", cell(STUDENT[FIRST], "00-2-answer")["source"]),
+        "2 times",
+    ),
+    "a check altered": (lambda n: cell(n, "00-2-check").update(source="assert True") or n, "altered"),
+    "an import altered": (lambda n: cell(n, "setup").update(source="import math") or n, "altered"),
+    "points altered": (
+        lambda n: cell(n, "00-2-check")["metadata"]["nbgrader"].update(points=99) or n,
+        "metadata was altered",
+    ),
+    "a check moved up": (
+        lambda n: n["cells"].insert(2, n["cells"].pop(n["cells"].index(cell(n, "00-3-check")))) or n,
+        "moved",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_that_can_be_repaired_is_told_and_costs_nothing(damage):
+    spoil, words = DAMAGE[damage]
+    found = validate(spoil(solved()), STUDENT)
+    assert any(words in f.what for f in found.findings) and found.gradable
+    ids = [c["metadata"]["nbgrader"]["grade_id"] for c in found.notebook["cells"]]
+    assert ids == [c["metadata"]["nbgrader"]["grade_id"] for c in STUDENT[FIRST]["cells"]]
+    assert set(without_limits(found.notebook).values()) == {""}
+    assert cell(found.notebook, "00-2-check")["metadata"]["nbgrader"]["points"] == 3
+    assert cell(found.notebook, "00-4-answer")["source"] == cell(solved(), "00-4-answer")["source"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda n: remove(n, "00-2-answer"), "answer is missing"),
+        (lambda n: repeat(n, "00-2-answer", "def my_auroc(labels, scores):\n    return 0.5"), "which one"),
+    ],
+)
+def test_what_a_person_must_decide_is_not_graded(spoil, words):
+    found = validate(spoil(solved()), STUDENT)
+    assert not found.gradable and any(words in f.what for f in found.findings)
+    grades = {g.exercise: g for g in grade(found, STUDENT[FIRST], seconds=10)}
+    assert grades["00-2"].points is None and words in grades["00-2"].why
+    assert grades["00-1"].points == 2 and grades["00-3"].points == 3
+
+
+def test_a_students_own_cells_stay_where_they_are():
+    notebook = solved()
+    own = {"cell_type": "code", "metadata": {}, "source": "mine = 1", "outputs": [], "execution_count": None}
+    place = notebook["cells"].index(cell(notebook, "00-2-answer"))
+    notebook["cells"].insert(place, own)
+    found = validate(notebook, STUDENT)
+    assert found.findings == () and found.notebook["cells"][place]["source"] == "mine = 1"
+
+
+def test_an_altered_check_does_not_save_a_stub():
+    notebook = copy.deepcopy(STUDENT[FIRST])
+    cell(notebook, "00-2-check")["source"] = "assert True"
+    found = validate(notebook, STUDENT)
+    assert "not done yet" in without_limits(found.notebook)["00-2-check"]
+
+
+def test_checks_that_student_code_replaced_are_back_before_they_judge():
+    notebook = copy.deepcopy(STUDENT[FIRST])
+    cell(notebook, "00-1-answer")["source"] += "\nchecks.check_auroc = lambda answer: True"
+    assert "not done yet" in without_limits(notebook)["00-2-check"]
+
+
+def test_a_notebook_of_something_else_is_refused():
+    other = {"cells": [{"cell_type": "code", "metadata": {}, "source": "1 + 1"}]}
+    with pytest.raises(DataError, match="no cell of any assignment"):
+        validate(other, STUDENT)
+
+
+@pytest.mark.parametrize("text", ['{"cells": [', "{}", '{"cells": [{"cell_type": "sound", "source": ""}]}'])
+def test_a_broken_file_is_named(tmp_path, text):
+    (tmp_path / "s.ipynb").write_text(text)
+    with pytest.raises(DataError, match=r"s\.ipynb is not a whole notebook"):
+        read_submission(tmp_path / "s.ipynb")
+
+
+# --- running untrusted code -------------------------------------------------------------------------------------------
+
+
+def graded(code, **limits):
+    """Grades of a perfect submission whose second exercise is replaced."""
+    notebook = solved()
+    cell(notebook, "00-2-answer")["source"] = code
+    return {g.exercise: g for g in grade(validate(notebook, STUDENT), STUDENT[FIRST], **limits)}
+
+
+def test_a_loop_without_end_costs_its_own_exercise():
+    loop = "while True:\n        try:\n            pass\n        except Exception:\n            pass"
+    code = f"def my_auroc(labels, scores):\n    {loop}"
+    grades = graded(code, seconds=2)
+    assert grades["00-2"].points == 0 and "loop never end" in grades["00-2"].why
+    assert grades["00-1"].points == 2 and grades["00-3"].points == 3
+
+
+def test_a_loop_that_swallows_everything_is_killed(monkeypatch):
+    monkeypatch.setattr("dualad_lib.teaching.grading.START", 15)
+    monkeypatch.setattr("dualad_lib.teaching.grading.OVERHEAD", 0)
+    code = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
+    grades = graded(code, seconds=1)
+    assert grades["00-1"].points == 2
+    assert grades["00-2"].points == 0 and "no end" in grades["00-2"].why
+    assert grades["00-3"].points == 0 and "no end" in grades["00-3"].why
+
+
+def test_a_memory_hog_costs_its_own_exercise():
+    grades = graded("def my_auroc(labels, scores):\n    return np.ones(10**10).sum()", memory_mb=256)
+    assert grades["00-2"].points == 0 and "memory" in grades["00-2"].why
+    assert grades["00-3"].points == 3
+
+
+def test_a_process_that_dies_is_told():
+    grades = graded("import os\n\nos._exit(3)")
+    assert grades["00-1"].points == 2 and "died" in grades["00-2"].why and "died" in grades["00-3"].why
+
+
+def test_leaving_early_ends_a_cell_and_not_the_grading():
+    grades = graded("raise SystemExit")
+    assert grades["00-2"].points == 0 and grades["00-3"].points == 3
+
+
+def test_words_are_left_to_a_person_unless_there_are_none():
+    assert graded("x = 1")["00-4"].points is None
+    notebook = solved()
+    cell(notebook, "00-4-answer")["source"] = cell(STUDENT[FIRST], "00-4-answer")["source"]
+    last = grade(validate(notebook, STUDENT), STUDENT[FIRST], seconds=10)[-1]
+    assert last.points == 0 and last.why == "not answered"
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def written(folder, notebook, name="ada.ipynb"):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(notebook))
+    return str(folder / name)
+
+
+def test_validate_writes_a_repaired_copy_and_tells_by_its_status(tmp_path, capsys):
+    whole = written(tmp_path, solved())
+    assert cli.main(["course", "validate", whole]) == 0
+    spoilt = written(tmp_path, strip(solved()), "bob.ipynb")
+    assert cli.main(["course", "validate", spoilt, "--output", str(tmp_path / "fixed")]) == 1
+    assert validate(read_submission(tmp_path / "fixed" / "bob.ipynb"), STUDENT).findings == ()
+    missing = written(tmp_path, remove(solved(), "00-2-answer"), "cy.ipynb")
+    assert cli.main(["course", "validate", missing]) == 2
+    assert "NOT repaired" in capsys.readouterr().out
+    assert cli.main(["course", "validate", spoilt, "--output", str(tmp_path)]) == 2  # would replace it
+    assert "would replace" in capsys.readouterr().err
+
+
+def test_grade_writes_a_table(tmp_path, capsys):
+    paths = [written(tmp_path, solved()), written(tmp_path, {"cells": []}, "bob.ipynb")]
+    assert cli.main(["course", "grade", *paths, "--output", str(tmp_path / "g.csv")]) == 2
+    assert "8 of 11 points, 3 still open" in capsys.readouterr().out
+    with open(tmp_path / "g.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["points"] for row in rows] == ["2", "3", "3", "", ""]
+    assert "not graded" in rows[-1]["why"]
+
+
+def test_build_names_its_assignments(tmp_path, capsys):
+    assert cli.main(["course", "build", "--output", str(tmp_path / "a")]) == 0
+    assert "6 assignments" in capsys.readouterr().out
+    assert (tmp_path / "a" / "student" / FIRST / f"{FIRST}.ipynb").is_file()
+
+
+def test_handed_out_is_what_students_get():
+    assert handed_out() == STUDENT

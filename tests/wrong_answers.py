@@ -1,0 +1,94 @@
+"""Deliberately wrong answers to every coded exercise, as students write them: (code, words that the check must say).
+
+The code is the body of the exercise's function. Wrong predictions are made from the keys in `dualad_lib.checks`.
+"""
+
+_PAIRS = "pairs = [(a, n) for a in scores[labels == 1] for n in scores[labels == 0]]\n"
+
+WRONG = {
+    "my_auroc": [
+        (_PAIRS + "return np.mean([a < n for a, n in pairs])", "reversed"),
+        (_PAIRS + "return np.mean([a > n for a, n in pairs])", "Ties"),
+        (_PAIRS + "return sum(a > n for a, n in pairs)", "number of pairs"),
+    ],
+    "honest_report": [
+        ("return max(test)", "flatters"),
+        ("return max(development)", "too good on average"),
+        ("return int(np.argmax(development))", "position"),
+    ],
+    "shift_tolerant_score": [
+        ("return (x - x_hat)[..., 1:-1, 1:-1].square().flatten(1).mean(1)", "plain squared error"),
+        (
+            "errors = [(x - x_hat.roll((a, b), (2, 3)))[..., 1:-1, 1:-1].square().flatten(1).mean(1)\n"
+            "          for a in (-1, 0, 1) for b in (-1, 0, 1)]\n"
+            "return torch.stack(errors).mean(0)",
+            "SMALLEST",
+        ),
+        (
+            "errors = [(x - x_hat.roll((a, b), (2, 3)))[..., 1:-1, 1:-1].square().flatten(1).mean(1)\n"
+            "          for a, b in ((-1, 0), (0, 0), (1, 0), (0, -1), (0, 1))]\n"
+            "return torch.stack(errors).amin(0)",
+            "Diagonal",
+        ),
+    ],
+    "nearest_code": [
+        ("return (z - z_train.mean(0)).norm(dim=1)", "MEAN"),
+        ("return torch.cdist(z, z_train).amax(1)", "largest"),
+        ("return torch.cdist(z, z_train).amin(1) ** 2", "squared"),
+    ],
+    "best_logit": [
+        (
+            "log = lambda mean, std: -0.5 * ((x - mean) / std) ** 2 - np.log(std)\n"
+            "return log(mean_q, std_q) - log(mean_p, std_p)",
+            "reversed",
+        ),
+        (
+            "log = lambda mean, std: -0.5 * ((x - mean) / std) ** 2 - np.log(std)\n"
+            "return np.exp(log(mean_p, std_p) - log(mean_q, std_q))",
+            "logarithm",
+        ),
+        ("return -0.5 * ((x - mean_p) / std_p) ** 2 - np.log(std_p)", "p alone"),
+    ],
+    "saturating_loss": [
+        ("return torch.nn.functional.softplus(fake).mean()", "reversed"),
+        ("return torch.nn.functional.softplus(-fake).mean()", "non-saturating"),
+        ("return (1 - fake.sigmoid()).log().mean()", "200"),
+    ],
+    "best_radius": [
+        ("return (z - centre).square().mean(1).quantile(1 - outside)", "R^2"),
+        ("return (z - centre).square().mean(1).quantile(outside).sqrt()", "MISS"),
+        ("return (z - centre).square().mean(1).max().sqrt()", "every code"),
+    ],
+    "transformation_score": [
+        (
+            "log_p = logits.log_softmax(2)\n"
+            "return torch.stack([log_p[t, :, t] for t in range(len(log_p))]).mean(0)",
+            "minus",
+        ),
+        ("return -logits.log_softmax(2)[0, :, 0]", "Only the upright copy"),
+        ("return -torch.stack([logits[t, :, t] for t in range(len(logits))]).mean(0)", "average logits"),
+    ],
+    "strangers": [
+        ("return z", "joint pairs"),
+        ("return z.roll(1, 1)", "broken up"),
+        ("return z[torch.randint(len(z), (len(z),))]", "replacement"),
+    ],
+    "jsd_all_pairs": [
+        ("return jsd_mutual_information(t.diagonal(), t)", "diagonal is among"),
+        (
+            "return -jsd_mutual_information(t.diagonal(), t[~torch.eye(len(t), dtype=torch.bool)])",
+            "sign",
+        ),
+        ("return jsd_mutual_information(t[~torch.eye(len(t), dtype=torch.bool)], t.diagonal())", "exchanged"),
+    ],
+    "fisher_weights": [
+        ("return delta / covariance.diagonal()", "ignore the correlation"),
+        ("return covariance @ delta", "multiply by the covariance"),
+        ("return np.ones(len(delta))", "plain sum"),
+    ],
+    "my_threshold": [
+        ("return np.quantile(calibration, 1 - rate)", "NEW image"),
+        ("return calibration.mean() + 1.645 * calibration.std()", "normal distribution"),
+        ("return max(calibration)", "SMALLEST"),
+    ],
+}
