@@ -1,8 +1,10 @@
 """The path of a class through the real nbgrader: build, release, submit, autograde, feedback."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from test_teaching import EXERCISES, FIRST, STUDENT, cell, remove, repeat, solved, strip, wrong_answer
@@ -16,7 +18,10 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: uv sync --gro
 def nbgrader(folder, *arguments):
     """Run nbgrader in a folder; return its log. Fails with the log where nbgrader fails."""
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # nbgrader calls alembic by name
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "PATH": path}
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr
 
