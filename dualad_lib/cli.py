@@ -266,7 +266,7 @@ def _course_options(parser):
         sub = actions.add_parser(name, help=summary)
         sub.add_argument("submissions", nargs="+", metavar="SUBMISSION.ipynb")
         if name == "validate":
-            sub.add_argument("--output", metavar="DIR", help="write repaired copies there, as NAME.ipynb")
+            sub.add_argument("--output", metavar="DIR", help="write repaired copies there")
         else:
             sub.add_argument("--output", metavar="CSV", help="also write the grades there")
             sub.add_argument("--seconds", type=float, default=30, help="limit of a cell (default: 30)")

@@ -396,6 +396,23 @@ def test_validate_writes_a_repaired_copy_and_tells_by_its_status(tmp_path, capsy
     assert "would replace" in capsys.readouterr().err
 
 
+def test_validate_keeps_nbgraders_layout(tmp_path):
+    paths = []
+    for student in ("ada", "bob"):
+        (tmp_path / "inbox" / student).mkdir(parents=True)
+        paths.append(written(tmp_path / "inbox" / student / FIRST, strip(solved()), f"{FIRST}.ipynb"))
+    assert cli.main(["course", "validate", *paths, "--output", str(tmp_path / "submitted")]) == 1
+    for student in ("ada", "bob"):
+        repaired = read_submission(tmp_path / "submitted" / student / FIRST / f"{FIRST}.ipynb")
+        assert validate(repaired, STUDENT).findings == ()
+
+
+def test_two_submissions_are_not_written_into_one_file(tmp_path, capsys):
+    paths = [written(tmp_path / student, solved(), "mine.ipynb") for student in ("ada", "bob")]
+    assert cli.main(["course", "validate", *paths, "--output", str(tmp_path / "fixed")]) == 2
+    assert "one file name" in capsys.readouterr().err and not (tmp_path / "fixed").exists()
+
+
 def test_grade_writes_a_table(tmp_path, capsys):
     paths = [written(tmp_path, solved()), written(tmp_path, {"cells": []}, "bob.ipynb")]
     assert cli.main(["course", "grade", *paths, "--output", str(tmp_path / "g.csv")]) == 2
@@ -414,3 +431,11 @@ def test_build_names_its_assignments(tmp_path, capsys):
 
 def test_handed_out_is_what_students_get():
     assert handed_out() == STUDENT
+
+
+def test_the_committed_assignments_are_those_of_the_lessons(tmp_path):
+    """Stale? `dualad course build`."""
+    build_assignments(tmp_path)
+    committed = load_course().folder / "assignments"
+    made, there = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (tmp_path, committed))
+    assert made == there

@@ -95,14 +95,22 @@ def _tell(path, found, say):
 
 
 def _targets(paths, output):
-    """Where each repaired copy goes. Raises DataError where two would be one file, or one a submission itself."""
+    """Where each repaired copy goes: OUTPUT/NAME.ipynb, or from nbgrader's layout OUTPUT/STUDENT/ASSIGNMENT/NAME.ipynb.
+
+    Raises DataError where two would be one file, or one a submission itself.
+    """
     if output is None:
         return [None] * len(paths)
-    targets = [Path(output) / Path(path).name for path in paths]
+    targets = [Path(output, *Path(path).resolve().parts[-3 if _layout(path) else -1 :]) for path in paths]
     if len(set(targets)) < len(targets):
         raise DataError(
-            "two submissions have one file name: validate them one by one, each into its own folder."
+            "two submissions have one file name: keep them as STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb, as nbgrader does."
         )
     if any(target.resolve() == Path(path).resolve() for path, target in zip(paths, targets, strict=True)):
         raise DataError("the repaired copy would replace the submission: choose another folder.")
     return targets
+
+
+def _layout(path):
+    """Does it lie as nbgrader keeps submissions, in a folder of its own name?"""
+    return Path(path).stem == Path(path).resolve().parent.name

@@ -628,6 +628,18 @@ answers = {
 checks.check_score_changes(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# AUROC asks one question of each pair (anomalous, normal): which scores higher? For each change ask whether
+# the answer for any pair can turn round, or become a tie.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Three of the five act on every score in the same way. Two do not: one can make different scores equal, one
+# treats images of different batches differently.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # Same, same, mirrored, can change, can change. The first two keep the order of the scores and so every pair.
@@ -649,6 +661,18 @@ def my_auroc(labels, scores):
 checks.check_auroc(my_auroc)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Begin with two arrays: the scores of the anomalies and those of the normal images. Every number of the first
+# meets every number of the second.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `a[:, None] - b[None, :]` holds all differences. A positive one counts 1, a zero counts one half. Then take
+# the mean over all of them.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -676,6 +700,16 @@ def honest_report(development, test):
 checks.check_honest_choice(honest_report)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Two things happen: a setting is *chosen*, and a number is *reported*. Which list may do which?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Find the position of the best entry in `development` (`np.argmax`), and look up that position in `test`.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -689,6 +723,12 @@ checks.check_honest_choice(honest_report)
 # validation set is half of the test images, and we report on the other half." Is this honest? What does it
 # hide? Answer in three sentences.
 #
+# <details><summary>Hint</summary>
+#
+# Ask two questions one after the other: were the reported images used to choose? And what did the choosing
+# need that a user with normal images alone has not got?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # It is honest about the *images*: those that choose do not report, so the number is right on average for

@@ -739,6 +739,16 @@ answers = {
 checks.check_extremes(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Write down $x - \hat x$ for each network. Does it still contain $x$?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A score is useless only if it is the same for every image. A distance to something fixed is not.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # Useless, can work, can work. A perfect copy has error 0 everywhere: only ties, AUROC 50. The distance to
@@ -766,6 +776,18 @@ def shift_tolerant_score(x, x_hat):
 checks.check_shift_tolerant_score(shift_tolerant_score)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Cut the border off $x$ once. For each shift cut a window of the same size out of $\hat x$, one pixel further
+# up, down, left or right.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Collect nine tensors of shape (N,), stack them, and take the minimum over the nine, `amin(0)`. A minimum
+# over images would give one number for the whole batch.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -798,6 +820,16 @@ def nearest_code(z, z_train):
 checks.check_nearest_code(nearest_code)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# First all distances, a table (N, M): each test code to each training code. `torch.cdist` makes it.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Then one number a row: the smallest, over dimension 1.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -812,6 +844,11 @@ checks.check_nearest_code(nearest_code)
 # **4. Explain.** A colleague trains ten times longer. The training loss halves and the AUROC of the pixel
 # score falls. She suspects a bug. What do you tell her?
 #
+# <details><summary>Hint</summary>
+#
+# The loss looks at normal images alone. AUROC looks at something that the loss never sees. What?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # No bug is needed. The loss asks for good reconstructions of normal images, and AUROC asks for a *gap*

@@ -1045,6 +1045,17 @@ answers = {
 checks.check_game_readings(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# $2\log 2$ is what a discriminator pays that always says one half. It may say so because there is nothing to
+# see, or because it has not looked.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The fresh $D$ is the witness: if it can learn to tell the two apart, there was something to learn.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # D ahead, D asleep, balance. A loss of $2\log 2$ has two reasons, and the curves of the game alone cannot
@@ -1066,6 +1077,17 @@ def best_logit(x, mean_p, std_p, mean_q, std_q):
 checks.check_best_logit(best_logit)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# The density of a normal distribution is $\exp(-(x - \mu)^2 / 2\sigma^2) / (\sqrt{2\pi}\,\sigma)$. Take its
+# logarithm first, then subtract the two.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $\sqrt{2\pi}$ stands in both and cancels. $\sigma$ does not: a term $-\log\sigma_p + \log\sigma_q$ stays.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1092,6 +1114,16 @@ def saturating_loss(fake):
 checks.check_saturating_loss(saturating_loss)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Simplify by hand before you code: $1 - \sigma(t) = 1 / (1 + e^t)$. What is its logarithm?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $\log(1 + e^t)$ is `softplus(t)`, which torch computes without overflow. Mind the sign, and take the mean.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1107,6 +1139,11 @@ checks.check_saturating_loss(saturating_loss)
 # **4. Explain.** "An adversary makes reconstructions better, so anomalies stand out more." Which step of this
 # sentence is wrong? Name one kind of anomaly that $D$ should help to find, and one that it should hide.
 #
+# <details><summary>Hint</summary>
+#
+# "Better" to whom? Look at section 4: what happened to the squared error when the edges became sharp?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # "Better" means two things. The reconstructions look more like normal images, and their squared error is

@@ -1006,6 +1006,17 @@ answers = {
 checks.check_shrinkings(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Which numbers carry the unit of the code? Those shrink with it. Which are ratios of two lengths, or counts?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A squared length in units of the code goes to a hundredth. A squared length in units of the radius does not
+# move.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # Radius and absolute pull change (to a tenth, to a hundredth). All others stay. That is the whole case for
@@ -1026,6 +1037,18 @@ def best_radius(z, centre, outside):
 checks.check_best_radius(best_radius)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Fix the centre and let $R$ grow a little: $R^2$ rises, and every code outside pays less. Both balance when a
+# certain share is outside.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# That share is `outside`: $R^2$ is a quantile of the mean squared distances. `enclosure` takes means over the
+# coordinates, so do the same.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1051,6 +1074,18 @@ def transformation_score(logits):
 checks.check_transformation_score(transformation_score)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# For copy `t` only one of the $K$ probabilities counts: the one for the answer `t`. `log_softmax` over the
+# last dimension gives all of them.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# `log_p[t, :, t]` is the one for copy `t`, for all N images. Average over `t`, and turn the sign so that
+# doubt scores high.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1068,6 +1103,11 @@ checks.check_transformation_score(transformation_score)
 # numbers. What does a sphere around 256 coordinates mean, and what does an anomaly at distance 0 from its
 # centre look like to it?
 #
+# <details><summary>Hint</summary>
+#
+# How many of 256 independent squares have to be large at once for their mean to be far from 1?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python

@@ -1324,6 +1324,16 @@ answers = {
 checks.check_information_changes(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Can somebody who holds $z'$ alone get $z$ back? Then nothing is lost.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# And can a computation on $z$ alone bring in anything new about $x$?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # Same, same, lower, lower, same, lower (it is zero). What can be undone loses nothing: doubling, reordering,
@@ -1346,6 +1356,16 @@ def strangers(z):
 checks.check_strangers(strangers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# A random permutation leaves about one code at home. Which simple permutation leaves none?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Move every row down by one, and the last one to the top.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1368,6 +1388,17 @@ def jsd_all_pairs(t):
 checks.check_jsd_all_pairs(jsd_all_pairs)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# The diagonal is `t.diagonal()`. You need everything else as one long vector.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# A boolean mask, `~torch.eye(len(t), dtype=torch.bool)`, picks it. Then call `jsd_mutual_information(joint,
+# marginal)`.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1385,6 +1416,11 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 # **4. Explain.** A colleague trains with InfoNCE, batch size 64, reads 4.1 nats, and concludes that her code
 # holds about 4.1 nats. With batch size 512 she reads 6.2. What do you tell her?
 #
+# <details><summary>Hint</summary>
+#
+# Compute $\log 64$ and $\log 512$, and put them beside what she read.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # $\log 64 = 4.16$ and $\log 512 = 6.24$. She reads the cap both times. All that she knows is that the
@@ -1396,6 +1432,11 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 # **5. Explain.** The loss `-w * I_JS` of a training run is positive and grows. Which two bugs do you look
 # for, and which single printed number tells them from a healthy start?
 #
+# <details><summary>Hint</summary>
+#
+# $I_{JS}$ of a $T$ that knows nothing is 0. What does it take to get *below* that?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # A positive loss means a negative estimate. Either the sign is wrong (both players lower it), or $T$ is

@@ -1313,6 +1313,16 @@ answers = {
 checks.check_fusion_changes(answers)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Write the standardised logarithm of $a \cdot s$ and of $s^p$. What becomes of the factor, what of the power?
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Adding a constant is the odd one out: $\log(1 + s)$ is no shift and no factor of $\log s$.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # Can change, same, same, can change, same, same. In a raw sum a factor decides who has the say. The logarithm
@@ -1334,6 +1344,17 @@ def fisher_weights(delta, covariance):
 checks.check_fisher_weights(fisher_weights)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Two scores that say the same thing must not be counted twice. Dividing by variances alone does not know
+# that.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# $w = \Sigma^{-1}\delta$. `np.linalg.solve` solves $\Sigma w = \delta$ without an inverse.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1359,6 +1380,17 @@ def my_threshold(calibration, rate):
 checks.check_threshold(my_threshold)
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# The new image is one more draw from the same urn: among $n + 1$ scores each rank is equally likely for it.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# Sort, and take the score of rank $\lceil (n + 1)(1 - \alpha) \rceil$, counted from 1. If there is none, take
+# the largest.
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -1376,6 +1408,12 @@ checks.check_threshold(my_threshold)
 # the validation set. The validation set is half of the test images; we report on the other half." Which leak is
 # this, which is it not, and what does the number 50 mean on another data set?
 #
+# <details><summary>Hint</summary>
+#
+# Three questions: Who chose? Who reported? And what unit has the number 50, if it adds a squared pixel error
+# to a squared length of codes?
+#
+# </details>
 # <details><summary>Solution</summary>
 #
 # The reported images did not choose, so the number is right on average for this procedure. But the procedure
