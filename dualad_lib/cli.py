@@ -259,6 +259,7 @@ def _course_options(parser):
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     build = actions.add_parser("build", help="write the assignments: for nbgrader, students and instructors")
     build.add_argument("--output", metavar="DIR", help="default: notebooks/assignments")
+    build.add_argument("--secret", default="", help="a word that draws the hidden test images of the project")
     for name, summary in (
         ("validate", "find lost, duplicated or altered cells in a submission, and repair what can be"),
         ("grade", "validate submissions, run them with limits, and give points"),
@@ -269,6 +270,7 @@ def _course_options(parser):
             sub.add_argument("--output", metavar="DIR", help="write repaired copies there")
         else:
             sub.add_argument("--output", metavar="CSV", help="also write the grades there")
+            sub.add_argument("--secret", default="", help="the word that was given to build")
             sub.add_argument("--seconds", type=float, default=30, help="limit of a cell (default: 30)")
             sub.add_argument("--memory", type=int, default=1024, metavar="MB", help="limit (default: 1024)")
 
@@ -277,10 +279,11 @@ def _course(arguments):
     from dualad_lib.teaching import desk
 
     if arguments.what == "build":
-        return desk.build(arguments.output, _say)
+        return desk.build(arguments.output, arguments.secret, _say)
     if arguments.what == "validate":
         return desk.validate_all(arguments.submissions, arguments.output, _say)
-    return desk.grade_all(arguments.submissions, arguments.output, arguments.seconds, arguments.memory, _say)
+    a = arguments
+    return desk.grade_all(a.submissions, a.output, a.seconds, a.memory, a.secret, _say)
 
 
 def _end(text, passed):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_teaching import EXERCISES, FIRST, STUDENT, cell, remove, repeat, solved, strip, wrong_answer
+from test_teaching import EXERCISES, FIRST, SECRET, STUDENT, cell, remove, repeat, solved, strip, wrong_answer
 
 from dualad_lib.teaching.assignments import build_assignments
 from dualad_lib.teaching.submissions import read_submission, validate, write_notebook
@@ -18,7 +18,9 @@ pytest.importorskip("nbgrader", reason="nbgrader is not installed: uv sync --gro
 def nbgrader(folder, *arguments):
     """Run nbgrader in a folder; return its log. Fails with the log where nbgrader fails."""
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # nbgrader calls alembic by name
+    path = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ["PATH"]]
+    )  # nbgrader calls alembic by name
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=300, env={**os.environ, "PATH": path}
     )
@@ -50,7 +52,7 @@ def wrong():
 def course(tmp_path_factory):
     """A course folder with the first assignment released and autograded for a small class."""
     folder = tmp_path_factory.mktemp("course")
-    build_assignments(folder)
+    build_assignments(folder, secret=SECRET)
     nbgrader(folder, "generate_assignment", FIRST, "--create", "--force")
     released = read_submission(folder / "student" / FIRST / f"{FIRST}.ipynb")
     submit(folder, "ada", fill(released))

@@ -7,11 +7,15 @@ import json
 from types import SimpleNamespace
 
 import pytest
+import torch
 from wrong_answers import WRONG
 
 from dualad_lib import DataError, RunError, checks, cli
+from dualad_lib.checks import CheckFailed
+from dualad_lib.detectors import create
 from dualad_lib.runs.course import load_course
-from dualad_lib.teaching.assignments import MINUTES, as_student, assignment, build_assignments
+from dualad_lib.teaching import project
+from dualad_lib.teaching.assignments import MINUTES, as_student, build_assignments, masters
 from dualad_lib.teaching.desk import handed_out
 from dualad_lib.teaching.exercises import read_exercises
 from dualad_lib.teaching.grading import code_cells, grade
@@ -21,7 +25,8 @@ from dualad_lib.teaching.submissions import read_submission, validate
 LESSONS = {lesson.name: lesson for lesson in load_course().lessons}
 EXERCISES = {name: [e for e in read_exercises(lesson) if e.points] for name, lesson in LESSONS.items()}
 CODED = [e for found in EXERCISES.values() for e in found if e.code]
-MASTERS = {name: assignment(LESSONS[name], found) for name, found in EXERCISES.items() if found}
+PROJECT, SECRET = "project", "blue"
+MASTERS = masters(secret=SECRET)
 STUDENT = {name: as_student(master) for name, master in MASTERS.items()}
 FIRST = "00_start_here"
 
@@ -34,7 +39,8 @@ def solved(name=FIRST):
     """A perfect submission."""
     notebook = copy.deepcopy(STUDENT[name])
     for mine, master in zip(notebook["cells"], MASTERS[name]["cells"], strict=True):
-        mine["source"] = master["source"]
+        if master["metadata"]["nbgrader"]["solution"]:
+            mine["source"] = master["source"]
     return notebook
 
 
@@ -133,7 +139,7 @@ def test_what_is_not_written_as_it_should_be_is_named(tmp_path, before, after, m
 
 def test_solutions_get_full_marks_stubs_none_and_wrong_answers_the_check_meant_for_them(capsys):
     right = stubs = wrong = 0
-    for name in MASTERS:
+    for name in EXERCISES.keys() & MASTERS.keys():
         right += sum(why == "" for why in without_limits(solved(name)).values())
         stubs += sum("not done yet" in why for why in without_limits(STUDENT[name]).values())
         for number in range(3):
@@ -167,12 +173,13 @@ def wrong_answer(exercise, number):
     return f"answers = {answers | {key: other}!r}", key
 
 
-def test_a_student_gets_no_solution():
+def test_a_student_gets_no_solution_and_no_hidden_test():
     for name, notebook in STUDENT.items():
         text = json.dumps(notebook)
-        for e in EXERCISES[name]:
+        for e in EXERCISES.get(name, ()):
             assert json.dumps(e.code or e.solution)[1:-1] not in text
-        assert "stub" not in text
+        assert "stub" not in text and "check_quality" not in text and SECRET not in text
+    assert SECRET in json.dumps(MASTERS[PROJECT])
 
 
 def test_the_folder_is_nbgraders_and_says_what_it_costs(tmp_path):
@@ -182,8 +189,8 @@ def test_the_folder_is_nbgraders_and_says_what_it_costs(tmp_path):
         for part in ("source", "student"):
             assert (tmp_path / part / name / f"{name}.ipynb").is_file()
         notes = read_submission(tmp_path / "instructor" / f"{name}.ipynb")
-        assert "points" in notes["cells"][0]["source"] and "hours" in notes["cells"][0]["source"]
-        minutes = sum(MINUTES[e.kind] for e in EXERCISES[name])
+        assert "points" in notes["cells"][0]["source"] and "the reason" in notes["cells"][0]["source"]
+        minutes = sum(MINUTES[e.kind] for e in EXERCISES[name]) if name in EXERCISES else 480
         assert f"{minutes / 60:.1f} hours" in cell(read_student(tmp_path, name), "title")["source"]
     assert "student" in (tmp_path / "nbgrader_config.py").read_text()
 
@@ -282,7 +289,7 @@ def test_damage_that_can_be_repaired_is_told_and_costs_nothing(damage):
 def test_what_a_person_must_decide_is_not_graded(spoil, words):
     found = validate(spoil(solved()), STUDENT)
     assert not found.gradable and any(words in f.what for f in found.findings)
-    grades = {g.exercise: g for g in grade(found, STUDENT[FIRST], seconds=10)}
+    grades = {g.exercise: g for g in grade(found, MASTERS[FIRST], seconds=10)}
     assert grades["00-2"].points is None and words in grades["00-2"].why
     assert grades["00-1"].points == 2 and grades["00-3"].points == 3
 
@@ -329,7 +336,7 @@ def graded(code, **limits):
     """Grades of a perfect submission whose second exercise is replaced."""
     notebook = solved()
     cell(notebook, "00-2-answer")["source"] = code
-    return {g.exercise: g for g in grade(validate(notebook, STUDENT), STUDENT[FIRST], **limits)}
+    return {g.exercise: g for g in grade(validate(notebook, STUDENT), MASTERS[FIRST], **limits)}
 
 
 def test_a_loop_without_end_costs_its_own_exercise():
@@ -370,7 +377,7 @@ def test_words_are_left_to_a_person_unless_there_are_none():
     assert graded("x = 1")["00-4"].points is None
     notebook = solved()
     cell(notebook, "00-4-answer")["source"] = cell(STUDENT[FIRST], "00-4-answer")["source"]
-    last = grade(validate(notebook, STUDENT), STUDENT[FIRST], seconds=10)[-1]
+    last = grade(validate(notebook, STUDENT), MASTERS[FIRST], seconds=10)[-1]
     assert last.points == 0 and last.why == "not answered"
 
 
@@ -425,12 +432,76 @@ def test_grade_writes_a_table(tmp_path, capsys):
 
 def test_build_names_its_assignments(tmp_path, capsys):
     assert cli.main(["course", "build", "--output", str(tmp_path / "a")]) == 0
-    assert "6 assignments" in capsys.readouterr().out
+    assert "7 assignments" in capsys.readouterr().out
     assert (tmp_path / "a" / "student" / FIRST / f"{FIRST}.ipynb").is_file()
 
 
 def test_handed_out_is_what_students_get():
     assert handed_out() == STUDENT
+
+
+# --- the project ------------------------------------------------------------------------------------------------------
+
+
+def test_every_student_has_a_task_of_their_own():
+    tasks = [project.task_of(f"student{number}") for number in range(400)]
+    assert len(set(tasks)) == 20 and max(tasks.count(task) for task in set(tasks)) < 50
+    assert project.task_of(" Ada ") == project.task_of("ada")
+
+
+def test_the_projects_solution_gets_all_that_a_machine_gives_and_the_stub_nothing():
+    found = validate(solved(PROJECT), STUDENT)
+    assert found.findings == ()
+    grades = {g.exercise: g.points for g in grade(found, MASTERS[PROJECT], seconds=30)}
+    assert grades == {"project-1": 3, "project-1-quality": 7, "project-2": None, "project-3": None}
+    stub = grade(validate(STUDENT[PROJECT], STUDENT), MASTERS[PROJECT], seconds=30)
+    assert [g.points for g in stub] == [0, 0, 0, 0]
+
+
+def brightness(x):
+    return (x.float() / 255).flatten(1).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        (lambda x: brightness(x) - brightness(x).mean(), "which other images"),
+        (lambda x: brightness(x) + torch.arange(len(x)), "order of the images"),
+        (lambda x: brightness(x) * float("nan"), "NaN"),
+        (lambda x: brightness(x).mean(), "one finite number an image"),
+        (lambda x: torch.zeros(len(x)), "coin"),
+    ],
+)
+def test_a_detector_that_does_not_keep_the_contract_is_told(score, words):
+    with pytest.raises(CheckFailed, match=words):
+        project.check_detector(lambda train: score, "ada")
+
+
+def reference(train):
+    model = create("knn").fit(train)
+    return lambda x: model.anomaly_scores(x).final
+
+
+def test_a_score_that_falls_with_anomaly_is_told():
+    with pytest.raises(CheckFailed, match="MORE anomalous"):
+        project.check_detector(lambda train: lambda x: -reference(train)(x), "ada")
+
+
+def test_a_detector_that_changes_its_images_or_takes_too_long_is_told(monkeypatch):
+    with pytest.raises(CheckFailed, match="changed the images"):
+        project.check_detector(lambda train: train.zero_() is None or brightness, "ada")
+    with pytest.raises(CheckFailed, match="without calling"):
+        project.check_detector(lambda train: 1, "ada")
+    monkeypatch.setattr(project, "SECONDS", -1)
+    with pytest.raises(CheckFailed, match="Training took"):
+        project.check_detector(reference, "ada")
+
+
+def test_quality_is_judged_against_pca_on_images_that_a_secret_draws():
+    assert project.check_quality(reference, "ada", "a word")
+    with pytest.raises(CheckFailed, match="what PCA reaches there"):
+        project.check_quality(lambda train: brightness, "ada", "a word")
+    assert project.check_quality(reference, None) is False
 
 
 def test_the_committed_assignments_are_those_of_the_lessons(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import RunError
 from ..files import atomic_write
+from ..runs.course import Lesson, load_course
 from .exercises import imports, read_exercises
 
 SOURCE, STUDENT, INSTRUCTOR = "source", "student", "instructor"
@@ -15,6 +16,9 @@ RUBRIC = (
     "(1 point)"
 )
 SCHEMA = 3  # of nbgrader's cell metadata
+BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
+QUALITY = 7  # points of the project's hidden test
+PROJECT_MINUTES = 480
 
 CONFIG = '''"""nbgrader's settings for the folder that `dualad course build` wrote. Change course_id to your own."""
 
@@ -38,32 +42,43 @@ c.ExecutePreprocessor.interrupt_on_timeout = True
 '''
 
 
-def build_assignments(output, course=None):
-    """Write the assignments of all lessons that have graded exercises; return their names.
+def masters(course=None, secret=""):
+    """nbgrader's master copy of every assignment, by name: the lessons with graded exercises, and the project.
+
+    secret: draws the test images of the project's hidden test.
+    """
+    course = course or load_course()
+    found = {}
+    for lesson in (
+        *course.lessons,
+        Lesson("project", "your own class", course.folder / "project", core=False),
+    ):
+        exercises = [e for e in read_exercises(lesson) if e.points] if lesson.source.exists() else []
+        if exercises:
+            found[lesson.name] = assignment(lesson, exercises, secret)
+    return found
+
+
+def build_assignments(output, course=None, secret=""):
+    """Write the assignments of all lessons that have graded exercises, and the project; return their names.
 
     output: a folder that nbgrader can work in: source/NAME/NAME.ipynb with solutions, student/NAME/NAME.ipynb with
     stubs, instructor/NAME.ipynb with solutions, model answers and rubric, and nbgrader_config.py.
     """
-    from ..runs.course import load_course
-
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise RunError(f"{output} is a file; name a folder for the assignments.")
-    names = []
-    for lesson in (course or load_course()).lessons:
-        exercises = [e for e in read_exercises(lesson) if e.points]
-        if exercises:
-            master = assignment(lesson, exercises)
-            _write(master, output / SOURCE / lesson.name / f"{lesson.name}.ipynb")
-            _write(as_student(master), output / STUDENT / lesson.name / f"{lesson.name}.ipynb")
-            _write(for_instructor(lesson, exercises), output / INSTRUCTOR / f"{lesson.name}.ipynb")
-            names.append(lesson.name)
+    found = masters(course, secret)
+    for name, master in found.items():
+        _write(master, output / SOURCE / name / f"{name}.ipynb")
+        _write(as_student(master), output / STUDENT / name / f"{name}.ipynb")
+        _write(for_instructor(master), output / INSTRUCTOR / f"{name}.ipynb")
     with atomic_write(output / "nbgrader_config.py") as temporary:
         temporary.write_text(CONFIG, encoding="utf-8")
-    return names
+    return list(found)
 
 
-def assignment(lesson, exercises):
+def assignment(lesson, exercises, secret=""):
     """nbgrader's master copy of a lesson's graded exercises, with solutions; stubs stand in the cells' metadata."""
     cells = [_markdown("title", _title(lesson, exercises)), _code("setup", _setup(lesson, exercises))]
     for e in exercises:
@@ -76,57 +91,60 @@ def assignment(lesson, exercises):
         else:
             cells.append(_code(f"{e.name}-answer", e.code, solution=True))
             cells[-1]["metadata"]["dualad"] = {"stub": e.stub}
-            check = f'assert checks.{e.check}({e.answer}), "not done yet"'
+            check = f'assert {e.check}, "not done yet"'
             cells.append(_code(f"{e.name}-check", check, grade=True, points=e.points))
+        if e.name == "project-1":
+            hidden = f'assert project.check_quality(build, STUDENT, {secret!r}), "not done yet"'
+            text = f"# Hidden: as good as PCA on test images of your class.\n{BEGIN}\n{hidden}\n{END}"
+            cells.append(_code(f"{e.name}-quality", text, grade=True, points=QUALITY))
     return _notebook(cells)
 
 
 def as_student(master):
-    """A copy with stubs in place of solutions."""
+    """A copy with stubs in place of solutions and without hidden tests."""
     notebook = json.loads(json.dumps(master))
     for cell in notebook["cells"]:
         stub = cell["metadata"].pop("dualad", {}).get("stub")
         if stub is not None:
             cell["source"] = stub
+        cell["source"] = cell["source"].split(f"\n{BEGIN}")[0]
     return notebook
 
 
-def for_instructor(lesson, exercises):
-    """Every exercise with its solution, model answer, hints and rubric, to read or to show."""
-    hours = _minutes(exercises) / 60
-    notes = [
-        f"# {lesson.title}: notes for the instructor",
-        f"{len(exercises)} graded exercises, {sum(e.points for e in exercises)} points, about {hours:.1f} hours after "
-        f"the lesson itself. Checks give all points or none; answers in words are yours to grade: {RUBRIC}.",
-    ]
-    cells = [_markdown("notes", "\n\n".join(notes)), _code("setup", _setup(lesson, exercises))]
-    for e in exercises:
-        cells.append(_markdown(f"{e.name}-question", _question(e)))
-        if e.code is not None:
-            check = f"checks.{e.check}({e.answer})"
-            cells.append(_code(f"{e.name}-answer", f"{e.code}\n\n\n{check}"))
-        cells.append(_markdown(f"{e.name}-solution", f"**Solution.**\n\n{e.solution}"))
-    for cell in cells:
+def for_instructor(master):
+    """The assignment with solutions and model answers as plain cells, under notes on points, hours and rubric."""
+    notebook = json.loads(json.dumps(master))
+    notes = (
+        f"# Notes for the instructor\n\n{_points(master)} points. Checks give all points or none; answers in words are "
+        f"yours to grade: {RUBRIC}. Model answers stand in the cells below. Students get the same notebook with stubs."
+    )
+    for cell in notebook["cells"]:
         del cell["metadata"]["nbgrader"]
-    return _notebook(cells)
+        cell["metadata"].pop("dualad", None)
+    first = {"cell_type": "markdown", "id": "notes", "metadata": {}, "source": notes}
+    return {**notebook, "cells": [first, *notebook["cells"]]}
+
+
+def _points(master):
+    return sum(cell["metadata"]["nbgrader"].get("points", 0) for cell in master["cells"])
 
 
 def _title(lesson, exercises):
+    hours = _minutes(lesson, exercises) / 60
     return (
-        f"# Assignment: {lesson.title}\n\n"
-        f"For lesson `{lesson.name}`. {sum(e.points for e in exercises)} points, about "
-        f"{_minutes(exercises) / 60:.1f} hours. Write your answers in place of `None`, `raise NotImplementedError` or "
-        "*Your answer*, add cells as you like, and leave all others as they are. Each check names the idea to look at "
-        "again when an answer is not right yet. Before you hand in: *Restart kernel and run all cells*."
+        f"# Assignment: {lesson.title}\n\n{len(exercises)} exercises, about {hours:.1f} hours. Write your answers in "
+        "place of `None`, `raise NotImplementedError` or *Your answer*, add cells as you like, and leave all others as "
+        "they are. Each check names the idea to look at again when an answer is not right yet. Before you hand in: "
+        "*Restart kernel and run all cells*."
     )
 
 
-def _minutes(exercises):
-    return sum(MINUTES[e.kind] for e in exercises)
+def _minutes(lesson, exercises):
+    return PROJECT_MINUTES if lesson.name == "project" else sum(MINUTES[e.kind] for e in exercises)
 
 
 def _setup(lesson, exercises):
-    return "\n".join([*imports(lesson, exercises), "", "from dualad_lib import checks"]).strip()
+    return "\n".join(imports(lesson, exercises))
 
 
 def _question(exercise):

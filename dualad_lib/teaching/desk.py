@@ -5,31 +5,25 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..files import atomic_write
-from ..runs.course import course_folder, load_course
-from .assignments import as_student, assignment, build_assignments
-from .exercises import read_exercises
+from ..runs.course import course_folder
+from .assignments import as_student, build_assignments, masters
 from .grading import grade
 from .submissions import read_submission, validate, write_notebook
 
 COLUMNS = ("submission", "assignment", "exercise", "points", "most", "why")
 
 
-def build(output=None, say=print):
-    """Write all assignments; returns the exit status."""
+def build(output=None, secret="", say=print):
+    """Write all assignments; returns the exit status. secret: see `assignments.masters`."""
     output = Path(output) if output else course_folder() / "assignments"
-    names = build_assignments(output)
+    names = build_assignments(output, secret=secret)
     say(f"{len(names)} assignments in {output}: {', '.join(names)}")
     return 0
 
 
-def handed_out(course=None):
+def handed_out():
     """Every assignment as students get it, by name."""
-    found = {}
-    for lesson in (course or load_course()).lessons:
-        exercises = [e for e in read_exercises(lesson) if e.points]
-        if exercises:
-            found[lesson.name] = as_student(assignment(lesson, exercises))
-    return found
+    return {name: as_student(master) for name, master in masters().items()}
 
 
 def validate_all(paths, output=None, say=print):
@@ -53,9 +47,10 @@ def validate_all(paths, output=None, say=print):
     return status
 
 
-def grade_all(paths, output=None, seconds=30, memory_mb=1024, say=print):
+def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=print):
     """Validate and grade submissions; status 0, or 2 where something was not graded. output: a CSV file."""
-    assignments, rows, status = handed_out(), [], 0
+    originals, rows, status = masters(secret=secret), [], 0
+    assignments = {name: as_student(master) for name, master in originals.items()}
     for path in paths:
         try:
             found = validate(read_submission(path), assignments)
@@ -67,7 +62,7 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, say=print):
         _tell(path, found, say)
         if not found.gradable:
             status = 2
-        grades = grade(found, assignments[found.name], seconds, memory_mb)
+        grades = grade(found, originals[found.name], seconds, memory_mb)
         for g in grades:
             points = "" if g.points is None else g.points
             say(f"  {g.exercise}: {points or (0 if g.points == 0 else '-')} of {g.most}: {g.why}")

@@ -8,6 +8,7 @@ from ..errors import RunError
 
 KINDS = ("Predict", "Code", "Explain", "Try", "Think")
 GRADED = {"Predict": 2, "Code": 3, "Explain": 3}  # points
+PROJECT = {1: 3, 2: 10, 3: 5}  # of the project's exercises, which are larger
 _HEAD = re.compile(r"^\*\*(\d+)\. (\w+)\.\*\*[ \n]", re.MULTILINE)
 _DETAILS = re.compile(r"<details><summary>([^<]*)</summary>(.*?)</details>", re.DOTALL)
 _PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -17,8 +18,8 @@ _PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 class Exercise:
     """One exercise. `question`, `hints` and `solution` are markdown; `stub` is the code cell a student fills in.
 
-    answer: the name that the stub defines; check: the function of `dualad_lib.checks` that judges it. Both None where
-    there is no code. code: the stub filled in.
+    answer: the name that the stub defines; check: the call that judges it, such as "checks.check_auroc(my_auroc)".
+    Both None where there is no code. code: the stub filled in.
     """
 
     lesson: str
@@ -34,13 +35,13 @@ class Exercise:
 
     @property
     def name(self):
-        """A unique name, such as "00-2", also nbgrader's."""
-        return f"{self.lesson[:2]}-{self.number}"
+        """A unique name, such as "00-2" or "project-1", also nbgrader's."""
+        return f"{self.lesson.split('_')[0]}-{self.number}"
 
     @property
     def points(self):
         """0: not graded. Checks give all or nothing; what is explained in words a person grades."""
-        return GRADED.get(self.kind, 0)
+        return PROJECT[self.number] if self.lesson == "project" else GRADED.get(self.kind, 0)
 
 
 def read_exercises(lesson):
@@ -69,7 +70,7 @@ def imports(lesson, exercises):
     """Import statements that the exercises' code needs: the lesson's own, and of what it teaches the library's form."""
     from ..runs.notebook import cell_tree, code_cells, read_source
 
-    codes = [code for e in exercises for code in (e.stub, e.code) if code]
+    codes = [code for e in exercises for code in (e.stub, e.code, e.check) if code]
     names = {n.id for code in codes for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}
     lines = {}
     for name in names & set(lesson.teaches):
@@ -130,11 +131,11 @@ def _read_code(exercise, source):
     body = ast.parse(source).body
     last = body[-1]
     call = last.value if isinstance(last, ast.Expr) else None
-    if not (isinstance(call, ast.Call) and ast.unparse(call.func).startswith("checks.check_")):
+    if not (isinstance(call, ast.Call) and ".check_" in ast.unparse(call.func)):
         raise RunError(
             f"{exercise.lesson}: exercise {exercise.number}: its code cell does not end in a check"
         )
-    exercise.check = call.func.attr
+    exercise.check = ast.unparse(call)
     exercise.answer = ast.unparse(call.args[0])
     first = next(node for node in body if not isinstance(node, (ast.Import, ast.ImportFrom)))
     lines = source.splitlines()[first.lineno - 1 : last.lineno - 1]
@@ -161,12 +162,16 @@ def _filled_function(exercise, where):
     if place is None:
         raise RunError(f"{where}: its solution holds no ```python block")
     code, kept = place[1], []
+    given = {ast.unparse(n.targets[0]) for n in ast.parse(exercise.stub).body if isinstance(n, ast.Assign)}
     for node in ast.parse(code).body:
         text = ast.get_source_segment(code, node)
         if getattr(node, "name", "") == exercise.answer:
             head = exercise.stub.split("    raise NotImplementedError")[0].rstrip()
+            head = head[head.index(f"def {exercise.answer}(") :]
             inside = code.splitlines()[node.body[0].lineno - 1 : node.end_lineno]
             kept.append("\n".join([head, *inside]))
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in given:
+            kept.append(text)  # what the stub leaves open
         elif isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef)):
             kept.append(text)  # what it needs; what only tries it out is left behind
     if not any(getattr(node, "name", "") == exercise.answer for node in ast.parse(code).body):

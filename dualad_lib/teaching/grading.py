@@ -1,5 +1,6 @@
 """Points for a submission: its cells run in a process of their own, with a limit on time and memory."""
 
+import copy
 import json
 import os
 import signal
@@ -25,27 +26,32 @@ class Grade:
     why: str
 
 
-def grade(validated, student, seconds=30, memory_mb=1024):
-    """Grades of a validated submission, one an exercise; student: the assignment as it was handed out.
+def grade(validated, master, seconds=30, memory_mb=1024):
+    """Grades of a validated submission, one a check or answer in words; master: its assignment, with hidden tests.
 
     seconds: limit of each cell. memory_mb: what student code may take beyond the libraries (where the system can
     limit it: Linux). An answer that a person must decide about gets no points and says so. Code runs with the rights
     of this process: run it in a container for people you do not know (see the README).
     """
     open_questions = {f.cell: f.what for f in validated.findings if not f.repaired}
-    stubs = {_id(cell): cell["source"] for cell in student["cells"]}
-    results = _run(validated.notebook, seconds, memory_mb)
+    originals = {_id(cell): cell for cell in master["cells"]}
+    notebook = copy.deepcopy(validated.notebook)
+    for cell in notebook["cells"]:
+        if _id(cell) in originals and _role(cell)["grade"] and not _role(cell)["solution"]:
+            cell["source"] = originals[_id(cell)]["source"]
+    results = _run(notebook, seconds, memory_mb)
     grades = []
-    for cell in validated.notebook["cells"]:
-        role = cell["metadata"].get("nbgrader", {})
+    for cell in notebook["cells"]:
+        role = _role(cell)
         if not role.get("grade"):
             continue
-        name, most = role["grade_id"].rsplit("-", 1)[0], role["points"]
-        question = open_questions.get(f"{name}-answer")
+        exercise, most = role["grade_id"].rsplit("-", 1)[0], role["points"]
+        name = exercise if role["grade_id"].endswith(("-check", "-answer")) else role["grade_id"]
+        question = open_questions.get(f"{exercise}-answer")
         if question is not None:
             grades.append(Grade(name, None, most, f"not graded: {question}"))
         elif role["solution"]:
-            empty = cell["source"].strip() == stubs[role["grade_id"]].strip()
+            empty = cell["source"].strip() == originals[_id(cell)]["metadata"]["dualad"]["stub"].strip()
             grades.append(Grade(name, 0 if empty else None, most, "not answered" if empty else TO_READ))
         else:
             why = results.get(role["grade_id"], "stopped: the run ended before it (time limit)")
@@ -53,16 +59,19 @@ def grade(validated, student, seconds=30, memory_mb=1024):
     return grades
 
 
+def _role(cell):
+    return cell["metadata"].get("nbgrader", {})
+
+
 def _id(cell):
-    return cell["metadata"]["nbgrader"]["grade_id"]
+    return _role(cell).get("grade_id")
 
 
 def code_cells(notebook):
     """Code cells as the sandbox takes them: dicts with id (None for a student's own cell), source and check."""
-    roles = [(cell, cell["metadata"].get("nbgrader", {})) for cell in notebook["cells"]]
     return [
-        {"id": role.get("grade_id"), "source": cell["source"], "check": bool(role.get("grade"))}
-        for cell, role in roles
+        {"id": _id(cell), "source": cell["source"], "check": bool(_role(cell).get("grade"))}
+        for cell in notebook["cells"]
         if cell["cell_type"] == "code"
     ]
 
