@@ -1,9 +1,12 @@
 """The committed results: complete, honest by their own columns, in agreement with independent measurements."""
 
+import csv
+
 import pytest
 
+from dualad_lib.runs.course import load_course
 from dualad_lib.runs.provenance import ROOT
-from dualad_lib.runs.report import committed, render
+from dualad_lib.runs.report import RESULTS, committed, render
 from dualad_lib.runs.results import COLUMNS
 from dualad_lib.runs.settings import ABLATION, BASELINES
 
@@ -94,3 +97,43 @@ def test_rows_say_how_they_were_made():
 def test_the_readme_shows_these_results():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert render(text) == text, "run `dualad report`"
+
+
+#: Lesson -> (its mechanism's metric, the same measured without the part that the lesson teaches).
+MECHANISMS = {
+    "02_image_discriminator": [
+        ("toy_error_sharp", "toy_error_blurred"),
+        ("toy_jump_sharp", "toy_jump_blurred"),
+        ("edge_energy_game", "edge_energy_plain"),
+    ],
+    "03_feature_constraint": [
+        ("compact_radii", "compact_free"),
+        ("compact_sphere", "compact_autoencoder"),
+        ("mean_latent_fc", "mean_latent_d"),
+    ],
+    "04_mutual_information": [("own_strong", "own_without")],
+    "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("worst_separation", "worst_equal")],
+}
+
+
+@pytest.mark.parametrize(
+    ("lesson", "metric", "without"),
+    [(lesson, *pair) for lesson, pairs in MECHANISMS.items() for pair in pairs],
+)
+def test_a_lesson_without_its_part_would_fall_out_of_its_band(lesson, metric, without):
+    (low, high) = next(found for found in load_course().lessons if found.name == lesson).bands[metric]
+    with open(RESULTS / f"bands_{lesson}.csv", newline="") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    assert low <= float(rows[metric]["min"]) and float(rows[metric]["max"]) <= high
+    assert float(rows[without]["max"]) < low or float(rows[without]["min"]) > high
+
+
+def test_bands_stand_on_five_seeds_and_hold_what_was_measured():
+    for lesson in load_course().lessons:
+        if lesson.bands:
+            with open(RESULTS / f"bands_{lesson.name}.csv", newline="") as file:
+                rows = {row["metric"]: row for row in csv.DictReader(file)}
+            for metric, (low, high) in lesson.bands.items():
+                assert int(rows[metric]["seeds"]) >= 5, (lesson.name, metric)
+                assert low <= float(rows[metric]["min"]) + 1e-3 * abs(low), (lesson.name, metric)
+                assert float(rows[metric]["max"]) - 1e-3 * abs(high) <= high, (lesson.name, metric)

@@ -1,0 +1,90 @@
+"""The bootstrap cell where Colab and Kaggle run it: torch, torchvision and Jupyter are there, this package is not."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from dualad_lib.runs.course import load_course
+from dualad_lib.runs.notebook import bootstrap_text, colab_badge
+from dualad_lib.runs.provenance import ROOT
+
+COURSE = load_course()
+
+
+def test_every_notebook_has_the_badge_and_the_one_bootstrap_cell():
+    text = bootstrap_text(COURSE.folder)
+    for lesson in COURSE.lessons:
+        cells = json.loads(lesson.notebook.read_text(encoding="utf-8"))["cells"]
+        assert any(colab_badge(lesson) in "".join(cell["source"]) for cell in cells), lesson.name
+        found = [c for c in cells if "bootstrap" in c["metadata"].get("tags", ())]
+        assert ["".join(c["source"]) for c in found] == [text], lesson.name
+
+
+def run(*command, **environment):
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def colab(tmp_path_factory):
+    """(python of a bare environment, path of a wheel of this package)."""
+    uv = shutil.which("uv")
+    if uv is None:
+        pytest.skip("uv is not installed: it makes the bare environment in seconds (pip install uv)")
+    folder = tmp_path_factory.mktemp("colab")
+    run(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT))
+    (wheel,) = folder.glob("*.whl")
+    run(uv, "venv", "--quiet", "--seed", "--python", sys.executable, str(folder / "env"))
+    python = str(folder / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    pins = re.findall(r'^    "([\w.-]+==[\w.]+)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    (folder / "pins.txt").write_text("\n".join(pins))
+    given = [
+        "torch",
+        "torchvision",
+        "numpy",
+        "pandas",
+        "scikit-learn",
+        "matplotlib",
+        "jupyterlab",
+        "ipykernel",
+    ]
+    run(uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(folder / "pins.txt"), *given)
+    return python, str(wheel)
+
+
+def versions(python):
+    code = "from importlib.metadata import version; print(version('torch'), version('torchvision'))"
+    return run(python, "-c", code)
+
+
+def test_the_cell_installs_what_is_missing_leaves_torch_alone_and_works_again(colab):
+    python, wheel = colab
+    before, cell = versions(python), bootstrap_text(COURSE.folder)
+    for _ in ("first", "after a restart"):
+        lines = run(python, "-c", cell, DUALAD_SOURCE=wheel, PYTHONPATH="").strip().splitlines()
+        assert len(lines) == 1 and re.match(r"Python .*, torch .*, device \S+, dualad \d", lines[0])
+    assert versions(python) == before
+    code = "import dualad_lib; print(dualad_lib.__file__)"
+    assert "site-packages" in run(python, "-c", code, PYTHONPATH="")
+
+
+def test_a_lesson_runs_there_on_the_shipped_sample(colab):
+    python, wheel = colab
+    run(python, "-c", bootstrap_text(COURSE.folder), DUALAD_SOURCE=wheel, PYTHONPATH="")
+    code = (
+        "from dualad_lib import load_one_class\n"
+        "from dualad_lib.detectors import create\n"
+        "from dualad_lib.evaluation import auroc\n"
+        "task = load_one_class('fashion_mnist_sample', 8)\n"
+        "scores = create('pca').fit(task.train).anomaly_scores(task.test).final\n"
+        "print(auroc(task.test_labels.numpy(), scores))"
+    )
+    assert float(run(python, "-c", code, PYTHONPATH="")) > 0.8
