@@ -1,0 +1,54 @@
+"""CONTRIBUTING.md is true: its detector of twenty lines passes the contract test, its files exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from dualad_lib.runs.provenance import ROOT
+
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+CODE = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)[1]
+
+RUN = """
+import sys
+
+import pytest
+
+from dualad_lib import detectors
+
+room = {"__name__": "contributed"}
+exec(open(sys.argv[1], encoding="utf-8").read(), room)
+detectors.DETECTORS["typical"] = room["TypicalImages"]
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "typical", sys.argv[2]]))
+"""
+
+
+def test_the_detector_of_twenty_lines_passes_the_contract_test(tmp_path):
+    (tmp_path / "typical.py").write_text(CODE, encoding="utf-8")
+    contract = ROOT / "tests" / "test_detectors.py"
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path / "typical.py"), str(contract)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
+
+
+def test_twenty_lines_are_twenty_lines():
+    body = CODE[CODE.index("    def __init__") :]
+    assert len([line for line in body.splitlines() if line.strip()]) <= 20
+
+
+def test_every_file_that_is_named_exists():
+    for name in re.findall(r"`((?:dualad_lib|tests|notebooks|data|figures)/[\w./]+)`", TEXT):
+        assert Path(ROOT / name).exists() or "NN_name" in name, name
+
+
+def test_the_changelog_has_the_version():
+    from dualad_lib import __version__
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {__version__}" in text
