@@ -225,7 +225,7 @@ def _kernel_manager():
                 argv=[*launch, "-f", "{connection_file}", "--log-level=CRITICAL"],
                 display_name="Python 3 (ipykernel)",
                 language="python",
-                env={"PYTHONPATH": search, "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+                env={"PYTHONPATH": search, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "DUALAD_BATCH": "1"},
             )
 
     return ThisInterpreter

@@ -60,7 +60,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dualad_lib import PublishedDualAD, checks, load_one_class, plots
+from dualad_lib import PublishedDualAD, checks, interactive, load_one_class, plots
 from dualad_lib.detectors import create
 from dualad_lib.detectors.base import hold_back
 from dualad_lib.evaluation import auroc
@@ -1259,6 +1259,24 @@ record_each(leak_weight=[leaks.flattery[f"{s.name}, weight"] for s in studies.va
 # - **Pseudo-anomalies that somebody trained on.** A score is good at what it has practised. Its weight then
 #   says nothing about what it has not.
 #
+# ## Play
+#
+# Optional, and only in JupyterLab or Colab: sliders over the first class of section 4. The first pair moves the
+# weight of the pixel score and the false-alarm rate. The second pair walks through the code, along the
+# directions in which the codes of normal images vary most.
+#
+# **Predict:** which of the two sliders changes the AUROC? And how far from the mean does a bag stop being one?
+#
+# The labels in the histogram are those of the *test* images. A weight that you find by eye here
+# is a leak, and no result.
+
+# %%
+_ = interactive.explore_scores(first.raw["held"], first.raw["test"], first.y)
+
+# %%
+_ = interactive.explore_codes(first.model, first.held)
+
+# %% [markdown]
 # ## Recap: the core course in numbers
 #
 # All on the sample, one normal class, small networks, one seed; every number from this notebook.
