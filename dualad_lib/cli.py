@@ -255,6 +255,16 @@ def _report(arguments):
     print("README tables drawn anew" if report() else "README tables were up to date")
 
 
+def _site_options(parser):
+    parser.add_argument("--output", metavar="DIR", default="runs/site", help="default: runs/site")
+
+
+def _site(arguments):
+    from dualad_lib.runs.site import build_site
+
+    print(build_site(arguments.output, say=_say))
+
+
 def _course_options(parser):
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     build = actions.add_parser("build", help="write the assignments: for nbgrader, students and instructors")
@@ -305,6 +315,7 @@ COMMANDS = [
         _reproduce,
     ),
     ("report", "Draw the README's tables from the committed results.", _report_options, _report),
+    ("site", "Build the reading site from the committed notebooks and results.", _site_options, _site),
     ("course", "Build assignments, and validate and grade submissions.", _course_options, _course),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]

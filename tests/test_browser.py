@@ -4,14 +4,13 @@ Needs Playwright and a Chromium; where neither is there nor can be installed, th
 Screenshots are kept in runs/browser.
 """
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 
 import pytest
+from browser import chromium
 
 from dualad_lib.runs.course import load_course
 from dualad_lib.runs.provenance import ROOT
@@ -20,23 +19,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 SHOTS = ROOT / "runs" / "browser"
 LESSON = "00_start_here"
 SECONDS = 240  # for all cells
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Path of a Chromium: the system's, or Debian's, installed here where this user may."""
-    for _ in range(2):
-        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        if found:
-            return found
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
-            break
-        for command in (
-            ["apt-get", "update"],
-            ["apt-get", "install", "-y", "--no-install-recommends", "chromium"],
-        ):
-            subprocess.run(command, capture_output=True, timeout=400, check=False)
-    pytest.skip("no Chromium: install one (Debian: apt install chromium) to run the browser test")
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +65,10 @@ CELLS = """() => {
 READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 
 
-def test_a_lesson_runs_in_jupyterlab_without_an_error_and_draws_its_figures(lab, chromium):
+def test_a_lesson_runs_in_jupyterlab_without_an_error_and_draws_its_figures(lab):
     SHOTS.mkdir(parents=True, exist_ok=True)
     with playwright.sync_playwright() as session:
-        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = session.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 1600})
         problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))

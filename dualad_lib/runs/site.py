@@ -1,0 +1,134 @@
+"""The reading site: pages prepared from the committed notebooks and results, built by Sphinx."""
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..errors import RunError
+from . import report
+from .course import load_course
+from .provenance import ROOT
+from .results import read_results
+
+PAGES = ROOT / "site"
+
+
+def build_site(output, say=print):
+    """Build the site into a folder; return its index page. Raises RunError where Sphinx is missing or complains.
+
+    The site is built beside the folder and put in its place when it is whole.
+    """
+    try:
+        from sphinx.cmd.build import build_main
+    except ImportError as error:
+        raise RunError(f"the site needs Sphinx and its extensions ({error}): uv sync --group dev") from error
+    if not PAGES.is_dir():
+        raise RunError(
+            "the site's pages are in the repository, not in the installed package: use a checkout."
+        )
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".site-", dir=output.parent) as folder:
+        source, html = Path(folder) / "source", Path(folder) / "html"
+        prepare(source)
+        say(
+            f"building {len(list(source.rglob('*.ipynb')))} lessons and {len(list(source.glob('*.md')))} pages"
+        )
+        if build_main(["-q", "-W", "--keep-going", "-b", "html", str(source), str(html)]):
+            raise RunError("Sphinx complained (above); the site was not built.")
+        if output.exists():
+            shutil.rmtree(output)
+        html.rename(output)
+    return output / "index.html"
+
+
+def prepare(source):
+    """Write what Sphinx reads: the pages of site/, the lessons, results drawn from the committed files."""
+    shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    course = load_course()
+    (source / "lessons").mkdir()
+    for lesson in course.lessons:
+        nb = json.loads(lesson.notebook.read_text(encoding="utf-8"))
+        (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
+    shutil.copytree(report.FIGURES, source / "figures", ignore=shutil.ignore_patterns("results"))
+    (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
+    (source / "results.md").write_text(results_page(), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    teaching = re.search(r"## Teaching with it\n(.*?)\n## ", readme, re.DOTALL)[1]
+    for name, text in {
+        "teaching": "# Teaching with it\n" + teaching,
+        "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
+        "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+    }.items():
+        (source / f"{name}.md").write_text(_links(text), encoding="utf-8")
+
+
+def readable(nb):
+    """A notebook whose figures carry their alternative text where the site's builder looks for it."""
+    for cell in nb["cells"]:
+        for output in cell.get("outputs", ()):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt:
+                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+    return nb
+
+
+def lessons_page(course):
+    """Order, time and memory of the lessons, as their committed runs measured them."""
+    lines = ["# Lessons", "", "| lesson | minutes | memory | verified with |", "|---|---:|---:|---|"]
+    for lesson in course.lessons:
+        run = json.loads(lesson.notebook.read_text(encoding="utf-8"))["metadata"]["dualad"]
+        lines.append(
+            f"| [{lesson.name[:2]} {lesson.title}](lessons/{lesson.notebook.name}) | {run['seconds'] / 60:.1f} | "
+            f"{run['peak_memory_mb']} MB | torch {run['versions']['torch']}, {run['device']} |"
+        )
+    lines += [
+        "",
+        "Minutes of computing on two cores; a reader takes about half an hour to an hour for each.",
+        "",
+    ]
+    lines += [
+        "```{toctree}",
+        ":hidden:",
+        "",
+        *(f"lessons/{lesson.name}" for lesson in course.lessons),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def results_page():
+    """The README's tables, all measured rows of the main study class by class, and where the files are."""
+    rows = report.committed()
+    parts = [
+        "# Results",
+        "Protocol P2: one class is normal, nine are not; last step of a schedule fixed beforehand; nothing chosen on "
+        "test labels. The command of every row stands in its file in `figures/results/`.",
+        "## Mean AUROC (%) over ten classes",
+        report.mean_table(rows),
+        "![Mean AUROC of the four stages, from the autoencoder to the full DualAD, under pixel, latent and dual "
+        "score, a panel a data set: the large step is the Feature Constraint's.](figures/ablation.png)",
+        "## What each part adds",
+        report.parts_table(rows),
+        "## The full DualAD by class",
+        report.class_table(rows),
+        "## What it costs",
+        report.cost_table(rows),
+        "## Files",
+        "\n".join(
+            f"- `{path.name}`: {len(read_results(path))} rows"
+            for path in sorted(report.RESULTS.glob("*.csv"))
+            if not path.name.startswith("bands_")
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _links(text):
+    """Links of the repository's own pages, as the site has them; to files that are no page, as plain text."""
+    text = re.sub(r"\(notebooks/(\w+)\.ipynb\)", r"(lessons/\1.ipynb)", text)
+    text = re.sub(r"\[([^\]]+)\]\(README\.md\)", r"[\1](results.md)", text)
+    return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)
