@@ -44,7 +44,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    found = [path for path in site.rglob("*.html") if "_static" not in path.parts]  # the theme's own templates
+    found = [
+        path for path in site.rglob("*.html") if "_static" not in path.parts
+    ]  # the theme's own templates
     return {path: Page(path.read_text(encoding="utf-8")) for path in found}
 
 
