@@ -24,17 +24,17 @@ SECONDS = 240  # for all cells
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """Address of a JupyterLab that serves a smoke version of the lesson, with its token."""
-    import jupytext
+    import nbformat
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     folder = tmp_path_factory.mktemp("lab")
     (lesson,) = load_course().select([LESSON])
-    nb = jupytext.read(lesson.notebook)
-    nb = parameterize_notebook(nb, lesson.profiles["smoke"])
+    nb = parameterize_notebook(load_notebook_node(str(lesson.notebook)), lesson.profiles["smoke"])
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    jupytext.write(nb, folder / f"{LESSON}.ipynb")
+    nbformat.write(nb, folder / f"{LESSON}.ipynb")
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0",
         "--LabApp.expose_app_in_browser=True", "--IdentityProvider.token=course",
