@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -26,8 +27,14 @@ def test_every_notebook_has_the_badge_and_the_one_bootstrap_cell():
 
 
 def run(*command, **environment):
+    """Output of a command that runs away from the checkout, where this package would be found."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=600, env={**os.environ, **environment}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, **environment},
+        cwd=tempfile.gettempdir(),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
