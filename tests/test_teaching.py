@@ -108,7 +108,7 @@ def test_an_exercise_is_read_with_stub_hints_solution_and_check(tmp_path):
     first, second = read(tmp_path, GOOD)
     assert (first.name, first.kind, first.points) == ("07-1", "Code", 3)
     assert first.question == "Write it." and first.hints == ["Add."]
-    assert (first.answer, first.check) == ("f", "check_f")
+    assert (first.answer, first.check) == ("f", "checks.check_f(f)")
     assert first.stub.startswith("def f(x):") and first.stub.endswith("raise NotImplementedError")
     namespace = {}
     exec(first.code, namespace)
