@@ -9,9 +9,8 @@ import torch
 
 from . import plots
 from .evaluation import auroc
+from .runs.environment import BATCH
 from .scoring import LogStandard, threshold_at
-
-BATCH = "DUALAD_BATCH"  # set for the kernels of `dualad run` and `dualad build`
 
 
 def explore_scores(held, test, labels):

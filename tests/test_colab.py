@@ -83,7 +83,7 @@ def test_the_cell_installs_what_is_missing_leaves_torch_alone_and_works_again(co
     assert "site-packages" in run(python, "-c", code, PYTHONPATH="")
 
 
-def test_a_lesson_runs_there_on_the_shipped_sample(colab):
+def test_the_shipped_sample_is_there(colab):
     python, wheel = colab
     run(python, "-c", bootstrap_text(COURSE.folder), DUALAD_SOURCE=wheel, PYTHONPATH="")
     code = (

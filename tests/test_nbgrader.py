@@ -1,5 +1,6 @@
 """The path of a class through the real nbgrader: build, release, submit, autograde, feedback."""
 
+import csv
 import json
 import os
 import subprocess
@@ -87,6 +88,17 @@ def test_full_marks_none_and_what_repair_saves(course):
 def test_feedback_names_the_misconception(course):
     page = (course / "feedback" / "cy" / FIRST / f"{FIRST}.html").read_text(encoding="utf-8")
     assert "The direction is reversed" in page
+
+
+def test_the_grades_are_exported(course):
+    nbgrader(course, "export")
+    with open(course / "grades.csv", newline="") as file:
+        rows = {(row["student_id"], row["assignment"]): row for row in csv.DictReader(file)}
+    assert {student: float(rows[student, FIRST]["score"]) for student in ("ada", "bob")} == {
+        "ada": 8,
+        "bob": 0,
+    }
+    assert float(rows["ada", FIRST]["max_score"]) == 11
 
 
 def test_without_repair_a_lost_check_would_score_zero_in_silence(tmp_path, course):

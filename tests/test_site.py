@@ -27,7 +27,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.links, self.images, self.anchors = [], [], set()
+        self.links, self.needed, self.images, self.anchors = [], [], [], set()
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -36,8 +36,8 @@ class Page(HTMLParser):
             self.anchors.add(found["id"])
         if tag == "a" and found.get("href"):
             self.links.append(found["href"])
-        if tag in ("link", "script"):
-            self.links += [value for name in ("href", "src") if (value := found.get(name))]
+        if tag == "script" or (tag == "link" and found.get("rel") in ("stylesheet", "preload", "icon")):
+            self.needed += [value for name in ("href", "src") if (value := found.get(name))]
         if tag == "img":
             self.images.append(found)
 
@@ -70,7 +70,7 @@ def test_every_lesson_and_page_is_there(site, pages):
 def test_no_link_is_broken(pages):
     broken = []
     for path, page in pages.items():
-        for link in page.links:
+        for link in page.links + page.needed:
             if outside(link):
                 continue
             target, anchor = urldefrag(link)
@@ -82,8 +82,8 @@ def test_no_link_is_broken(pages):
 
 def test_nothing_that_a_page_needs_comes_from_elsewhere(pages):
     for path, page in pages.items():
-        for image in page.images:
-            assert not outside(image["src"]) or "badge" in image["src"], (path.name, image["src"])
+        needed = page.needed + [image["src"] for image in page.images if "badge" not in image["src"]]
+        assert [link for link in needed if outside(link)] == [], path.name
 
 
 def test_every_image_has_a_text(site, pages):

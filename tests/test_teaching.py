@@ -189,7 +189,9 @@ def test_the_folder_is_nbgraders_and_says_what_it_costs(tmp_path):
         for part in ("source", "student"):
             assert (tmp_path / part / name / f"{name}.ipynb").is_file()
         notes = read_submission(tmp_path / "instructor" / f"{name}.ipynb")
-        assert "points" in notes["cells"][0]["source"] and "the reason" in notes["cells"][0]["source"]
+        assert (
+            "points" in notes["cells"][0]["source"] and "a third of the points" in notes["cells"][0]["source"]
+        )
         minutes = sum(MINUTES[e.kind] for e in EXERCISES[name]) if name in EXERCISES else 480
         assert f"{minutes / 60:.1f} hours" in cell(read_student(tmp_path, name), "title")["source"]
     assert "student" in (tmp_path / "nbgrader_config.py").read_text()
@@ -314,6 +316,29 @@ def test_checks_that_student_code_replaced_are_back_before_they_judge():
     notebook = copy.deepcopy(STUDENT[FIRST])
     cell(notebook, "00-1-answer")["source"] += "\nchecks.check_auroc = lambda answer: True"
     assert "not done yet" in without_limits(notebook)["00-2-check"]
+
+
+def test_the_projects_checks_that_student_code_replaced_are_back_before_they_judge():
+    notebook = copy.deepcopy(MASTERS[PROJECT])
+    answer = cell(notebook, "project-1-answer")
+    answer["source"] = cell(STUDENT[PROJECT], "project-1-answer")["source"]
+    answer["source"] += "\nproject.check_quality = project.check_detector = lambda *any: True"
+    assert "" not in without_limits(notebook).values()
+
+
+def test_a_cell_that_asks_for_points_without_being_of_the_assignment_gets_none():
+    notebook = copy.deepcopy(STUDENT[FIRST])
+    forged = copy.deepcopy(cell(notebook, "00-2-check"))
+    forged["metadata"]["nbgrader"] |= {"grade_id": "00-9-check", "points": 50}
+    forged["source"] = "True"
+    notebook["cells"].append(forged)
+    found = validate(notebook, STUDENT)
+    assert [f.what for f in found.findings] == [
+        "a cell that is not of the assignment asked for points; it is plain now"
+    ]
+    grades = grade(found, MASTERS[FIRST], seconds=10)
+    assert {g.exercise for g in grades} == {e.name for e in EXERCISES[FIRST]}
+    assert sum(g.points or 0 for g in grades) == 0
 
 
 def test_a_notebook_of_something_else_is_refused():
@@ -507,6 +532,6 @@ def test_quality_is_judged_against_pca_on_images_that_a_secret_draws():
 def test_the_committed_assignments_are_those_of_the_lessons(tmp_path):
     """Stale? `dualad course build`."""
     build_assignments(tmp_path)
-    committed = load_course().folder / "assignments"
-    made, there = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (tmp_path, committed))
+    made, there = (folder / "student" for folder in (tmp_path, load_course().folder / "assignments"))
+    made, there = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.ipynb")} for f in (made, there))
     assert made == there

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from platform import python_version
 
+BATCH = "DUALAD_BATCH"  # set for the kernels of `dualad run` and `dualad build`
 NEVER = ("torch", "torchvision", "papermill", "jupytext", "jupyterlab", "ipykernel")
 
 

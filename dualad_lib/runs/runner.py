@@ -12,8 +12,8 @@ from platform import python_version
 
 from dualad_lib.errors import RunError
 from dualad_lib.files import atomic_write
+from dualad_lib.runs import environment, provenance
 from dualad_lib.runs import parameters as strict
-from dualad_lib.runs import provenance
 from dualad_lib.runs.course import Lesson, load_course
 from dualad_lib.runs.notebook import code_cells, collect, read_source, tidy, values_for
 from dualad_lib.runs.render import render_notebook
@@ -225,7 +225,7 @@ def _kernel_manager():
                 argv=[*launch, "-f", "{connection_file}", "--log-level=CRITICAL"],
                 display_name="Python 3 (ipykernel)",
                 language="python",
-                env={"PYTHONPATH": search, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "DUALAD_BATCH": "1"},
+                env={"PYTHONPATH": search, "PYDEVD_DISABLE_FILE_VALIDATION": "1", environment.BATCH: "1"},
             )
 
     return ThisInterpreter

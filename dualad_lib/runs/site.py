@@ -45,7 +45,7 @@ def build_site(output, say=print):
 
 
 def prepare(source):
-    """Write what Sphinx reads: the pages of site/, the lessons, results drawn from the committed files."""
+    """Write what Sphinx reads: the pages of site/, the lessons, the README's sections on results and teaching."""
     shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     course = load_course()
     (source / "lessons").mkdir()
@@ -54,11 +54,10 @@ def prepare(source):
         (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
     shutil.copytree(report.FIGURES, source / "figures", ignore=shutil.ignore_patterns("results"))
     (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
-    (source / "results.md").write_text(results_page(), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    teaching = re.search(r"## Teaching with it\n(.*?)\n## ", readme, re.DOTALL)[1]
     for name, text in {
-        "teaching": "# Teaching with it\n" + teaching,
+        "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
+        "results": "# Results\n" + _section(readme, "Results so far") + "## Files\n\n" + _files(),
         "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
         "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     }.items():
@@ -100,31 +99,15 @@ def lessons_page(course):
     return "\n".join(lines)
 
 
-def results_page():
-    """The README's tables, all measured rows of the main study class by class, and where the files are."""
-    rows = report.committed()
-    parts = [
-        "# Results",
-        "Protocol P2: one class is normal, nine are not; last step of a schedule fixed beforehand; nothing chosen on "
-        "test labels. The command of every row stands in its file in `figures/results/`.",
-        "## Mean AUROC (%) over ten classes",
-        report.mean_table(rows),
-        "![Mean AUROC of the four stages, from the autoencoder to the full DualAD, under pixel, latent and dual "
-        "score, a panel a data set: the large step is the Feature Constraint's.](figures/ablation.png)",
-        "## What each part adds",
-        report.parts_table(rows),
-        "## The full DualAD by class",
-        report.class_table(rows),
-        "## What it costs",
-        report.cost_table(rows),
-        "## Files",
-        "\n".join(
-            f"- `{path.name}`: {len(read_results(path))} rows"
-            for path in sorted(report.RESULTS.glob("*.csv"))
-            if not path.name.startswith("bands_")
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
+def _section(readme, heading):
+    """The text under a heading of the README, up to the next one of its level."""
+    return re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", readme, re.DOTALL | re.MULTILINE)[1]
+
+
+def _files():
+    """The committed results, file by file."""
+    paths = [path for path in sorted(report.RESULTS.glob("*.csv")) if not path.name.startswith("bands_")]
+    return "\n".join(f"- `{path.name}`: {len(read_results(path))} rows" for path in paths) + "\n"
 
 
 def _links(text):

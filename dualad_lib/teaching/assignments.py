@@ -8,12 +8,13 @@ from ..errors import RunError
 from ..files import atomic_write
 from ..runs.course import Lesson, load_course
 from .exercises import imports, read_exercises
+from .submissions import write_notebook
 
 SOURCE, STUDENT, INSTRUCTOR = "source", "student", "instructor"
 MINUTES = {"Predict": 10, "Code": 30, "Explain": 20}
 RUBRIC = (
-    "the fact (1 point), the reason for it (1 point), what follows from it for somebody who uses the method "
-    "(1 point)"
+    "a third of the points each for the fact, the reason for it, and what follows from it for somebody who uses the "
+    "method; in the project, for what its model answer says to look for"
 )
 SCHEMA = 3  # of nbgrader's cell metadata
 BEGIN, END = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
@@ -70,9 +71,9 @@ def build_assignments(output, course=None, secret=""):
         raise RunError(f"{output} is a file; name a folder for the assignments.")
     found = masters(course, secret)
     for name, master in found.items():
-        _write(master, output / SOURCE / name / f"{name}.ipynb")
-        _write(as_student(master), output / STUDENT / name / f"{name}.ipynb")
-        _write(for_instructor(master), output / INSTRUCTOR / f"{name}.ipynb")
+        write_notebook(master, output / SOURCE / name / f"{name}.ipynb")
+        write_notebook(as_student(master), output / STUDENT / name / f"{name}.ipynb")
+        write_notebook(for_instructor(master), output / INSTRUCTOR / f"{name}.ipynb")
     with atomic_write(output / "nbgrader_config.py") as temporary:
         temporary.write_text(CONFIG, encoding="utf-8")
     return list(found)
@@ -182,9 +183,3 @@ def _notebook(cells):
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     metadata = {"kernelspec": kernel, "dualad": {"library": __version__}}
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-
-
-def _write(notebook, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -56,7 +56,7 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
             found = validate(read_submission(path), assignments)
         except DataError as error:
             say(f"{path}: not graded: {error}")
-            rows.append(dict(zip(COLUMNS, (str(path), "", "", "", "", f"not graded: {error}"), strict=True)))
+            rows.append((path, "", "", "", "", f"not graded: {error}"))
             status = 2
             continue
         _tell(path, found, say)
@@ -64,11 +64,8 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
             status = 2
         grades = grade(found, originals[found.name], seconds, memory_mb)
         for g in grades:
-            points = "" if g.points is None else g.points
-            say(f"  {g.exercise}: {points or (0 if g.points == 0 else '-')} of {g.most}: {g.why}")
-            rows.append(
-                dict(zip(COLUMNS, (str(path), found.name, g.exercise, points, g.most, g.why), strict=True))
-            )
+            say(f"  {g.exercise}: {'-' if g.points is None else g.points} of {g.most}: {g.why}")
+            rows.append((path, found.name, g.exercise, "" if g.points is None else g.points, g.most, g.why))
         known = sum(g.points for g in grades if g.points is not None)
         open_points = sum(g.most for g in grades if g.points is None)
         say(
@@ -77,9 +74,7 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
         )
     if output is not None:
         with atomic_write(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
     return status
 
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .submissions import grade_id, role
+
 START = 60  # seconds in which the child must have imported what it needs
 OVERHEAD = 10  # seconds beyond the sum of the cells' limits
 TO_READ = "to be graded by a person"
@@ -34,50 +36,42 @@ def grade(validated, master, seconds=30, memory_mb=1024):
     of this process: run it in a container for people you do not know (see the README).
     """
     open_questions = {f.cell: f.what for f in validated.findings if not f.repaired}
-    originals = {_id(cell): cell for cell in master["cells"]}
+    originals = {grade_id(cell): cell for cell in master["cells"]}
     notebook = copy.deepcopy(validated.notebook)
     for cell in notebook["cells"]:
-        if _id(cell) in originals and _role(cell)["grade"] and not _role(cell)["solution"]:
-            cell["source"] = originals[_id(cell)]["source"]
+        if grade_id(cell) in originals and role(cell)["grade"] and not role(cell)["solution"]:
+            cell["source"] = originals[grade_id(cell)]["source"]
     results = _run(notebook, seconds, memory_mb)
     grades = []
     for cell in notebook["cells"]:
-        role = _role(cell)
-        if not role.get("grade"):
+        asked, found = role(cell), grade_id(cell)
+        if not asked.get("grade"):
             continue
-        exercise, most = role["grade_id"].rsplit("-", 1)[0], role["points"]
-        name = exercise if role["grade_id"].endswith(("-check", "-answer")) else role["grade_id"]
+        exercise, most = found.rsplit("-", 1)[0], asked["points"]
+        name = exercise if found.endswith(("-check", "-answer")) else found
         question = open_questions.get(f"{exercise}-answer")
         if question is not None:
             grades.append(Grade(name, None, most, f"not graded: {question}"))
-        elif role["solution"]:
-            empty = cell["source"].strip() == originals[_id(cell)]["metadata"]["dualad"]["stub"].strip()
+        elif asked["solution"]:
+            empty = cell["source"].strip() == originals[found]["metadata"]["dualad"]["stub"].strip()
             grades.append(Grade(name, 0 if empty else None, most, "not answered" if empty else TO_READ))
         else:
-            why = results.get(role["grade_id"], "stopped: the run ended before it (time limit)")
+            why = results[found]
             grades.append(Grade(name, 0 if why else most, most, why or "right"))
     return grades
-
-
-def _role(cell):
-    return cell["metadata"].get("nbgrader", {})
-
-
-def _id(cell):
-    return _role(cell).get("grade_id")
 
 
 def code_cells(notebook):
     """Code cells as the sandbox takes them: dicts with id (None for a student's own cell), source and check."""
     return [
-        {"id": _id(cell), "source": cell["source"], "check": bool(_role(cell).get("grade"))}
+        {"id": grade_id(cell), "source": cell["source"], "check": bool(role(cell).get("grade"))}
         for cell in notebook["cells"]
         if cell["cell_type"] == "code"
     ]
 
 
 def _run(notebook, seconds, memory_mb):
-    """{grade_id of a check: "" if it passed, else why not}, as far as the run got."""
+    """{grade_id of each check: "" if it passed, else why not, also where the run did not get there}."""
     cells = code_cells(notebook)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

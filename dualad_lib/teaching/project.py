@@ -7,6 +7,9 @@ import numpy as np
 import torch
 
 from ..checks import CheckFailed
+from ..data import load_one_class
+from ..detectors import create
+from ..evaluation import auroc
 
 DATASETS = ("fashion_mnist_sample", "digits")
 TRAIN, TEST = 400, 300  # images that the checks use, so that they take seconds
@@ -56,7 +59,7 @@ def check_detector(build, student_id):
         raise CheckFailed(
             "A score depends on which other images are scored with it. Scale with numbers from the training images."
         )
-    reached = _auroc(labels, values)
+    reached = auroc(labels, values)
     if reached < 0.4:
         raise CheckFailed(f"AUROC {reached:.2f} on the development split: higher must mean MORE anomalous.")
     if reached < 0.6:
@@ -69,12 +72,10 @@ def check_quality(build, student_id, secret=""):
     """Is it as good as PCA on test images that nobody has chosen on? secret: draws them, with the student's id."""
     if student_id is None:
         return False
-    from ..detectors import create
-
     seed = int.from_bytes(hashlib.blake2b(f"{secret}/{student_id}".encode(), digest_size=4).digest(), "big")
     train, test, labels = _images(student_id, "test", seed)
-    reached = _auroc(labels, _scores(build(train), test))
-    bar = _auroc(labels, create("pca").fit(train).anomaly_scores(test).final) - MARGIN
+    reached = auroc(labels, _scores(build(train), test))
+    bar = auroc(labels, create("pca").fit(train).anomaly_scores(test).final) - MARGIN
     if reached < bar:
         raise CheckFailed(
             f"AUROC {reached:.3f} on the test images; the bar is {bar:.3f}, what PCA reaches there."
@@ -85,8 +86,6 @@ def check_quality(build, student_id, secret=""):
 
 def _images(student_id, split, seed):
     """(training images, test images, their labels): draws of the student's task."""
-    from ..data import load_one_class
-
     dataset, normal_class = task_of(student_id)
     task = load_one_class(dataset, normal_class, split=split)
     random = np.random.default_rng(seed)
@@ -105,9 +104,3 @@ def _scores(score, images):
             + ("." if np.isfinite(values).all() else " with NaN or infinity.")
         )
     return values
-
-
-def _auroc(labels, values):
-    from ..evaluation import auroc
-
-    return auroc(labels, values)

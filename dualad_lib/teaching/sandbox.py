@@ -28,15 +28,18 @@ def main(cells, seconds, memory_mb):
 def judge(cells, seconds):
     """Run code cells (dicts with id, source and check) in one namespace; yield (id, "" or why not) of each check."""
     from dualad_lib import checks
+    from dualad_lib.teaching import project
 
-    originals = dict(vars(checks))
+    judges = {"checks": checks, "project": project}
+    originals = {name: dict(vars(module)) for name, module in judges.items()}
     before = signal.signal(signal.SIGALRM, _out_of_time)
     names = {"__name__": "__main__"}
     try:
         for cell in cells:
             if cell["check"]:
-                vars(checks).update(originals)  # whatever student code has put in their place
-                names["checks"] = checks
+                for name, module in judges.items():
+                    vars(module).update(originals[name])  # whatever student code has put in their place
+                names.update(judges)
             why = _run(_plain(cell["source"]), cell["id"] or "your own cell", names, seconds)
             if cell["check"]:
                 yield cell["id"], why
@@ -45,7 +48,7 @@ def judge(cells, seconds):
 
 
 def _run(source, name, names, seconds):
-    """ "" if the code ran, else what went wrong, in one line."""
+    """What went wrong with the code, in one line; empty if it ran."""
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds)
         exec(compile(source, name, "exec"), names)

@@ -4,6 +4,7 @@ nbgrader trusts the metadata of a submitted notebook: a graded cell that has los
 submission is first held against the assignment, cell by cell.
 """
 
+import ast
 import copy
 import json
 from dataclasses import dataclass
@@ -63,25 +64,32 @@ def validate(submission, assignments):
     Its assignment is the one whose cells it holds most of. Raises DataError where there is none.
     """
     name, expected = _belongs_to(submission, assignments)
-    known = {_id(cell) for cell in expected["cells"]}
+    known = {grade_id(cell) for cell in expected["cells"]}
     left = [copy.deepcopy(cell) for cell in submission["cells"]]
     findings, placed = [], {}
     for cell in expected["cells"]:
-        placed[_id(cell)] = [found for found in left if _id(found) == _id(cell)]
+        placed[grade_id(cell)] = [found for found in left if grade_id(found) == grade_id(cell)]
     for number, cell in enumerate(expected["cells"]):
-        if not placed[_id(cell)]:
-            above = placed[_id(expected["cells"][number - 1])] if number else []
+        if not placed[grade_id(cell)]:
+            above = placed[grade_id(expected["cells"][number - 1])] if number else []
             stray = _stray(cell, above, left, known)
             if stray is not None:
-                placed[_id(cell)] = [stray]
-                findings.append(Finding(_id(cell), "its metadata was lost; it was known by its text", True))
-    chosen = {_id(cell): _one(cell, placed[_id(cell)], findings) for cell in expected["cells"]}
+                placed[grade_id(cell)] = [stray]
+                findings.append(
+                    Finding(grade_id(cell), "its metadata was lost; it was known by its text", True)
+                )
+    chosen = {grade_id(cell): _one(cell, placed[grade_id(cell)], findings) for cell in expected["cells"]}
     _report_order(expected["cells"], placed, left, findings)
     cells, taken = [], {id(found) for many in placed.values() for found in many}
+    for own in left:
+        if id(own) not in taken and own["metadata"].pop("nbgrader", {}).get("grade_id") is not None:
+            findings.append(
+                Finding("-", "a cell that is not of the assignment asked for points; it is plain now", True)
+            )
     followers = _followers(left, placed, taken)
     cells += followers[None]
     for cell in expected["cells"]:
-        cells += [chosen[_id(cell)], *followers[_id(cell)]]
+        cells += [chosen[grade_id(cell)], *followers[grade_id(cell)]]
     notebook = {**copy.deepcopy(submission), "cells": cells}
     return Validated(name, notebook, tuple(findings))
 
@@ -93,11 +101,11 @@ def write_notebook(notebook, path):
 
 
 def _belongs_to(submission, assignments):
-    found = {_id(cell) for cell in submission["cells"]}
+    found = {grade_id(cell) for cell in submission["cells"]}
     texts = {_text(cell) for cell in submission["cells"]}
     held = {
         name: sum(
-            _id(cell) in found or (_locked(cell) and _text(cell) in texts) for cell in expected["cells"]
+            grade_id(cell) in found or (_locked(cell) and _text(cell) in texts) for cell in expected["cells"]
         )
         for name, expected in assignments.items()
     }
@@ -110,12 +118,18 @@ def _belongs_to(submission, assignments):
     return name, assignments[name]
 
 
-def _id(cell):
-    return cell["metadata"].get("nbgrader", {}).get("grade_id")
+def role(cell):
+    """What nbgrader's metadata say of a cell; empty for a student's own."""
+    return cell["metadata"].get("nbgrader", {})
+
+
+def grade_id(cell):
+    """The name that the assignment gave a cell; None for a student's own."""
+    return role(cell).get("grade_id")
 
 
 def _locked(cell):
-    return cell["metadata"]["nbgrader"]["locked"]
+    return role(cell)["locked"]
 
 
 def _text(cell):
@@ -125,27 +139,33 @@ def _text(cell):
 def _stray(cell, above, left, known):
     """A cell without valid metadata that must be the one expected: same text, same definition, or same place."""
     nameless = [
-        found for found in left if _id(found) not in known and found["cell_type"] == cell["cell_type"]
+        found for found in left if grade_id(found) not in known and found["cell_type"] == cell["cell_type"]
     ]
     same = [found for found in nameless if _text(found) == _text(cell)]
     if same or _locked(cell):
         return same[0] if same else None
     if cell["cell_type"] == "code":
-        start = cell["source"].split("(")[0] if cell["source"].startswith("def ") else "answers = "
-        same = [
-            found
-            for found in nameless
-            if any(line.startswith(start) for line in found["source"].splitlines())
-        ]
+        same = [found for found in nameless if _defines(cell) <= _defines(found)]
         return same[0] if len(same) == 1 else None
     position = next((p for p, found in enumerate(left) if any(found is one for one in above)), len(left))
     follows = left[position + 1 : position + 2]  # an answer in words stands under its question
     return follows[0] if any(found is one for found in follows for one in nameless) else None
 
 
+def _defines(cell):
+    """Names that a code cell binds at its top level; none where it is no Python."""
+    try:
+        body = ast.parse(cell["source"]).body
+    except SyntaxError:
+        return set()
+    targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    return {*functions, *(target.id for target in targets if isinstance(target, ast.Name))}
+
+
 def _one(cell, found, findings):
     """The cell to grade, of those that claim to be it."""
-    name = _id(cell)
+    name = grade_id(cell)
     if not found:
         if _locked(cell):
             findings.append(Finding(name, "it was deleted; put back", True))
@@ -157,9 +177,7 @@ def _one(cell, found, findings):
             findings.append(Finding(name, f"it was there {len(found)} times; one is left", True))
         if all(_text(one) != _text(cell) for one in found):
             findings.append(Finding(name, "its text was altered; restored", True))
-        elif any(
-            one["metadata"].get("nbgrader") != cell["metadata"]["nbgrader"] for one in found if _id(one)
-        ):
+        elif any(role(one) != role(cell) for one in found if role(one)):
             findings.append(Finding(name, "its metadata was altered; restored", True))
         return copy.deepcopy(cell)
     answered = [one for one in found if _text(one) != _text(cell)]
@@ -172,17 +190,17 @@ def _one(cell, found, findings):
         )
     one = answered[-1] if answered else found[-1]
     one["cell_type"] = cell["cell_type"]
-    one["metadata"]["nbgrader"] = copy.deepcopy(cell["metadata"]["nbgrader"])
+    one["metadata"]["nbgrader"] = copy.deepcopy(role(cell))
     return one
 
 
 def _report_order(expected, placed, left, findings):
     """An answer below its check would be judged before it exists."""
     position = {id(cell): number for number, cell in enumerate(left)}
-    places = [(cell, position[id(placed[_id(cell)][-1])]) for cell in expected if placed[_id(cell)]]
+    places = [(cell, position[id(placed[grade_id(cell)][-1])]) for cell in expected if placed[grade_id(cell)]]
     for (_, before), (cell, here) in pairwise(places):
         if here < before:
-            findings.append(Finding(_id(cell), "it was moved; put back in its place", True))
+            findings.append(Finding(grade_id(cell), "it was moved; put back in its place", True))
 
 
 def _followers(left, placed, taken):
