@@ -7,7 +7,7 @@ at every image size. Papers that sum over pixels and average over images differ 
 import math
 
 import torch
-from torch.nn.functional import cross_entropy, softplus
+from torch.nn.functional import cross_entropy, log_softmax, softplus
 
 
 def squared_error(x_hat, x):
@@ -105,3 +105,56 @@ def info_nce(similarity, positive):
     """
     candidates = torch.isfinite(similarity[0]).sum().log()
     return candidates - cross_entropy(similarity, positive)
+
+
+def code_distance(z_hat, z):
+    """L_zrec: root mean square distance of two codes of each image, averaged over the batch.
+
+    z_hat, z: (N, d). Returns a scalar >= 0. Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 4, with the norm as a mean
+    over the d coordinates; the tiny constant keeps the root's gradient finite where two codes are equal.
+    """
+    return ((z_hat - z).square().mean(1) + 1e-12).sqrt().mean()
+
+
+def dual_game(own, other, k=0.4):
+    """L_dual = L_girec - k L_direc: an autoencoder that restores images well and reconstructions badly.
+
+    own: L_girec, its error on images; other: L_direc, its error on what G reconstructed; scalars >= 0.
+    Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 6; the game of BEGAN (Berthelot et al., 2017) with a fixed k.
+    """
+    return own - k * other
+
+
+def kl_to_standard_normal(mean, log_variance):
+    """KL(N(mean, variance) || N(0, I)), averaged over the batch and the d coordinates of the code.
+
+    mean, log_variance: (N, d). Returns a scalar >= 0 in nats a coordinate. Source: Kingma & Welling, 2014, appendix B;
+    the prior of LR-GDAN, eq. 9, where coordinates are summed (d times as heavy).
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
+
+
+def contextual_adversarial(x_hat, again):
+    """L_adcon = -mean |x_hat - G(x_hat)|: a reconstruction, given to G again, should come out different.
+
+    x_hat, again: tensors of one shape, images in [0, 1]. Returns a scalar in [-1, 0].
+    Source: AGAD (Shi & Zhang, 2023), the contextual adversarial loss.
+    """
+    return -absolute_error(x_hat, again)
+
+
+def reciprocal(loss, least=1e-3):
+    """1 / (loss + least): lowering it drives the loss up, the less the higher it is. loss: scalar >= 0.
+
+    Source: AGAD (Shi & Zhang, 2023), the terms of labelled anomalies.
+    """
+    return 1 / (loss + least)
+
+
+def uniform_cross_entropy(logits):
+    """L_ip = mean -1/c sum_k log p_k: an image between patterns should look like none of them.
+
+    logits: (N, c). Returns a scalar >= log(c), reached where all patterns are equally probable.
+    Source: ADe-GAN (Chai et al.), eq. 6.
+    """
+    return -log_softmax(logits, 1).mean()

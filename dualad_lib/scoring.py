@@ -238,3 +238,20 @@ def threshold_at(calibration, rate):
             stacklevel=2,
         )
     return float(np.sort(calibration)[min(rank, n) - 1])
+
+
+def eq_11(error, confidence, patterns, mean, deviation):
+    """ADe-GAN's score of reconstruction error and pattern together, in an order-preserving form without ties.
+
+    error: (N,) ||x - G(E(x))||. confidence: (N,) max_c P(x in c), in [1 / patterns, 1]. mean, deviation: of the error
+    over held-out normal images. Returns (N,), float64.
+
+    The paper (Chai et al., eq. 9 to 11) writes A = -log p / n + (1 - log p) log q with "log p" = P_N(error) and
+    "log q" = -max_c P(x in c) ("argmax" in print). A rises with the error only if P_N is the normal distribution's
+    cumulative probability P in [0, 1]. Then A = -1/n - (1 - P) (max_c P - 1/n), which gets so close to -1/n for large
+    errors that floating point makes ties of them. -log(1 - P) - log(max_c P - 1/n), returned here, orders images
+    as A does: an anomaly has a large error, or no pattern, and either is enough.
+    """
+    u = torch.from_numpy((np.asarray(error, float) - mean) / deviation)
+    above = np.maximum(np.asarray(confidence, float) - 1 / patterns, 1e-300)
+    return -torch.special.log_ndtr(-u).numpy() - np.log(above)

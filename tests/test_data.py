@@ -678,3 +678,39 @@ def test_links_to_parent_folders_do_not_loop(tmp_path):
     (tmp_path / "linked").symlink_to(tmp_path / "train")
     assert len(load_image_folder(tmp_path / "train").train) == 1
     assert len(load_image_folder(tmp_path / "linked").train) == 1
+
+
+def write_views(folder, objects=100, angles=range(0, 360, 90), side=40):
+    """A folder laid out as COIL-100: every pixel of a view tells its object."""
+
+    folder.mkdir(parents=True)
+    for number in range(1, objects + 1):
+        for angle in angles:
+            Image.new("RGB", (side, side), (number, 0, 200)).save(folder / f"obj{number}__{angle}.png")
+
+
+def test_coil100_views_are_read_by_the_object_in_their_name(tiny):
+    write_views(tiny / "coil-100", angles=(0, 5, 10, 25, 350))
+    (tiny / "coil-100" / "obj3__notes.png").write_bytes(b"not a view")
+    task = load_one_class("coil100", 11, root=tiny)  # object 12
+    assert task.image_shape == (3, 32, 32) and task.class_names[11] == "12"
+    assert len(task.train) == 2 and (task.train[:, 0] == 12).all() and (task.train[:, 2] == 200).all()
+    assert len(task.test) == 300  # 0, 25 and 350 degrees of every object are tested on
+    assert (task.test[task.test_labels == 0][:, 0] == 12).all()
+
+
+def test_coil100_under_protocol_1(tiny):
+    write_views(tiny / "coil-100", angles=range(0, 360, 36))
+    task = load_one_class("coil100", 0, protocol="p1", root=tiny)
+    assert len(task.train) == 8 and task.test_labels.tolist() == [0, 0, 1, 1]
+
+
+def test_coil100_with_an_object_missing_names_it(tiny):
+    write_views(tiny / "coil-100", objects=99, angles=(0, 5))
+    with pytest.raises(DataError, match="no train view of object 100"):
+        load_one_class("coil100", 0, root=tiny)
+
+
+def test_coil100_that_is_nowhere_says_how_to_get_it(tiny):
+    with pytest.raises(DataNotFoundError, match=r"coil-100.zip(.|\n)*copy obj1__0.png"):
+        load_one_class("coil100", 0)

@@ -21,7 +21,15 @@ _PUBLISHED = {
     "batch_size": 16,
     "learning_rate": 3e-4,
 }
-QUICK = {"autoencoder": _TINY, "dualad": _TINY, "dualad_published": _PUBLISHED}
+_PATTERNS = {"width": 4, "noise_dim": 8, "patterns": 4, "steps": 60, "batch_size": 16, "device": "cpu"}
+QUICK = {
+    "autoencoder": _TINY,
+    "dualad": _TINY,
+    "dualad_published": _PUBLISHED,
+    "lrgdan": _TINY,
+    "agad": _TINY,
+    "adegan": _PATTERNS,
+}
 SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
 
 

@@ -8,14 +8,20 @@ import torch
 from dualad_lib.losses import (
     absolute_error,
     adversarial_loss,
+    code_distance,
+    contextual_adversarial,
     discriminator_loss,
     donsker_varadhan,
+    dual_game,
     enclosure,
     feature_matching,
     info_nce,
     jsd_mutual_information,
+    kl_to_standard_normal,
+    reciprocal,
     sphere_excess,
     squared_error,
+    uniform_cross_entropy,
 )
 
 
@@ -104,3 +110,54 @@ def test_jensen_shannon_by_hand():
 def test_donsker_varadhan_by_hand():
     joint, marginal = torch.tensor([1.0, 3.0]), torch.tensor([0.0, math.log(3)])
     assert donsker_varadhan(joint, marginal).item() == pytest.approx(2 - math.log((1 + 3) / 2))
+
+
+def test_code_distance_by_hand():
+    z, z_hat = torch.tensor([[0.0, 0.0], [1.0, 1.0]]), torch.tensor([[3.0, 4.0], [1.0, 1.0]])
+    # root mean squares 5 / sqrt(2) and 0
+    assert code_distance(z_hat, z).item() == pytest.approx(5 / math.sqrt(2) / 2, abs=1e-5)
+
+
+def test_code_distance_of_equal_codes_has_a_finite_gradient():
+    z = torch.ones(2, 3, requires_grad=True)
+    code_distance(z, torch.ones(2, 3)).backward()
+    assert torch.isfinite(z.grad).all()
+
+
+def test_dual_game_by_hand():
+    assert dual_game(torch.tensor(0.3), torch.tensor(0.5), k=0.4).item() == pytest.approx(0.3 - 0.2)
+
+
+def test_kl_to_standard_normal_by_hand():
+    zero = torch.zeros(2, 3)
+    assert kl_to_standard_normal(zero, zero).item() == 0
+    assert kl_to_standard_normal(zero + 2, zero).item() == pytest.approx(2)  # 2^2 / 2
+    assert kl_to_standard_normal(zero, zero + math.log(4)).item() == pytest.approx((4 - 1 - math.log(4)) / 2)
+
+
+def test_kl_to_standard_normal_agrees_with_torch():
+    mean, log_variance = torch.randn(5, 4), torch.randn(5, 4)
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0, 1)).mean()
+    assert kl_to_standard_normal(mean, log_variance).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_contextual_adversarial_loss_falls_as_the_second_reconstruction_moves_away():
+    x_hat = torch.full((2, 1, 2, 2), 0.5)
+    assert contextual_adversarial(x_hat, x_hat).item() == 0
+    assert contextual_adversarial(x_hat, x_hat + 0.25).item() == pytest.approx(-0.25)
+
+
+def test_reciprocal_drives_a_loss_up_and_is_bounded():
+    loss = torch.tensor(0.1, requires_grad=True)
+    value = reciprocal(loss, least=0.1)
+    assert value.item() == pytest.approx(5)
+    value.backward()
+    assert loss.grad.item() == pytest.approx(-25)  # -1 / 0.2^2: lowering the value raises the loss
+    assert reciprocal(torch.tensor(0.0)).item() == pytest.approx(1000)
+
+
+def test_uniform_cross_entropy_by_hand():
+    assert uniform_cross_entropy(torch.zeros(3, 4)).item() == pytest.approx(math.log(4))
+    p = torch.tensor([[0.9, 0.1]])
+    assert uniform_cross_entropy(p.log()).item() == pytest.approx(-(math.log(0.9) + math.log(0.1)) / 2)

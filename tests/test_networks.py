@@ -6,10 +6,14 @@ import torch
 from dualad_lib.networks import (
     ConvAutoencoder,
     ConvDiscriminator,
+    GaussianAutoencoder,
     Hypersphere,
     MLPAutoencoder,
     MLPDiscriminator,
+    Standardise,
     TransformationCritic,
+    UNet,
+    look,
 )
 
 
@@ -72,3 +76,52 @@ def test_sphere_and_critic():
     sphere.log_radius.data.fill_(-40)
     assert sphere.radius > 0  # whatever the player does, a radius stays a radius
     assert critic(torch.rand(2, 4, 3, 3)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 33, 20)])
+def test_a_u_net_gives_an_image_of_the_same_shape(shape, nested):
+    x_hat = UNet(shape, width=4, nested=nested)(torch.rand(2, *shape))
+    assert x_hat.shape == (2, *shape)
+    assert x_hat.min() >= 0 and x_hat.max() <= 1
+
+
+@pytest.mark.parametrize("nested, maps", [(False, 3), (True, 6)])
+def test_a_nested_u_net_has_a_map_wherever_there_can_be_one(nested, maps):
+    network = UNet((1, 16, 16), width=4, depth=3, nested=nested)
+    assert len(network.up) == maps
+    network(torch.rand(2, 1, 16, 16)).mean().backward()
+    assert all(p.grad is not None for p in network.parameters())  # and every map counts
+
+
+def test_the_distribution_of_a_code_and_its_mean():
+    network = GaussianAutoencoder((1, 16, 16), width=4, latent_dim=5).eval()
+    x = torch.rand(3, 1, 16, 16)
+    middle, mean, log_variance = network.distribution(x)
+    assert mean.shape == log_variance.shape == (3, 5) and middle.ndim == 4
+    z, x_hat = network(x)
+    assert torch.equal(z, mean) and x_hat.shape == x.shape
+
+
+@pytest.mark.parametrize("network", [ConvAutoencoder((1, 16, 16), 4, 5), MLPAutoencoder((1, 16, 16))])
+def test_a_look_ends_at_the_code(network):
+    network.eval()
+    x = torch.rand(3, 1, 16, 16)
+    _, h, z = look(network, x)
+    assert torch.allclose(z, network.encode(x)) and h.ndim == 2
+
+
+def test_an_unbounded_decoder_leaves_the_unit_interval():
+    x_hat = ConvAutoencoder((1, 16, 16), 4, 5, bounded=False)(torch.rand(30, 1, 16, 16))[1]
+    assert x_hat.min() < 0
+
+
+def test_standardise_learns_channels_and_goes_back():
+    x = torch.rand(50, 2, 6, 6) * torch.tensor([1.0, 0.2])[:, None, None]
+    scale = Standardise(2)
+    scale.learn(x)
+    y = scale(x)
+    assert torch.allclose(y.mean((0, 2, 3)), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(y.std((0, 2, 3)), torch.ones(2), atol=1e-5)
+    assert torch.allclose(scale.back(y), x, atol=1e-6)
+    assert set(scale.state_dict()) == {"mean", "deviation"}  # kept with the weights

@@ -11,6 +11,7 @@ from dualad_lib.scoring import (
     LogStandard,
     centre_distance,
     conformal_p_values,
+    eq_11,
     nearest_distance,
     pixel_score,
     threshold_at,
@@ -100,3 +101,34 @@ def test_final_score_and_names():
     assert [name for name, _ in Scores(pixel=a).items()] == ["score"]
     assert [name for name, _ in Scores(pixel=a, latent=a, dual=b).items()] == ["pixel", "latent", "dual"]
     assert Scores(pixel=a, latent=a, dual=b).final is b
+
+
+def eq_11_as_printed(error, confidence, patterns, mean, deviation):
+    p = torch.special.ndtr(torch.tensor((error - mean) / deviation)).numpy()
+    return -p / patterns - (1 - p) * confidence
+
+
+def test_eq_11_orders_as_the_printed_formula_does():
+    random = np.random.default_rng(0)
+    error, confidence = random.normal(1, 0.2, 300), random.uniform(0.11, 1, 300)
+    ours = eq_11(error, confidence, 10, 1.0, 0.2)
+    printed = eq_11_as_printed(error, confidence, 10, 1.0, 0.2)
+    assert np.array_equal(np.argsort(ours), np.argsort(printed))
+
+
+def test_eq_11_rises_with_the_error_and_falls_with_the_confidence():
+    errors = eq_11(np.linspace(0, 3, 50), np.full(50, 0.9), 10, 1.0, 0.2)
+    assert (np.diff(errors) > 0).all()
+    sure = eq_11(np.full(50, 1.0), np.linspace(0.11, 1, 50), 10, 1.0, 0.2)
+    assert (np.diff(sure) < 0).all()
+
+
+def test_eq_11_has_no_ties_where_the_printed_formula_saturates():
+    error = np.array([5.0, 6.0, 9.0])  # 20, 25 and 40 deviations above the mean
+    args = error, np.full(3, 0.9), 10, 1.0, 0.2
+    assert len(set(eq_11_as_printed(*args))) == 1
+    assert (np.diff(eq_11(*args)) > 0).all() and np.isfinite(eq_11(*args)).all()
+
+
+def test_eq_11_of_an_image_without_any_pattern_is_finite():
+    assert np.isfinite(eq_11(np.array([1.0]), np.array([0.1]), 10, 1.0, 0.2)).all()

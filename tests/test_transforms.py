@@ -6,6 +6,7 @@ import torch
 from dualad_lib.transforms import (
     PSEUDO_ANOMALIES,
     affine,
+    crop_and_flip,
     jitter,
     pseudo_anomalies,
     strong_view,
@@ -107,3 +108,23 @@ def test_a_strong_view_crops_a_window():
     slope = (view[..., -1] - view[..., 0]).mean((1, 2))
     assert ((slope.abs() > 0.2) & (slope.abs() < 0.61)).all()
     assert 0.4 < (slope > 0).float().mean() < 0.6
+
+
+def test_crop_and_flip_moves_no_farther_than_asked_and_mirrors_half():
+    torch.manual_seed(0)
+    x = torch.zeros(400, 1, 20, 20)
+    x[:, :, 8:12, 3:6] = 1  # left of the middle: mirrored, it lies right of it
+    out = crop_and_flip(x, margin=0.1)
+    columns = (out.sum((1, 2)) * torch.arange(20)).sum(1) / out.sum((1, 2, 3))
+    mirrored = columns > 9.5
+    assert 0.4 < mirrored.float().mean() < 0.6
+    assert (columns[~mirrored] - 4).abs().max() <= 2.1 and (columns[mirrored] - 15).abs().max() <= 2.1
+    rows = (out.sum((1, 3)) * torch.arange(20)).sum(1) / out.sum((1, 2, 3))
+    assert 1 < (rows - 9.5).abs().max() <= 2.1
+
+
+def test_crop_without_flip_mirrors_none():
+    x = torch.zeros(50, 1, 20, 20)
+    x[:, :, 8:12, 3:6] = 1
+    out = crop_and_flip(x, flip=False)
+    assert out[..., 10:].sum() == 0

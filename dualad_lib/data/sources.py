@@ -24,6 +24,7 @@ DATASETS = {
     "mnist": DIGITS,
     "fashion_mnist": CLOTHES,
     "cifar10": THINGS,
+    "coil100": tuple(map(str, range(1, 101))),
 }
 """Names that `load_one_class` takes, with the names of their classes."""
 
@@ -66,8 +67,8 @@ def find(dataset, root=None, download=True):
     for folder, _ in candidates:
         if files.present(folder):
             return folder
-    failure = "downloading was not allowed (download=False)"
-    if download:
+    failure = "downloading was not allowed (download=False)" if files.loader else "nothing downloads it"
+    if download and files.loader:
         try:
             return _download(files, places.own_folder() if root is None else Path(root))
         except (OSError, RuntimeError, DataError) as error:  # no network, permission or space; wrong contents
@@ -133,11 +134,61 @@ class FileSet:
         names = [*self.train, *self.test]
         return any((folder / name).exists() or (folder / f"{name}.gz").exists() for name in names)
 
+    @property
+    def contents(self):
+        """What the set's folder must hold, in words."""
+        return ", ".join(self.train | self.test)
+
+    def read_part(self, folder, part):
+        """Images and labels of the "train" or "test" part."""
+        return self.read(folder, getattr(self, part))
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """COIL-100: a folder of one picture a view, object and angle in its name. It has no official split."""
+
+    title: str
+    folder: str
+    package: str
+    loader: str | None = None
+    system: str | None = None
+    contents: str = "obj1__0.png, obj1__5.png, ... obj100__355.png"
+
+    def present(self, folder):
+        """Tell whether a folder holds any view."""
+        return any(folder.glob("obj*__*.png"))
+
+    def read_part(self, folder, part):
+        """Images and labels; every fifth view (0, 25, 50, ... degrees) is the test part."""
+        return read_views(folder, part)
+
 
 @lru_cache(maxsize=8)
 def _read_files(dataset, part, folder):
-    files = FILES[dataset]
-    return _part(*files.read(folder, getattr(files, part)))
+    return _part(*FILES[dataset].read_part(folder, part))
+
+
+def read_views(folder, part, side=32):
+    """Views of COIL-100 (Nene, Nayar & Murase, 1996) as uint8 images (N, 3, side, side), and labels object - 1.
+
+    folder: the published PNG files, obj1__0.png to obj100__355.png, of any size; they are resized. Missing views are
+    left out; an object without any raises DataError.
+    """
+    from dualad_lib.data.folders import read_images
+
+    views = []
+    for path in Path(folder).glob("obj*__*.png"):
+        number, angle = path.stem.removeprefix("obj").split("__")
+        if number.isdigit() and angle.isdigit():
+            views.append((int(number), int(angle), path))
+    views.sort()
+    chosen = [view for view in views if (view[1] % 25 == 0) == (part == "test")]
+    missing = sorted(set(range(1, 101)) - {view[0] for view in chosen})
+    if missing:
+        raise DataError(f"COIL-100 in {folder} is incomplete: no {part} view of object {missing[0]}.")
+    images, _, _ = read_images([path for _, _, path in chosen], side, channels=3, strict=True)
+    return images.numpy(), np.array([number - 1 for number, _, _ in chosen])
 
 
 def _read_idx_pair(folder, checksums):
@@ -167,12 +218,11 @@ def _download(files, root):
 def _not_found(dataset, candidates, failure):
     files = FILES[dataset]
     looked = "\n".join(f"  {folder} ({what})" for folder, what in candidates)
-    ways = [
-        f"with a network: load_one_class({dataset!r}, download=True) fetches {files.size}",
-        f"without: copy {', '.join(files.train | files.test)} to FOLDER/{files.folder} and set DUALAD_DATA=FOLDER",
-    ]
-    if files.package:
-        ways.append(files.package)
+    ways = [files.package] if files.package else []
+    if files.loader:
+        ways.insert(0, f"with a network: load_one_class({dataset!r}, download=True) fetches {files.size}")
+    before = "without: " if files.loader else ""
+    ways.insert(1, f"{before}copy {files.contents} to FOLDER/{files.folder} and set DUALAD_DATA=FOLDER")
     ways.append("or use fashion_mnist_sample or digits, which need no download")
     ways = "\n".join(f"  - {way}" for way in ways)
     return f"{files.title} was not found, and {failure}.\nLooked in:\n{looked}\nWays to get it:\n{ways}"
@@ -225,5 +275,10 @@ FILES = {
         },
         test={"test_batch": "40351d587109b95175f43aff81a1287e"},
         read=_read_cifar,
+    ),
+    "coil100": ViewSet(
+        title="COIL-100",
+        folder="coil-100",
+        package="get coil-100.zip (125 MB) from Columbia University's CAVE laboratory and unpack it",
     ),
 }

@@ -1,10 +1,13 @@
 """Detectors: one file a system, all with the contract of `Detector`."""
 
 from ..errors import DataError
+from .adegan import ADeGAN
+from .agad import AGAD
 from .autoencoder import Autoencoder
 from .base import Detector
 from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
 from .dualad import DualAD
+from .lrgdan import LRGDAN
 from .published import PublishedDualAD
 
 #: Names on the command line and in results files.
@@ -17,6 +20,9 @@ DETECTORS = {
     "autoencoder": Autoencoder,
     "dualad": DualAD,
     "dualad_published": PublishedDualAD,
+    "lrgdan": LRGDAN,
+    "agad": AGAD,
+    "adegan": ADeGAN,
 }
 
 #: The ablation's stages between the autoencoder and the full DualAD: detectors with some parts switched off.

@@ -1,13 +1,8 @@
 """The autoencoder baseline: reconstruct, and score by pixel error, by the code's place in latent space, and by both."""
 
-import hashlib
-import json
-
 import numpy as np
 import torch
-from torch import nn
 
-from ..errors import DataError
 from ..losses import squared_error
 from ..networks import ConvAutoencoder, MLPAutoencoder, start_at_mean
 from ..scoring import (
@@ -21,20 +16,18 @@ from ..scoring import (
     pixel_score,
     separation_weight,
 )
-from ..training import Player, Turn, as_float, resolve_device, seeded, train, warmup_cosine
+from ..training import Turn, as_float
 from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
-from .base import Detector, choose
+from .base import choose
+from .trained import Trained, check_side
 
 NETWORKS = ("conv", "mlp")
 LATENT_SCORES = ("nearest", "mahalanobis", "centre")
 FUSIONS = ("separation", "equal")
 JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
-SMALLEST_SIDE = 8
-#: Parameters that training does not depend on.
-AFTERWARDS = ("device", "false_alarm_rate", "pixel", "latent", "fusion")
 
 
-class Autoencoder(Detector):
+class Autoencoder(Trained):
     """Autoencoder x_hat = G_d(G_e(x)) trained on the squared error of normal images alone.
 
     scores: pixel, the mean error of each image; latent, the distance of its whitened code to those of the training
@@ -48,6 +41,8 @@ class Autoencoder(Detector):
     and the latent score by how well each tells held-out normal images from pseudo-anomalies made of them, "equal" does
     not.
     """
+
+    AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
 
     def __init__(
         self,
@@ -79,15 +74,6 @@ class Autoencoder(Detector):
         self.seed = seed
         self.device = device
 
-    def fit(self, x, calibration=None, checkpoint=None, label="", after_step=None):
-        """Train on normal images; return self. As `Detector.fit`, and:
-
-        checkpoint: a path where the state of the training is kept; a killed `fit` that is called again with the same
-        images and parameters goes on from there, to the same scores. label: text of the progress bar ("": none).
-        after_step: called with the `training.Step` when a step is done, to watch the training.
-        """
-        return self._fit_all(x, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
-
     def reconstruct(self, x):
         """Reconstructions x_hat of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
         return torch.cat([self._forward(batch)[2].cpu() for batch in self._checked(x).split(512)])
@@ -96,65 +82,29 @@ class Autoencoder(Detector):
         """Codes z of images, float32 tensor (N, d) on the CPU."""
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
-        turns, slices = self._begin(images)
-        history = train(
-            turns,
-            images,
-            steps=self._steps(images),
-            batch_size=self.batch_size,
-            slices=slices,
-            after_step=after_step,
-            seed=self.seed,
-            device=self.device,
-            label=label,
-            checkpoint=checkpoint,
-            fingerprint=self._fingerprint(images) if checkpoint else "",
-        )
-        self._end(images, history)
-
-    def _begin(self, images):
-        """Fresh networks, and the game they play: (turns, slices) for `train`."""
-        self.parts_ = self._build()
-        if self.network == "conv":
-            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
-            start_at_mean(self.network_, some.mean((0, 2, 3)))
-        return self._game()
-
-    def _end(self, images, history):
-        self.history_ = history
-        self.parts_.eval()
-        self._learn_latent(images)
-
-    def _steps(self, images):
-        return self.steps
-
     @property
     def network_(self):
         """The trained autoencoder G."""
         return self.parts_["G"]
 
-    def _build(self):
-        """Fresh networks on the device, their weights drawn from the seed."""
+    def _check_parameters(self):
         choose(self.network, NETWORKS, "network")
         choose(self.pixel, PIXEL_SCORES, "pixel")
         choose(self.latent, LATENT_SCORES, "latent")
         choose(self.fusion, FUSIONS, "fusion")
-        if min(self.image_shape_[1:]) < SMALLEST_SIDE and self.network == "conv":
-            raise DataError(
-                f"the convolutional network needs sides of at least {SMALLEST_SIDE} pixels, "
-                f"got {self.image_shape_[1:]}: "
-                'pad the images or use network="mlp".'
-            )
-        with seeded(self.seed):
-            parts = nn.ModuleDict(self._parts())
-        return parts.to(resolve_device(self.device), memory_format=torch.channels_last)
+        if self.network == "conv":
+            check_side(self.image_shape_, 'pad the images or use network="mlp".')
 
     def _parts(self):
         """The networks by name. G comes first, so that its weights do not depend on what else there is."""
         if self.network == "conv":
             return {"G": ConvAutoencoder(self.image_shape_, self.width, self.latent_dim)}
         return {"G": MLPAutoencoder(self.image_shape_, latent_dim=self.latent_dim)}
+
+    def _start(self, images):
+        if self.network == "conv":
+            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
+            start_at_mean(self.network_, some.mean((0, 2, 3)))
 
     def _game(self):
         """The turns of the training, and how each batch is cut into slices (None: it is not)."""
@@ -169,13 +119,7 @@ class Autoencoder(Detector):
     def _noisy(self, x):
         return x + self.noise * torch.randn_like(x) if self.noise else x
 
-    def _player(self, name):
-        """A part on the reconstruction's side: AdamW, warm-up and cosine, bounded gradient."""
-        part = self.parts_[name]
-        optimiser = torch.optim.AdamW(part.parameters(), self.learning_rate, betas=(0.9, 0.99), fused=True)
-        return Player(name, part, optimiser, warmup_cosine(), clip=5.0)
-
-    def _learn_latent(self, images):
+    def _learn(self, images):
         """What the latent score stands on: the codes of the training images."""
         self.codes_ = torch.cat([self._forward(batch)[1] for batch in images.split(512)])
         self._prepare_latent()
@@ -186,8 +130,7 @@ class Autoencoder(Detector):
 
     @torch.no_grad()
     def _forward(self, images):
-        device = next(self.network_.parameters()).device
-        x = as_float(images, device)
+        x = self._images(images)
         return x, *self.network_(x)
 
     def _latent(self, z):
@@ -223,28 +166,18 @@ class Autoencoder(Detector):
     def _combine(self, raw):
         return Scores(pixel=raw["pixel"], latent=self._fused_latent(raw), dual=self.fusion_(raw))
 
-    def _state(self):
+    def _own_state(self):
         fusion = [[s.mean, s.deviation, self.fusion_.weights[n]] for n, s in self.fusion_.scales.items()]
-        return {
-            **{f"part.{name}": value for name, value in self.parts_.state_dict().items()},
-            **self._latent_state(),
-            "fusion": torch.tensor(fusion, dtype=torch.float64),
-            "calibration_scores": torch.from_numpy(self.calibration_scores_),
-        }
+        return {**self._latent_state(), "fusion": torch.tensor(fusion, dtype=torch.float64)}
 
-    def _latent_state(self):
-        return {"codes": self.codes_}
-
-    def _restore(self, state):
-        self.parts_ = self._build().eval()
-        weights = {name.removeprefix("part."): v for name, v in state.items() if name.startswith("part.")}
-        self.parts_.load_state_dict(weights)
-        device = resolve_device(self.device)
-        self._restore_latent({name: value.to(device) for name, value in state.items()})
+    def _restore_own(self, state):
+        self._restore_latent(state)
         rows = dict(zip(self._raw_names(), state["fusion"].tolist(), strict=True))
         scales = {name: LogStandard(mean, deviation) for name, (mean, deviation, _) in rows.items()}
         self.fusion_ = Fusion(scales, {name: row[2] for name, row in rows.items()})
-        self._set_threshold(state["calibration_scores"].numpy())
+
+    def _latent_state(self):
+        return {"codes": self.codes_}
 
     def _restore_latent(self, state):
         self.codes_ = state["codes"]
@@ -252,15 +185,6 @@ class Autoencoder(Detector):
 
     def _raw_names(self):
         return ("pixel", "latent")
-
-    def _fingerprint(self, images):
-        """Names a training: other images or parameters give another."""
-        digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
-        digest.update(json.dumps(self._training_parameters(), sort_keys=True).encode())
-        return digest.hexdigest()
-
-    def _training_parameters(self):
-        return {k: v for k, v in self.get_params().items() if k not in AFTERWARDS}
 
 
 def _latent_names(raw):

@@ -35,6 +35,7 @@ from ..networks import (
     MLPDiscriminator,
     TransformationCritic,
     ViewStatistics,
+    look,
 )
 from ..scoring import LowRank, nearest_distance, pixel_score
 from ..training import Player, Turn, as_float, channels_last
@@ -143,7 +144,7 @@ class DualAD(Autoencoder):
         choose(self.views, VIEWS, "views")
         parts = super()._parts()
         with _in_eval_mode(parts["G"]), torch.no_grad():
-            middle, h, _ = _look(parts["G"], torch.zeros(1, *self.image_shape_))
+            middle, h, _ = look(parts["G"], torch.zeros(1, *self.image_shape_))
         if self.image_discriminator:
             conv = self.network == "conv"
             shape = self.image_shape_
@@ -176,7 +177,7 @@ class DualAD(Autoencoder):
         """The turn of the autoencoder and of those that help it."""
         parts = self.parts_
         target, seen, t = self._copies(step.images["train"])
-        middle, h, z = _look(parts["G"], self._noisy(seen))
+        middle, h, z = look(parts["G"], self._noisy(seen))
         middle, z = middle[: len(target)], z[: len(target)]  # the other copies are there for their h
         x_hat = parts["G"].decode(z)
         step.shared.update(target=target, x_hat=x_hat)
@@ -237,10 +238,10 @@ class DualAD(Autoencoder):
         step.log(radius=sphere.radius.detach())
         return {"enclosure": enclosure(z, sphere.centre, sphere.radius, OUTSIDE)}
 
-    def _learn_latent(self, images):
+    def _learn(self, images):
         self._report_collapse()
         if not self._has_critic:
-            return super()._learn_latent(images)
+            return super()._learn(images)
         self.directions_, banks = [], []
         for t in self._symmetries:
             h = torch.cat([self._placeless(self._feature(batch, t)) for batch in images.split(512)])
@@ -271,7 +272,7 @@ class DualAD(Autoencoder):
     @torch.no_grad()
     def _feature(self, images, t):
         device = next(self.network_.parameters()).device
-        return _look(self.network_, transform(as_float(images, device), t))[1]
+        return look(self.network_, transform(as_float(images, device), t))[1]
 
     def _placeless(self, h):
         """h (N, F) as distances see it: with strong views its mean over the places of the map, (N, channels)."""
@@ -290,7 +291,7 @@ class DualAD(Autoencoder):
         for number, t in enumerate(self._symmetries):
             directions = self.directions_[number]
             for side in sides:
-                _, h, z = _look(self.network_, transform(side, t))
+                _, h, z = look(self.network_, transform(side, t))
                 if side is x and t == 0:
                     pixel = pixel_score(x, self.network_.decode(z), self.pixel)
                 along, left = directions.project(self._placeless(h))
@@ -332,14 +333,3 @@ def _in_eval_mode(network):
         yield
     finally:
         network.train()
-
-
-def _look(network, x):
-    """What the encoder sees on its way: (a feature map in the middle, the last features h as vectors, the code z)."""
-    encoder = network.encoder
-    if hasattr(encoder, "features"):
-        middle = encoder.features[:-1](x)
-        h = encoder.features[-1](middle).flatten(1)
-        return middle, h, encoder.code(h)
-    h = encoder[:-1](x.flatten(1))
-    return h[:, :, None, None], h, encoder[-1](h)

@@ -110,7 +110,7 @@ class PublishedDualAD(Autoencoder):
         turns = map(Turn, (reconstruct, discriminate, follow), players)
         return list(turns), {"train": 0.9, "constraint": 0.1}
 
-    def _learn_latent(self, images):
+    def _learn(self, images):
         """Nothing: the centre is all."""
 
     def _latent(self, z):

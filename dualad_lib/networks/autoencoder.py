@@ -55,7 +55,7 @@ class ConvDecoder(nn.Module):
     transposed convolution would cost more than all the rest.
     """
 
-    def __init__(self, image_shape, width=16, latent_dim=64):
+    def __init__(self, image_shape, width=16, latent_dim=64, bounded=True):
         super().__init__()
         channels, height, wide = image_shape
         doublings = max(1, math.ceil(math.log2(max(height, wide) / 8)))
@@ -64,7 +64,9 @@ class ConvDecoder(nn.Module):
         grow = [nn.LeakyReLU(0.1)]
         for _ in range(doublings - 1):
             grow += [nn.ConvTranspose2d(2 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.1)]
-        grow += [nn.Conv2d(2 * width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2), nn.Sigmoid()]
+        grow += [nn.Conv2d(2 * width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2)]
+        if bounded:
+            grow.append(nn.Sigmoid())
         self.grow = nn.Sequential(*grow)
         self.image_size = (height, wide)
 
@@ -78,12 +80,13 @@ class ConvAutoencoder(nn.Module):
     """Convolutional autoencoder G: x -> z = G_e(x) -> x_hat = G_d(z).
 
     image_shape: (C, H, W), sides of at least 8. Images (N, C, H, W) in [0, 1], codes (N, latent_dim).
+    bounded: a sigmoid ends the decoder; False: any values, for standardised images.
     """
 
-    def __init__(self, image_shape, width=16, latent_dim=64):
+    def __init__(self, image_shape, width=16, latent_dim=64, bounded=True):
         super().__init__()
         self.encoder = ConvEncoder(image_shape, width, latent_dim)
-        self.decoder = ConvDecoder(image_shape, width, latent_dim)
+        self.decoder = ConvDecoder(image_shape, width, latent_dim, bounded)
 
     def encode(self, x):
         return self.encoder(x)
@@ -94,6 +97,59 @@ class ConvAutoencoder(nn.Module):
     def forward(self, x):
         z = self.encode(x)
         return z, self.decode(z)
+
+
+class GaussianAutoencoder(ConvAutoencoder):
+    """ConvAutoencoder whose encoder gives a normal distribution of codes, p(z | x) = N(mean, exp(log_variance)).
+
+    `encode` gives the mean (N, latent_dim), `distribution(x)` both, and a feature map from the middle of the encoder.
+    """
+
+    def __init__(self, image_shape, width=16, latent_dim=64, bounded=True):
+        super().__init__(image_shape, width, latent_dim, bounded)
+        self.encoder = ConvEncoder(image_shape, width, 2 * latent_dim)
+
+    def encode(self, x):
+        return self.distribution(x)[1]
+
+    def distribution(self, x):
+        middle, _, both = look(self, x)
+        return middle, *both.chunk(2, 1)
+
+
+def look(network, x):
+    """What the encoder of an autoencoder sees on its way: a feature map in the middle, the last features h, the code z.
+
+    network: ConvAutoencoder, or MLPAutoencoder (its map has one place). Shapes (N, c, h, w), (N, F), (N, d).
+    """
+    encoder = network.encoder
+    if hasattr(encoder, "features"):
+        middle = encoder.features[:-1](x)
+        h = encoder.features[-1](middle).flatten(1)
+        return middle, h, encoder.code(h)
+    h = encoder[:-1](x.flatten(1))
+    return h[:, :, None, None], h, encoder[-1](h)
+
+
+class Standardise(nn.Module):
+    """Images [0, 1] -> each channel with mean 0 and deviation 1 over the training images. Kept in the weights' file."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(channels, 1, 1))
+
+    def forward(self, x):
+        return (x - self.mean) / self.deviation
+
+    def back(self, x):
+        """The other way."""
+        return x * self.deviation + self.mean
+
+    @torch.no_grad()
+    def learn(self, x):
+        self.mean.copy_(x.mean((0, 2, 3))[:, None, None])
+        self.deviation.copy_(x.std((0, 2, 3)).clamp_min(1e-3)[:, None, None])
 
 
 @torch.no_grad()

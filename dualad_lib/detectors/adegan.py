@@ -1,0 +1,199 @@
+"""ADe-GAN: images of many patterns, generated from a pattern and noise, and judged by error and pattern together."""
+
+import torch
+from torch.nn.functional import cross_entropy, one_hot, softmax
+
+from ..errors import DataError
+from ..losses import adversarial_loss, code_distance, discriminator_loss, uniform_cross_entropy
+from ..networks import ConvDecoder, ConvDiscriminator, ConvEncoder
+from ..scoring import Scores, eq_11
+from ..training import Player, Turn, warmup_cosine
+from .base import choose
+from .trained import Trained, check_side
+
+SCHEDULES = ("in turn", "one after the other")
+
+
+class ADeGAN(Trained):
+    """ADe-GAN (Chai et al.): a generator from (pattern, noise), and an extractor that takes an image apart again.
+
+    G(z_c, z_n) draws an image of pattern z_c, one of `patterns`, with noise z_n; a discriminator D tells images from
+    drawn ones (eq. 1). The extractor E(x) gives pattern probabilities and noise. Drawn images teach it both (L_sl, eq.
+    3); images between two patterns are to look like none (L_ip, eq. 6); real ones are to come back, x = G(E(x))
+    (L_recon, eq. 7). Noise interpolated within a pattern is more noise of that pattern, and augments what G is judged
+    on. No labels: which pattern stands for what is found in training.
+
+    Scores: pixel, the error ||x - G(E(x))||; latent, 1 - max_c P(x in c); dual, eq. 11 of the two (`scoring.eq_11`,
+    whose docstring has the reading of its signs), with the error's mean and deviation from held-out normal images.
+
+    alpha, beta, gamma: weights of L_ip, L_sl, L_recon; (1, 1, 10) in the paper for MNIST, (1, 10, 10) for CIFAR-10.
+    schedule: the paper names two stages, G with D, then G with E; "one after the other" splits the training in two
+    halves, "in turn" does both at every step.
+    """
+
+    def __init__(
+        self,
+        patterns=10,
+        noise_dim=32,
+        noise=1.0,
+        alpha=1.0,
+        beta=1.0,
+        gamma=10.0,
+        between=True,
+        within=True,
+        schedule="in turn",
+        width=16,
+        steps=1000,
+        batch_size=128,
+        learning_rate=1e-3,
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        self.patterns = patterns
+        self.noise_dim = noise_dim
+        self.noise = noise
+        self.alpha = alpha
+        self.beta = beta
+        self.gamma = gamma
+        self.between = between
+        self.within = within
+        self.schedule = schedule
+        self.width = width
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
+
+    def generate(self, z_c, z_n):
+        """Images G(z_c, z_n), float32 (N, C, H, W) in [0, 1]. z_c: (N, patterns), rows that sum to 1; z_n: (N, k)."""
+        self._check_fitted()
+        with torch.no_grad():
+            return self._draw(*(self._images(z) for z in (z_c, z_n))).cpu()
+
+    def extract(self, x):
+        """Pattern probabilities (N, patterns) and noise (N, noise_dim) of images, on the CPU."""
+        with torch.no_grad():
+            found = [self._extract(self._images(batch)) for batch in self._checked(x).split(512)]
+        return tuple(
+            torch.cat(part).cpu() for part in zip(*((softmax(c, 1), n) for c, n in found), strict=True)
+        )
+
+    def reconstruct(self, x):
+        """G(E(x)) of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
+        with torch.no_grad():
+            found = [self._restored(self._images(batch))[1] for batch in self._checked(x).split(512)]
+        return torch.cat(found).cpu()
+
+    def _check_parameters(self):
+        choose(self.schedule, SCHEDULES, "schedule")
+        check_side(self.image_shape_)
+        if self.patterns < 2:
+            raise DataError(
+                f"patterns must be 2 or more, got {self.patterns}: one pattern tells nothing apart."
+            )
+
+    def _parts(self):
+        size = self.patterns + self.noise_dim
+        return {
+            "G": ConvDecoder(self.image_shape_, 2 * self.width, size),
+            "E": ConvEncoder(self.image_shape_, self.width, size),
+            "D": ConvDiscriminator(self.image_shape_, self.width),
+        }
+
+    def _game(self):
+        G, E = self._part_player("G"), self._part_player("E")
+        D = self._part_player("D", rate=0.5)
+        return [Turn(self._deceive, G), Turn(self._discriminate, D), Turn(self._take_apart, G, E)], None
+
+    def _part_player(self, name, rate=1.0):
+        part = self.parts_[name]
+        optimiser = torch.optim.Adam(
+            part.parameters(), rate * self.learning_rate, betas=(0.5, 0.99), fused=True
+        )
+        return Player(name, part, optimiser, warmup_cosine(), clip=5.0)
+
+    def _draw(self, z_c, z_n):
+        return self.parts_["G"](torch.cat([z_c, z_n], 1))
+
+    def _extract(self, x):
+        return self.parts_["E"](x).split([self.patterns, self.noise_dim], 1)
+
+    def _codes(self, count, device):
+        """Random patterns (indices) and noise; half of the noise interpolated within its pattern, if asked."""
+        c = torch.randint(self.patterns, (count,), device=device)
+        z_n = self.noise * torch.randn(count, self.noise_dim, device=device)
+        if self.within:
+            share = torch.rand(count, 1, device=device)
+            mixed = share * z_n + (1 - share) * self.noise * torch.randn_like(z_n)
+            z_n = torch.where(torch.rand(count, 1, device=device) < 0.5, mixed, z_n)
+        return c, z_n
+
+    def _stage(self, step):
+        """Which stages are played: (G with D, G with E)."""
+        if self.schedule == "in turn":
+            return True, True
+        return step.progress < 0.5, step.progress >= 0.5
+
+    def _deceive(self, step):
+        if not self._stage(step)[0]:
+            return {}
+        x = step.images["train"]
+        c, z_n = self._codes(len(x), x.device)
+        drawn = self._draw(one_hot(c, self.patterns).float(), z_n)
+        step.shared["drawn"] = drawn
+        return {"adversarial": adversarial_loss(self.parts_["D"](drawn)[0])}
+
+    def _discriminate(self, step):
+        if not self._stage(step)[0]:
+            return {}
+        D = self.parts_["D"]
+        (real, _), (fake, _) = D(step.images["train"]), D(step.shared["drawn"])
+        return {"discriminator": discriminator_loss(real, fake)}
+
+    def _take_apart(self, step):
+        if not self._stage(step)[1]:
+            return {}
+        x = step.images["train"]
+        count = max(1, len(x) // 2)
+        c, z_n = self._codes(count, x.device)
+        z_c = one_hot(c, self.patterns).float()
+        logits, found = self._extract(self._draw(z_c, z_n))
+        terms = {
+            "pattern": self.beta * cross_entropy(logits, c),
+            "noise": self.beta * code_distance(found, z_n),
+            "recon": self.gamma * code_distance(*(image.flatten(1) for image in self._restored(x)[:2])),
+        }
+        if self.between:
+            share = 0.2 + 0.6 * torch.rand(count, 1, device=x.device)
+            apart = torch.randint(1, self.patterns, c.shape, device=x.device)
+            other = one_hot((c + apart) % self.patterns, self.patterns)
+            logits, _ = self._extract(self._draw(share * z_c + (1 - share) * other, z_n))
+            terms["between"] = self.alpha * uniform_cross_entropy(logits)
+        return terms
+
+    def _restored(self, x):
+        """Images, G(E(x)), and the pattern probabilities."""
+        logits, z_n = self._extract(x)
+        z_c = softmax(logits, 1)
+        return x, self._draw(z_c, z_n), z_c
+
+    @torch.no_grad()
+    def _score(self, images):
+        x, x_hat, z_c = self._restored(self._images(images))
+        error = (x - x_hat).double().square().flatten(1).mean(1).sqrt()
+        return {"pixel": error.cpu().numpy(), "latent": 1 - z_c.double().amax(1).cpu().numpy()}
+
+    def _calibrate(self, raw, images):
+        self.error_ = float(raw["pixel"].mean()), float(max(raw["pixel"].std(), 1e-9))
+
+    def _combine(self, raw):
+        return Scores(**raw, dual=eq_11(raw["pixel"], 1 - raw["latent"], self.patterns, *self.error_))
+
+    def _own_state(self):
+        return {"error": torch.tensor(self.error_, dtype=torch.float64)}
+
+    def _restore_own(self, state):
+        self.error_ = tuple(state["error"].tolist())

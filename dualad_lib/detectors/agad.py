@@ -1,0 +1,181 @@
+"""AGAD: a generator that must fail to reconstruct its own reconstructions, with or without labelled anomalies."""
+
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ..data.images import as_images
+from ..errors import DataError
+from ..losses import (
+    absolute_error,
+    adversarial_loss,
+    code_distance,
+    contextual_adversarial,
+    discriminator_loss,
+    reciprocal,
+)
+from ..networks import ConvAutoencoder, ConvDiscriminator, UNet
+from ..scoring import pixel_score
+from ..training import Player, Turn
+from .base import choose
+from .trained import Trained, check_side
+
+GENERATORS = ("plain", "unet", "unet++")
+LABELLED = 32  # anomalies in a batch at least
+
+
+class AGAD(Trained):
+    """Adversarial Generative Anomaly Detection (Shi & Zhang, arXiv 2304.04211).
+
+    G reconstructs x as x_hat, D tells images from reconstructions and embeds both. x_hat also serves as a
+    pseudo-anomaly: it is given to G again, and G is to fail on it (L_adcon, the contextual adversarial loss). With
+    labelled anomalies their terms are reciprocals, so that errors on them are driven up. D starts anew whenever its
+    loss falls under `restart_below`: a D that has won teaches nothing. Score: mean (x - G(x))^2.
+
+    generator: "plain" (a narrow code), "unet" or "unet++" (skip connections, no narrow code). w_adv, w_con, w_adcon,
+    w_lat: weights of the terms; the printed text that was at hand does not give the paper's.
+
+    The paper resizes images to 32 x 32 and, as the code family it grew from does, may score with the statistics of
+    the test batch: see `batch_statistics`. Here scores are made in eval mode, as everywhere in this library.
+    """
+
+    def __init__(
+        self,
+        generator="unet",
+        w_adv=0.01,
+        w_con=1.0,
+        w_adcon=0.1,
+        w_lat=0.1,
+        restart_below=1e-5,
+        width=16,
+        latent_dim=64,
+        steps=400,
+        batch_size=64,
+        learning_rate=2e-3,
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        self.generator = generator
+        self.w_adv = w_adv
+        self.w_con = w_con
+        self.w_adcon = w_adcon
+        self.w_lat = w_lat
+        self.restart_below = restart_below
+        self.width = width
+        self.latent_dim = latent_dim
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
+
+    def fit(self, x, calibration=None, anomalies=None, checkpoint=None, label="", after_step=None):
+        """As `Trained.fit`, and anomalies: labelled anomalous images to learn from (None: there are none).
+
+        This is the one detector that may be told of anomalies: rows measured so are called supervised.
+        """
+        self.anomalies_ = None if anomalies is None else as_images(anomalies)
+        if self.anomalies_ is not None and self.anomalies_.shape[1:] != as_images(x).shape[1:]:
+            raise DataError(
+                f"anomalies have shape {tuple(self.anomalies_.shape[1:])}, the normal images "
+                f"{tuple(as_images(x).shape[1:])}: resize them."
+            )
+        return super().fit(x, calibration, checkpoint, label, after_step)
+
+    def reconstruct(self, x):
+        """Reconstructions x_hat = G(x), float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
+        with torch.no_grad():
+            return torch.cat(
+                [self._generate(self._images(batch)).cpu() for batch in self._checked(x).split(512)]
+            )
+
+    def _check_parameters(self):
+        choose(self.generator, GENERATORS, "generator")
+        check_side(self.image_shape_)
+
+    def _parts(self):
+        if self.generator == "plain":
+            G = ConvAutoencoder(self.image_shape_, self.width, self.latent_dim)
+        else:
+            G = UNet(self.image_shape_, self.width, nested=self.generator == "unet++")
+        return {"G": G, "D": ConvDiscriminator(self.image_shape_, self.width)}
+
+    def _generate(self, x):
+        out = self.parts_["G"](x)
+        return out[1] if self.generator == "plain" else out
+
+    def _game(self):
+        D = self.parts_["D"]
+        optimiser = torch.optim.Adam(D.parameters(), 5e-4, betas=(0.5, 0.99), fused=True)
+        return [
+            Turn(self._reconstruct, self._player("G")),
+            Turn(self._discriminate, Player("D", D, optimiser, clip=5.0)),
+        ], None
+
+    def _reconstruct(self, step):
+        x = step.images["train"]
+        x_hat = self._generate(x)
+        again = self._generate(x_hat.detach())
+        step.shared.update(x=x, x_hat=x_hat)
+        terms = self._terms(x, x_hat)
+        terms["adcon"] = self.w_adcon * contextual_adversarial(x_hat.detach(), again)
+        if self.anomalies_ is not None:
+            count = max(LABELLED, len(x) // 2)
+            chosen = torch.randint(len(self.anomalies_), (count,))
+            a = self._images(self.anomalies_[chosen])
+            for name, value in self._terms(a, self._generate(a), reciprocal).items():
+                terms[f"anomalous_{name}"] = value
+        return terms
+
+    def _terms(self, x, x_hat, form=lambda loss: loss):
+        """w_adv l_adv + w_con l_con + w_lat l_lat, each loss in the given form."""
+        fake, e_hat = self.parts_["D"](x_hat)
+        with torch.no_grad():
+            _, e = self.parts_["D"](x)
+        return {
+            "adversarial": self.w_adv * form(adversarial_loss(fake)),
+            "context": self.w_con * form(absolute_error(x_hat, x)),
+            "latent": self.w_lat * form(code_distance(e_hat, e)),
+        }
+
+    def _discriminate(self, step):
+        D = self.parts_["D"]
+        (real, _), (fake, _) = D(step.shared["x"]), D(step.shared["x_hat"])
+        loss = discriminator_loss(real, fake)
+        restart = bool(loss < self.restart_below)
+        step.log(restarts=float(restart))
+        if restart:
+            for layer in D.modules():
+                if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                    layer.reset_parameters()
+            (real, _), (fake, _) = D(step.shared["x"]), D(step.shared["x_hat"])
+            loss = discriminator_loss(real, fake)
+        return {"discriminator": loss}
+
+    @torch.no_grad()
+    def _score(self, images):
+        x = self._images(images)
+        return {"pixel": pixel_score(x, self._generate(x)).double().cpu().numpy()}
+
+    def _fingerprint(self, images):
+        known = "" if self.anomalies_ is None else super()._fingerprint(self.anomalies_)
+        return super()._fingerprint(images) + known
+
+
+@contextmanager
+def batch_statistics(detector):
+    """A flaw to measure, not to use: inside, batch norm takes mean and variance of the images scored together.
+
+    The code family of GANomaly scores so. A test set sorted by class then has batches of one class, each normalised
+    by itself, and a score depends on its company. The detector is as before afterwards.
+    """
+    kept = {name: value.clone() for name, value in detector.parts_.state_dict().items()}
+    detector.parts_.train()
+    try:
+        yield detector
+    finally:
+        detector.parts_.eval()
+        detector.parts_.load_state_dict(kept)

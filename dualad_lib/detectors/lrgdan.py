@@ -1,0 +1,192 @@
+"""LR-GDAN: an autoencoder judged by a discriminator and by a second autoencoder, with a code that knows its image."""
+
+import torch
+
+from ..losses import (
+    absolute_error,
+    adversarial_loss,
+    code_distance,
+    discriminator_loss,
+    dual_game,
+    jsd_mutual_information,
+    kl_to_standard_normal,
+)
+from ..networks import (
+    ConvAutoencoder,
+    ConvDiscriminator,
+    GaussianAutoencoder,
+    GlobalStatistics,
+    LocalStatistics,
+    Standardise,
+    look,
+)
+from ..scoring import pixel_score
+from ..training import Turn, as_float
+from ..transforms import crop_and_flip
+from .trained import Trained, check_side
+
+
+class LRGDAN(Trained):
+    """Latent Regularized Generative Dual Adversarial Network (Chen et al., IJCAI 2020).
+
+    G reconstructs x. A discriminator D tells images from reconstructions. The auxiliary autoencoder D' learns to
+    restore images and to fail on reconstructions (eq. 5 and 6), and to find G's code in the reconstruction (eq. 4).
+    With mutual information the code is drawn from N(mean(x), variance(x)); the information of image and code is
+    raised, global and local, and a KL term draws codes towards N(0, I) (eq. 10 and 11). When scores are made the code
+    is the mean. Score: mean |x - D'(G(x))|; without D', mean |x - G(x)|.
+
+    image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
+    literal: eq. 1 read word for word, in which G too wants D' to fail on its reconstructions (it lowers -k L_direc).
+    False: the game that the text describes, in which G wants D' to restore them. augmented: random crop and flip.
+    w_irec, w_adv, w_zrec, w_e, w_dual, k: as in the paper; beta and gamma weigh information and KL inside w_e.
+
+    Images are standardised by each channel's mean and deviation over the training images. All norms are means over
+    elements. The paper does not say whether its own are; if they are sums, its L_irec weighs C H W times as much
+    against L_adv as here, and its KL d times as much.
+    """
+
+    def __init__(
+        self,
+        image_discriminator=True,
+        dual=True,
+        mutual_information=True,
+        literal=False,
+        augmented=True,
+        w_irec=1.0,
+        w_adv=5.0,
+        w_zrec=1.0,
+        w_e=0.05,
+        w_dual=1.0,
+        k=0.4,
+        beta=1.0,
+        gamma=1.0,
+        width=16,
+        latent_dim=64,
+        steps=400,
+        batch_size=128,
+        learning_rate=2e-3,
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        self.image_discriminator = image_discriminator
+        self.dual = dual
+        self.mutual_information = mutual_information
+        self.literal = literal
+        self.augmented = augmented
+        self.w_irec = w_irec
+        self.w_adv = w_adv
+        self.w_zrec = w_zrec
+        self.w_e = w_e
+        self.w_dual = w_dual
+        self.k = k
+        self.beta = beta
+        self.gamma = gamma
+        self.width = width
+        self.latent_dim = latent_dim
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
+
+    def reconstruct(self, x):
+        """What the score compares with x: D'(G(x)), or G(x) without D'. Float32 tensor (N, C, H, W) on the CPU."""
+        back = self.parts_["scale"].back
+        return torch.cat(
+            [back(self._restored(batch)[1]).clamp(0, 1).cpu() for batch in self._checked(x).split(512)]
+        )
+
+    def _check_parameters(self):
+        check_side(self.image_shape_)
+
+    def _parts(self):
+        shape, width, d = self.image_shape_, self.width, self.latent_dim
+        kind = GaussianAutoencoder if self.mutual_information else ConvAutoencoder
+        parts = {"G": kind(shape, width, d, bounded=False), "scale": Standardise(shape[0])}
+        if self.dual:
+            parts["A"] = ConvAutoencoder(shape, width, d, bounded=False)
+        if self.image_discriminator:
+            parts["D"] = ConvDiscriminator(shape, width)
+        if self.mutual_information:
+            with torch.no_grad():
+                channels = look(parts["G"].eval(), torch.zeros(1, *shape))[0].shape[1]
+            parts["G"].train()
+            parts["T_g"], parts["T_l"] = GlobalStatistics(channels, d), LocalStatistics(channels, d)
+        return parts
+
+    def _start(self, images):
+        self.parts_["scale"].learn(as_float(images, "cpu"))
+
+    def _game(self):
+        helpers = [name for name in ("T_g", "T_l") if name in self.parts_]
+        turns = [Turn(self._reconstruct, *map(self._player, ["G", *helpers]))]
+        if self.dual:
+            turns.append(Turn(self._judge, self._player("A")))
+        if self.image_discriminator:
+            turns.append(Turn(self._discriminate, self._player("D")))
+        return turns, None
+
+    def _reconstruct(self, step):
+        """The turn of G, and of the statistics networks that help it."""
+        parts, terms = self.parts_, {}
+        x = step.images["train"]
+        x = parts["scale"](crop_and_flip(x) if self.augmented else x)
+        if self.mutual_information:
+            middle, mean, log_variance = parts["G"].distribution(x)
+            z = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+            pairs = [
+                (
+                    parts["T_g"](middle, z),
+                    parts["T_g"](middle, z.roll(1, 0)),
+                ),  # an image, another image's code
+                (
+                    parts["T_l"](middle, z),
+                    parts["T_l"](middle.roll(1, 0), z),
+                ),  # another image's map, the code
+            ]
+            information = sum(jsd_mutual_information(*pair) for pair in pairs)
+            terms["information"] = -self.w_e * self.beta * information
+            terms["kl"] = self.w_e * self.gamma * kl_to_standard_normal(mean, log_variance)
+        else:
+            z = parts["G"].encode(x)
+        x_hat = parts["G"].decode(z)
+        terms["irec"] = self.w_irec * absolute_error(x_hat, x)
+        if self.image_discriminator:
+            fake, _ = parts["D"](x_hat)
+            terms["adversarial"] = self.w_adv * adversarial_loss(fake)
+        if self.dual:
+            z_hat, again = parts["A"](x_hat)
+            side = -1 if self.literal else 1
+            terms["zrec"] = self.w_zrec * code_distance(z_hat, z)
+            terms["direc"] = side * self.w_dual * self.k * absolute_error(again, x_hat)
+        step.shared.update(x=x, x_hat=x_hat, z=z)
+        return terms
+
+    def _judge(self, step):
+        """The turn of D': restore images, fail on reconstructions, and find G's code in them."""
+        x, x_hat, z = (step.shared[name] for name in ("x", "x_hat", "z"))
+        _, restored = self.parts_["A"](x)
+        z_hat, again = self.parts_["A"](x_hat)
+        own, other = absolute_error(restored, x), absolute_error(again, x_hat)
+        step.log(girec=own.detach(), direc=other.detach())
+        return {
+            "dual": self.w_dual * dual_game(own, other, self.k),
+            "anchor": self.w_zrec * code_distance(z_hat, z),
+        }
+
+    def _discriminate(self, step):
+        D = self.parts_["D"]
+        (real, _), (fake, _) = D(step.shared["x"]), D(step.shared["x_hat"])
+        return {"discriminator": discriminator_loss(real, fake)}
+
+    @torch.no_grad()
+    def _restored(self, images):
+        """Standardised images and what is compared with them."""
+        x = self.parts_["scale"](self._images(images))
+        x_hat = self.parts_["G"](x)[1]
+        return x, self.parts_["A"](x_hat)[1] if self.dual else x_hat
+
+    def _score(self, images):
+        return {"pixel": pixel_score(*self._restored(images), "l1").double().cpu().numpy()}

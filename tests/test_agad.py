@@ -1,0 +1,82 @@
+"""AGAD: second reconstructions, labelled anomalies, restarts of D, and the flaw in its evaluation."""
+
+import numpy as np
+import pytest
+import torch
+
+from dualad_lib import AGAD, DataError
+from dualad_lib.detectors.agad import LABELLED, batch_statistics
+from dualad_lib.training import Step
+
+X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+BLACK = torch.zeros(12, 1, 8, 8)
+TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "device": "cpu"}
+
+
+def terms(model, x=X[:10]):
+    turns, _ = model._game()
+    model.parts_.train()
+    return turns[0].loss(Step(0, 0.0, {"train": x}))
+
+
+@pytest.mark.parametrize("generator", ["plain", "unet", "unet++"])
+def test_every_generator(generator):
+    model = AGAD(generator=generator, **TINY).fit(X)
+    assert model.reconstruct(X[:3]).shape == (3, 1, 8, 8)
+    assert set(model.history_) == {"adversarial", "context", "latent", "adcon", "discriminator", "restarts"}
+
+
+def test_the_second_reconstruction_is_driven_away():
+    away = terms(AGAD(w_adcon=1.0, **TINY).fit(X))["adcon"]
+    assert -1 <= away.item() < 0
+    assert terms(AGAD(w_adcon=0.0, **TINY).fit(X))["adcon"].item() == 0
+
+
+def test_no_labelled_terms_without_labels():
+    assert not any(name.startswith("anomalous") for name in terms(AGAD(**TINY).fit(X)))
+
+
+def test_errors_on_labelled_anomalies_are_driven_up():
+    model = AGAD(w_con=1.0, **TINY).fit(X, anomalies=BLACK)
+    found = terms(model)
+    assert {"anomalous_adversarial", "anomalous_context", "anomalous_latent"} <= set(found)
+    with torch.no_grad():
+        model.parts_.train()
+        error = (model._generate(BLACK[:1].expand(LABELLED, -1, -1, -1)) - 0).abs().mean()
+    assert found["anomalous_context"].item() == pytest.approx(1 / (error.item() + 1e-3), rel=1e-3)
+
+
+def test_labelled_anomalies_score_higher_for_it():
+    without = AGAD(**{**TINY, "steps": 60, "seed": 1}).fit(X)
+    told = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_con=1.0).fit(X, anomalies=BLACK)
+    assert told.anomaly_scores(BLACK).final.mean() > 1.5 * without.anomaly_scores(BLACK).final.mean()
+
+
+def test_anomalies_of_another_shape_are_refused():
+    with pytest.raises(DataError, match="anomalies have shape"):
+        AGAD(**TINY).fit(X, anomalies=torch.zeros(12, 1, 9, 9))
+
+
+def test_a_discriminator_that_has_won_starts_anew():
+    calm = AGAD(restart_below=0.0, **TINY).fit(X)
+    restless = AGAD(restart_below=100.0, **TINY).fit(X)
+    assert sum(calm.history_["restarts"]) == 0
+    assert restless.history_["restarts"] == [1.0] * 4
+
+
+def test_batch_statistics_make_scores_depend_on_company_and_leave_no_trace():
+    model = AGAD(**{**TINY, "steps": 20}).fit(X)
+    before = model.anomaly_scores(X).final
+    with batch_statistics(model):
+        alone, together = model.anomaly_scores(X[:4]).final, model.anomaly_scores(X).final[:4]
+    assert not np.allclose(alone, together)
+    assert np.array_equal(model.anomaly_scores(X).final, before)
+
+
+def test_a_checkpoint_knows_the_anomalies(tmp_path):
+    from dualad_lib.training import TrainingError
+
+    AGAD(**TINY).fit(X, anomalies=BLACK, checkpoint=tmp_path / "c.pt")
+    AGAD(**TINY).fit(X, anomalies=BLACK, checkpoint=tmp_path / "c.pt")
+    with pytest.raises(TrainingError, match="another training"):
+        AGAD(**TINY).fit(X, anomalies=1 - BLACK, checkpoint=tmp_path / "c.pt")
