@@ -19,11 +19,14 @@ from ..networks import (
     LocalStatistics,
     Standardise,
     look,
+    start_at_mean,
 )
 from ..scoring import pixel_score
 from ..training import Turn, as_float
 from ..transforms import crop_and_flip
 from .trained import Trained, check_side
+
+OVERSHOOT = 0.1  # of the decoders; an unbounded D' would lower L_dual without end by failing ever worse
 
 
 class LRGDAN(Trained):
@@ -93,10 +96,9 @@ class LRGDAN(Trained):
 
     def reconstruct(self, x):
         """What the score compares with x: D'(G(x)), or G(x) without D'. Float32 tensor (N, C, H, W) on the CPU."""
-        back = self.parts_["scale"].back
-        return torch.cat(
-            [back(self._restored(batch)[1]).clamp(0, 1).cpu() for batch in self._checked(x).split(512)]
-        )
+        scale = self.parts_["scale"]
+        found = torch.cat([self._restored(batch)[1] for batch in self._checked(x).split(512)])
+        return (found * scale.deviation + scale.mean).clamp(0, 1).cpu()
 
     def _check_parameters(self):
         check_side(self.image_shape_)
@@ -104,9 +106,9 @@ class LRGDAN(Trained):
     def _parts(self):
         shape, width, d = self.image_shape_, self.width, self.latent_dim
         kind = GaussianAutoencoder if self.mutual_information else ConvAutoencoder
-        parts = {"G": kind(shape, width, d, bounded=False), "scale": Standardise(shape[0])}
+        parts = {"G": kind(shape, width, d, overshoot=OVERSHOOT), "scale": Standardise(shape[0])}
         if self.dual:
-            parts["A"] = ConvAutoencoder(shape, width, d, bounded=False)
+            parts["A"] = ConvAutoencoder(shape, width, d, overshoot=OVERSHOOT)
         if self.image_discriminator:
             parts["D"] = ConvDiscriminator(shape, width)
         if self.mutual_information:
@@ -117,7 +119,11 @@ class LRGDAN(Trained):
         return parts
 
     def _start(self, images):
-        self.parts_["scale"].learn(as_float(images, "cpu"))
+        x = as_float(images, "cpu")
+        self.parts_["scale"].learn(x)
+        for name in ("G", "A"):
+            if name in self.parts_:
+                start_at_mean(self.parts_[name], x.mean((0, 2, 3)))
 
     def _game(self):
         helpers = [name for name in ("T_g", "T_l") if name in self.parts_]
@@ -151,13 +157,13 @@ class LRGDAN(Trained):
             terms["kl"] = self.w_e * self.gamma * kl_to_standard_normal(mean, log_variance)
         else:
             z = parts["G"].encode(x)
-        x_hat = parts["G"].decode(z)
+        x_hat = self._decode("G", z)
         terms["irec"] = self.w_irec * absolute_error(x_hat, x)
         if self.image_discriminator:
             fake, _ = parts["D"](x_hat)
             terms["adversarial"] = self.w_adv * adversarial_loss(fake)
         if self.dual:
-            z_hat, again = parts["A"](x_hat)
+            z_hat, again = self._through("A", x_hat)
             side = -1 if self.literal else 1
             terms["zrec"] = self.w_zrec * code_distance(z_hat, z)
             terms["direc"] = side * self.w_dual * self.k * absolute_error(again, x_hat)
@@ -167,8 +173,8 @@ class LRGDAN(Trained):
     def _judge(self, step):
         """The turn of D': restore images, fail on reconstructions, and find G's code in them."""
         x, x_hat, z = (step.shared[name] for name in ("x", "x_hat", "z"))
-        _, restored = self.parts_["A"](x)
-        z_hat, again = self.parts_["A"](x_hat)
+        _, restored = self._through("A", x)
+        z_hat, again = self._through("A", x_hat)
         own, other = absolute_error(restored, x), absolute_error(again, x_hat)
         step.log(girec=own.detach(), direc=other.detach())
         return {
@@ -181,12 +187,21 @@ class LRGDAN(Trained):
         (real, _), (fake, _) = D(step.shared["x"]), D(step.shared["x_hat"])
         return {"discriminator": discriminator_loss(real, fake)}
 
+    def _decode(self, name, z):
+        """What an autoencoder draws, standardised as images are."""
+        return self.parts_["scale"](self.parts_[name].decode(z))
+
+    def _through(self, name, x):
+        """Code of standardised images, and what the autoencoder makes of it."""
+        z = self.parts_[name].encode(x)
+        return z, self._decode(name, z)
+
     @torch.no_grad()
     def _restored(self, images):
         """Standardised images and what is compared with them."""
         x = self.parts_["scale"](self._images(images))
-        x_hat = self.parts_["G"](x)[1]
-        return x, self.parts_["A"](x_hat)[1] if self.dual else x_hat
+        _, x_hat = self._through("G", x)
+        return x, self._through("A", x_hat)[1] if self.dual else x_hat
 
     def _score(self, images):
         return {"pixel": pixel_score(*self._restored(images), "l1").double().cpu().numpy()}
