@@ -10,6 +10,7 @@ from dualad_lib.training import Step
 
 X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 BLACK = torch.zeros(12, 1, 8, 8)
+BOTH, LABELS = torch.cat([X, BLACK]), [0] * 40 + [1] * 12
 TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "device": "cpu"}
 
 
@@ -37,7 +38,7 @@ def test_no_labelled_terms_without_labels():
 
 
 def test_errors_on_labelled_anomalies_are_driven_up():
-    model = AGAD(w_con=1.0, **TINY).fit(X, anomalies=BLACK)
+    model = AGAD(w_con=1.0, **TINY).fit(BOTH, labels=LABELS)
     found = terms(model)
     assert {"anomalous_adversarial", "anomalous_context", "anomalous_latent"} <= set(found)
     with torch.no_grad():
@@ -48,13 +49,14 @@ def test_errors_on_labelled_anomalies_are_driven_up():
 
 def test_labelled_anomalies_score_higher_for_it():
     without = AGAD(**{**TINY, "steps": 60, "seed": 1}).fit(X)
-    told = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_con=1.0).fit(X, anomalies=BLACK)
+    told = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_con=1.0).fit(BOTH, labels=LABELS)
     assert told.anomaly_scores(BLACK).final.mean() > 1.5 * without.anomaly_scores(BLACK).final.mean()
 
 
-def test_anomalies_of_another_shape_are_refused():
-    with pytest.raises(DataError, match="anomalies have shape"):
-        AGAD(**TINY).fit(X, anomalies=torch.zeros(12, 1, 9, 9))
+@pytest.mark.parametrize("labels", [[0] * 5, [0] * 50 + [2, 1], [0] * 52, [1] * 52])
+def test_labels_that_say_nothing_are_refused(labels):
+    with pytest.raises(DataError, match="labels"):
+        AGAD(**TINY).fit(BOTH, labels=labels)
 
 
 def test_a_discriminator_that_has_won_starts_anew():
@@ -76,7 +78,7 @@ def test_batch_statistics_make_scores_depend_on_company_and_leave_no_trace():
 def test_a_checkpoint_knows_the_anomalies(tmp_path):
     from dualad_lib.training import TrainingError
 
-    AGAD(**TINY).fit(X, anomalies=BLACK, checkpoint=tmp_path / "c.pt")
-    AGAD(**TINY).fit(X, anomalies=BLACK, checkpoint=tmp_path / "c.pt")
+    AGAD(**TINY).fit(BOTH, labels=LABELS, checkpoint=tmp_path / "c.pt")
+    AGAD(**TINY).fit(BOTH, labels=LABELS, checkpoint=tmp_path / "c.pt")
     with pytest.raises(TrainingError, match="another training"):
-        AGAD(**TINY).fit(X, anomalies=1 - BLACK, checkpoint=tmp_path / "c.pt")
+        AGAD(**TINY).fit(torch.cat([X, 1 - BLACK]), labels=LABELS, checkpoint=tmp_path / "c.pt")

@@ -72,18 +72,27 @@ class AGAD(Trained):
         self.seed = seed
         self.device = device
 
-    def fit(self, x, calibration=None, anomalies=None, checkpoint=None, label="", after_step=None):
-        """As `Trained.fit`, and anomalies: labelled anomalous images to learn from (None: there are none).
+    def fit(self, x, calibration=None, labels=None, checkpoint=None, label="", after_step=None):
+        """As `Trained.fit`, and labels: (N,) 0 normal, 1 anomalous, where some of the images are known anomalies.
 
-        This is the one detector that may be told of anomalies: rows measured so are called supervised.
+        None: all are normal. This is the one detector that may be told of anomalies: its rows are then called
+        supervised. Calibration is on normal images alone.
         """
-        self.anomalies_ = None if anomalies is None else as_images(anomalies)
-        if self.anomalies_ is not None and self.anomalies_.shape[1:] != as_images(x).shape[1:]:
-            raise DataError(
-                f"anomalies have shape {tuple(self.anomalies_.shape[1:])}, the normal images "
-                f"{tuple(as_images(x).shape[1:])}: resize them."
-            )
+        self.anomalies_ = None
+        if labels is not None:
+            x, anomalous = as_images(x), self._anomalous(labels, len(x))
+            x, self.anomalies_ = x[~anomalous], x[anomalous]
         return super().fit(x, calibration, checkpoint, label, after_step)
+
+    @staticmethod
+    def _anomalous(labels, count):
+        """Labels as a boolean mask. Raises DataError where they are not one 0 or 1 an image, or all are alike."""
+        labels = torch.as_tensor(labels)
+        if labels.shape != (count,) or not set(labels.unique().tolist()) <= {0, 1}:
+            raise DataError(f"labels must be one 0 (normal) or 1 (anomalous) for each of the {count} images.")
+        if len(labels.unique()) < 2:
+            raise DataError("labels name no anomaly, or nothing else: without any, fit takes no labels.")
+        return labels.bool()
 
     def reconstruct(self, x):
         """Reconstructions x_hat = G(x), float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
