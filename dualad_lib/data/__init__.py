@@ -3,7 +3,7 @@
 from dualad_lib.data.folders import load_image_folder, read_images
 from dualad_lib.data.images import as_images
 from dualad_lib.data.preprocessing import GCN, Compose, Pad, Scale
-from dualad_lib.data.protocols import PROTOCOLS, SPLITS, Task, load_one_class
+from dualad_lib.data.protocols import PROTOCOLS, SPLITS, Task, load_labelled_anomalies, load_one_class
 from dualad_lib.data.sources import DATASETS
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Task",
     "as_images",
     "load_image_folder",
+    "load_labelled_anomalies",
     "load_one_class",
     "read_images",
 ]

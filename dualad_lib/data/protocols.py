@@ -144,6 +144,30 @@ def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0,
     )
 
 
+def load_labelled_anomalies(dataset, normal_class, share, split="test", seed=0, root=None, download=True):
+    """Training images of the other classes for methods that may learn from labelled anomalies: uint8 (n, C, H, W).
+
+    n is `share` of the number of normal training images, as evenly from the other classes as can be, drawn with
+    `seed`. With split="development" none of them is among the images that then test. Raises DataError as
+    `load_one_class`, and for a share outside (0, 1].
+    """
+    check_dataset(dataset)
+    _check_choice("split", split, SPLITS)
+    if not 0 < share <= 1:
+        raise DataError(f"share must lie in (0, 1], not {share!r}.")
+    train = load_part(dataset, "train", root, download)
+    if split == "development":
+        train = _take(train, ~torch.from_numpy(fifth_of_each_class(train.labels, seed)))
+    labels, rng = train.labels.numpy(), np.random.default_rng(seed)
+    count = max(1, round(share * int((labels == normal_class).sum())))
+    others = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels) if k != normal_class]
+    rng.shuffle(others)
+    chosen = [
+        members[place] for place in range(max(map(len, others))) for members in others if place < len(members)
+    ]
+    return train.images[torch.from_numpy(np.array(chosen[:count]))]
+
+
 def _redivide(train, test, normal_class, seed):
     """Protocol 1: pool one class, deal it out 80 / 20, and add as many anomalies from the other classes' test part."""
     rng = np.random.default_rng(seed)

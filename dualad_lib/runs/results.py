@@ -25,14 +25,18 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     """Train one detector on one task, score the test images, and return its rows, one a score (see COLUMNS).
 
     detector: a name that `dualad_lib.detectors.create` knows. Of the options, protocol ("p2"), split ("test") and seed
-    (0) are those of `load_one_class`; split="development" measures on training files alone. profile ("lesson") stands
+    (0) are those of `load_one_class`; split="development" measures on training files alone. labelled (0): labelled
+    anomalies that a supervised detector is given, as a share of the normal training images. flaws: names of FLAWED
+    evaluations that are measured beside the honest one, each with rows of its own. profile ("lesson") stands
     in the rows. params: parameters that differ from the detector's defaults; setting: how the rows name the difference.
     output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
     instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
     goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None
     for a training that went on); hter is that of the final score at the detector's own threshold.
     """
-    from ..data import load_one_class
+    import torch
+
+    from ..data import load_labelled_anomalies, load_one_class
 
     model, key, cell = _cell(detector, dataset, normal_class, **options)
     stored = _stored(cell, key)
@@ -44,17 +48,73 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
         resumable = {"checkpoint": checkpoint, "label": label}
         resumed = checkpoint is not None and checkpoint.exists()
+    images, labels = task.train, {}
+    if key["labelled"]:
+        anomalies = load_labelled_anomalies(dataset, normal_class, key["labelled"], key["split"], key["seed"])
+        images = torch.cat([images, anomalies])
+        labels = {"labels": torch.arange(len(images)) >= len(task.train)}
+    watch = _Watch(model, task) if "best step" in key["flaws"] and not resumed else None
     start = time.perf_counter()
-    model.fit(task.train, **resumable)
+    model.fit(images, **labels, **resumable, **({"after_step": watch} if watch else {}))
     trained = time.perf_counter()
     scores = model.anomaly_scores(task.test)
     scored = time.perf_counter()
-    seconds = None if resumed else trained - start, scored - trained
-    rows = _rows(key, model, task.test_labels.numpy(), scores, *seconds, command)
+    seconds = None if resumed or watch else trained - start, scored - trained
+    truth = task.test_labels.numpy()
+    rows = _rows(key, model, truth, scores, *seconds, command)
+    for flaw in key["flaws"]:
+        found = watch.best if flaw == "best step" and watch else FLAWED[flaw](model, task)
+        rows += [
+            {**row, "evaluation": flaw, "hter": None}
+            for row in _rows(key, model, truth, found, *seconds, command)
+        ]
     _store(cell, key, rows)
     if resumable.get("checkpoint") is not None:
         resumable["checkpoint"].unlink(missing_ok=True)
     return rows
+
+
+def sorted_batches(model, task, batch_size=64):
+    """Scores with the statistics of each batch, over a test set sorted by class: the flaw of GANomaly's code family."""
+    from ..detectors.agad import batch_statistics
+    from ..scoring import Scores
+
+    order = task.test_classes.argsort(stable=True)
+    back = order.argsort()
+    with batch_statistics(model):
+        scores = model.anomaly_scores(task.test[order], batch_size)
+    return Scores(**{n: None if v is None else v[back.numpy()] for n, v in vars(scores).items()})
+
+
+class _Watch:
+    """Scores of the step at which the AUROC on the TEST set was best: a flaw, measured to show how it flatters."""
+
+    EVERY = 50
+
+    def __init__(self, model, task):
+        self.model, self.task, self.reached, self.best = model, task, -1.0, None
+
+    def __call__(self, step):
+        from ..evaluation import auroc
+
+        if (step.number + 1) % self.EVERY:
+            return
+        self.model.parts_.eval()
+        scores = self.model.anomaly_scores(self.task.test)
+        self.model.parts_.train()
+        reached = auroc(self.task.test_labels.numpy(), scores.final)
+        if reached > self.reached:
+            self.reached, self.best = reached, scores
+
+
+def _no_watch(model, task):
+    raise RunError(
+        "the best step on the test set is not known for a training that went on from a checkpoint."
+    )
+
+
+#: Evaluations that no honest table may use, by the name that stands in their rows.
+FLAWED = {"batch statistics": sorted_batches, "best step": _no_watch}
 
 
 def measured(detector, dataset, normal_class, output, **options):
@@ -73,6 +133,8 @@ def _cell(
     profile="lesson",
     params=None,
     setting="",
+    labelled=0.0,
+    flaws=(),
     output=None,
 ):
     """(the untrained detector, what identifies the cell, the path of its file or None)."""
@@ -88,6 +150,8 @@ def _cell(
         "seed": seed,
         "profile": profile,
         "setting": setting,
+        "labelled": labelled,
+        "flaws": list(flaws),
         "parameters": model.get_params(),
         "code": _code_hash(type(model)),
     }
