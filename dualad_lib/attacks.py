@@ -1,0 +1,104 @@
+"""Adversarial examples: images changed so little that a person sees no difference and a classifier another class.
+
+A classifier is a function from images (N, C, H, W) in [0, 1] to logits (N, K), in eval mode. Every attack returns
+images in [0, 1] of the same shape, and leaves the classifier's parameters and gradients alone.
+"""
+
+import torch
+from torch.nn.functional import cross_entropy
+
+
+def fgsm(classifier, x, y, eps):
+    """Fast gradient sign method: x + eps sign(grad_x CE), within [0, 1]. y: (N,) true classes; eps: L-infinity bound.
+
+    Source: Goodfellow, Shlens & Szegedy, 2015.
+    """
+    return (x + eps * _gradient(classifier, x, y).sign()).clamp(0, 1).detach()
+
+
+def bim(classifier, x, y, eps, steps=10, step=None, penalty=None):
+    """Basic iterative method: FGSM in small steps, each brought back into the L-infinity ball of radius eps around x.
+
+    step: size of a step (None: eps / 5, which reaches the border of the ball twice over in ten). penalty: function of
+    images -> (N,), a detector's differentiable score that the attack keeps low as well, weighted by the caller: an
+    attack that knows the detector. Source: Kurakin, Goodfellow & Bengio, 2017.
+    """
+    step = eps / 5 if step is None else step
+    adversarial = x.clone()
+    for _ in range(steps):
+        gradient = _gradient(classifier, adversarial, y, penalty)
+        adversarial = adversarial + step * gradient.sign()
+        adversarial = torch.minimum(torch.maximum(adversarial, x - eps), x + eps).clamp(0, 1).detach()
+    return adversarial
+
+
+def deepfool(classifier, x, steps=50, candidates=10, overshoot=0.02, norm="linf", eps=None):
+    """DeepFool: step to the nearest of the linearised class borders until the class changes.
+
+    candidates: how many of the likeliest classes are looked at. overshoot: how far beyond the border, as a share of the
+    way. norm: "linf" or "l2", in which the nearest border is sought. eps: bound of the change in that norm (None: no
+    bound). The class that is left is the one the classifier names. Source: Moosavi-Dezfooli et al., 2016.
+    """
+    with torch.no_grad():
+        order = classifier(x).argsort(1, descending=True)[:, :candidates]
+    first, whole = order[:, 0], torch.zeros_like(x)
+    adversarial = x.clone()
+    for _ in range(steps):
+        logits, slopes = _borders(classifier, adversarial, order)
+        still = logits.argmax(1) == first
+        if not still.any():
+            break
+        gap = logits.gather(1, order[:, 1:]) - logits.gather(1, order[:, :1])  # (N, k), negative
+        slope = slopes[:, 1:] - slopes[:, :1]  # (N, k, C, H, W)
+        flat = slope.flatten(2)
+        length = flat.abs().sum(2) if norm == "linf" else flat.norm(dim=2)
+        distance = gap.abs() / length.clamp_min(1e-12)
+        nearest = distance.argmin(1)
+        rows = torch.arange(len(x), device=x.device)
+        way = distance[rows, nearest].view(-1, 1, 1, 1)
+        direction = slope[rows, nearest]
+        if norm == "linf":
+            move = (way + 1e-4) * direction.sign()
+        else:
+            move = (way + 1e-4) * direction / length[rows, nearest].clamp_min(1e-12).view(-1, 1, 1, 1)
+        whole = torch.where(still.view(-1, 1, 1, 1), whole + move, whole)
+        adversarial = (x + (1 + overshoot) * whole).clamp(0, 1)
+    if eps is not None:
+        adversarial = _bounded(x, adversarial, eps, norm)
+    return adversarial.detach()
+
+
+def success_rate(classifier, x, adversarial, y):
+    """Share of the images that were classified rightly and no longer are. y: (N,) true classes."""
+    with torch.no_grad():
+        before, after = classifier(x).argmax(1), classifier(adversarial).argmax(1)
+    right = before == y
+    return float((right & (after != y)).sum() / right.sum().clamp_min(1))
+
+
+def _gradient(classifier, x, y, penalty=None):
+    """Gradient of the loss that the attack raises, summed over images, so that none depends on the others."""
+    x = x.detach().requires_grad_()
+    loss = cross_entropy(classifier(x), y, reduction="sum")
+    if penalty is not None:
+        loss = loss - penalty(x).sum()
+    return torch.autograd.grad(loss, x)[0]
+
+
+def _borders(classifier, x, order):
+    """Logits, and the gradient of each candidate's logit: (N, k, C, H, W)."""
+    x = x.detach().requires_grad_()
+    logits = classifier(x)
+    slopes = [
+        torch.autograd.grad(logits.gather(1, order[:, k : k + 1]).sum(), x, retain_graph=True)[0]
+        for k in range(order.shape[1])
+    ]
+    return logits.detach(), torch.stack(slopes, 1)
+
+
+def _bounded(x, adversarial, eps, norm):
+    change = adversarial - x
+    if norm == "linf":
+        return (x + change.clamp(-eps, eps)).clamp(0, 1)
+    length = change.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+    return (x + change * (eps / length).clamp_max(1)).clamp(0, 1)
