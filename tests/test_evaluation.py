@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from dualad_lib import DataError
-from dualad_lib.evaluation import auroc, average_precision, bootstrap_interval, evaluate, fpr_at_tpr, hter
+from dualad_lib.evaluation import (
+    auroc,
+    average_precision,
+    bootstrap_interval,
+    evaluate,
+    fpr_at_tpr,
+    hter,
+    per_region_overlap,
+    pixel_auroc,
+)
 
 LABELS = np.array([0, 0, 0, 1, 1])
 SCORES = np.array([0.1, 0.4, 0.6, 0.5, 0.9])
@@ -67,3 +76,45 @@ def test_bootstrap_interval_covers_and_narrows():
 def test_unusable_input_is_refused(labels, scores, word):
     with pytest.raises(DataError, match=word):
         auroc(labels, scores)
+
+
+def squares():
+    """Two images of 20 x 20: one large and one small region in the first, none in the second."""
+    masks = np.zeros((2, 20, 20), bool)
+    masks[0, :10, :10] = True
+    masks[0, 15:17, 15:17] = True
+    return masks
+
+
+def test_a_perfect_map_has_full_overlap():
+    masks = squares()
+    assert per_region_overlap(masks, masks.astype(float)) == pytest.approx(1)
+    assert pixel_auroc(masks, masks.astype(float)) == 1
+
+
+def test_regions_count_the_same_however_small():
+    masks = squares()
+    maps = masks.astype(float)
+    maps[0, 15:17, 15:17] = -1.0  # the small one is missed
+    assert per_region_overlap(masks, maps) == pytest.approx(0.5, abs=0.01)
+    assert pixel_auroc(masks, maps) > 0.95
+
+
+def test_maps_that_say_nothing():
+    masks = squares()
+    maps = np.random.default_rng(0).random(masks.shape)
+    assert per_region_overlap(masks, maps) == pytest.approx(0.15, abs=0.05)
+    assert per_region_overlap(masks, np.zeros(masks.shape)) == pytest.approx(0.15, abs=0.01)
+
+
+def test_overlap_by_hand():
+    # pixels by falling value: region, background, region, background, background
+    masks, maps = np.array([[[1, 0, 1, 0, 0]]], bool), np.array([[[0.9, 0.8, 0.7, 0.2, 0.1]]])
+    # two regions of one pixel: at rate 0 one is found; the other only after the first false alarm, at rate 1/3
+    assert per_region_overlap(masks, maps) == pytest.approx(0.5)
+    assert per_region_overlap(masks, maps, limit=1.0) == pytest.approx(0.5 / 3 + 2 / 3)
+
+
+def test_overlap_needs_both_kinds_of_pixels():
+    with pytest.raises(DataError, match="marked and unmarked"):
+        per_region_overlap(np.zeros((1, 4, 4)), np.zeros((1, 4, 4)))
