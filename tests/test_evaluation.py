@@ -8,6 +8,7 @@ from dualad_lib.evaluation import (
     auroc,
     average_precision,
     bootstrap_interval,
+    equal_error_threshold,
     evaluate,
     fpr_at_tpr,
     hter,
@@ -118,3 +119,10 @@ def test_overlap_by_hand():
 def test_overlap_needs_both_kinds_of_pixels():
     with pytest.raises(DataError, match="marked and unmarked"):
         per_region_overlap(np.zeros((1, 4, 4)), np.zeros((1, 4, 4)))
+
+
+def test_equal_error_threshold_by_hand():
+    # above 0.55: one of three normals (0.6) and one of two anomalies (0.9): errors 1/3 and 1/2; above 0.45: 1/3 and 0
+    assert equal_error_threshold(LABELS, SCORES) == pytest.approx(0.55)
+    assert 0.4 < equal_error_threshold([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9]) < 0.6
+    assert hter([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], 0.5) == 0
