@@ -834,3 +834,213 @@ def check_jsd_all_pairs(function):
             "For logits of -300 you give NaN or infinity: the logarithm of a sigmoid that is 0. Write it with "
             "softplus: log sigmoid(t) = -softplus(-t)."
         )
+
+
+# --- 07: LR-GDAN -----------------------------------------------------------------------------------------------------
+
+DUAL_WISHES = {
+    "D', its error on images": ("down", "D' is an autoencoder first: it restores images."),
+    "D', its error on reconstructions": (
+        "up",
+        "It stands in L_dual with minus k: D' is paid for failing on what G made.",
+    ),
+    "G, the error of D' on reconstructions": (
+        "down",
+        "G wants its reconstructions to pass for images, and images are what D' restores.",
+    ),
+    "G, the error of D' on images": (
+        "nothing",
+        "D'(x) does not depend on the weights of G. What a player can't change it has no wish about.",
+    ),
+    "G by eq. 1 to the letter, the error of D' on reconstructions": (
+        "up",
+        "One sum for all, read word for word: G lowers - k L_direc, so it raises L_direc, as D' does.",
+    ),
+}
+
+
+@_check("two players, one error between them, and one that is none of G's business")
+def check_dual_wishes(answers):
+    """answers: dict from each wish in DUAL_WISHES to "up", "down" or "nothing"."""
+    _check_answers(answers, DUAL_WISHES, ("up", "down", "nothing"))
+
+
+@_check("each rate over its own images")
+def check_half_total_error(function):
+    """function(y, scores, threshold) -> the mean of false-alarm rate and miss rate, an alarm being score > threshold."""
+    call = _numbers(function, "one number", shape=())
+    y = np.repeat([0, 1], [10, 30])
+    scores = np.concatenate([np.linspace(0.05, 0.95, 10), np.linspace(0.25, 1.7, 30)])
+    threshold = 0.72
+    alarm = scores > threshold
+    false_alarms, misses = alarm[y == 0].mean(), (~alarm[y == 1]).mean()
+    right = (false_alarms + misses) / 2
+    given = call(y, scores, threshold)
+    wrong = {
+        "That is the share of errors among all images. With three anomalies to one normal image the misses would "
+        "count three times as much: take each rate over its own images.": (alarm != (y == 1)).mean(),
+        "That is the sum of the two rates. Take their mean: 0.5 is a coin.": 2 * right,
+        "The alarms are turned round: a score ABOVE the threshold raises one.": 1 - right,
+        "That is the share of right answers, not of errors.": (alarm == (y == 1)).mean(),
+        "That is the false-alarm rate alone: a detector that never rings would be perfect.": false_alarms,
+        "That is the miss rate alone: a detector that always rings would be perfect.": misses,
+    }
+    if not np.isclose(given, right, atol=1e-6):
+        for message, value in wrong.items():
+            if np.isclose(given, value, atol=1e-6):
+                raise CheckFailed(message)
+        raise CheckFailed(
+            f"For false-alarm rate {false_alarms:.3f} and miss rate {misses:.3f} it is {right:.4f}; you give {given:.4f}."
+        )
+    if not np.isclose(call(np.array([0, 1]), np.array([0.5, 0.5]), 0.5), 0.5):
+        raise CheckFailed("A score that equals the threshold raises no alarm: compare with >.")
+
+
+# --- 08: AGAD --------------------------------------------------------------------------------------------------------
+
+COMPANY = {
+    "eval mode, other images in the batch": (
+        "no",
+        "In eval mode batch norm uses the averages it learned in training, whoever is in the batch.",
+    ),
+    "train mode, other images in the batch": (
+        "yes",
+        "In train mode mean and deviation are those of the batch: other company, other numbers.",
+    ),
+    "eval mode, another batch size": (
+        "no",
+        "The learned averages do not know how many images are scored at once.",
+    ),
+    "train mode, the same batch in another order": (
+        "no",
+        "A mean does not depend on the order of its summands. The order of the TEST SET matters because it decides "
+        "who shares a batch.",
+    ),
+    "train mode, an image added to the batch": (
+        "yes",
+        "One more summand changes the mean and the deviation.",
+    ),
+}
+
+
+@_check("in eval mode a score is the image's own")
+def check_company(answers):
+    """answers: dict from each change in COMPANY to "yes" (a score can move) or "no"."""
+    _check_answers(answers, COMPANY, ("yes", "no"))
+
+
+@_check("such a test takes three lines")
+def check_depends_on_company(function):
+    """function(score, x) -> bool: does an image's score depend on which other images are scored with it?"""
+    import torch
+
+    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+    def own(images):
+        return _asarray(images.flatten(1).mean(1))
+
+    def asked(score, about, kind="True or False"):
+        answer = function(score, x.clone())
+        if not isinstance(answer, (bool, np.bool_)):
+            raise CheckFailed(f"Return {kind}, not {type(answer).__name__} ({about}).")
+        return bool(answer)
+
+    def company(images):
+        return own(images) - own(images).mean()
+
+    def sharp(images):
+        return own(images) + (1e-9 * len(images))
+
+    def neighbour(images):
+        return own(images) + own(images.roll(1, 0))
+
+    if asked(own, "a score that is the image's own"):
+        raise CheckFailed(
+            "A score that depends on its own image alone is called guilty. Do you compare images with each other?"
+        )
+    if not asked(company, "a score minus the mean of its batch"):
+        raise CheckFailed(
+            "Minus the batch's mean is not noticed. Score the images together, and then each by itself, and compare "
+            "(an order alone does not show it: the mean stays the same)."
+        )
+    if not asked(neighbour, "a score that looks at the image before it"):
+        raise CheckFailed("A score that looks at its neighbour in the batch is not noticed.")
+    if asked(sharp, "a score that differs in the ninth digit"):
+        raise CheckFailed(
+            "Differences in the ninth digit are floating point, not company: compare with np.allclose."
+        )
+
+    def first_only(images):
+        return own(images) + (torch.arange(len(images)).numpy() > 3) * own(images).mean()
+
+    if not asked(first_only, "a score that is right for the first images"):
+        raise CheckFailed("You look at the first image only. Company may show in any of them.")
+
+
+# --- 09: ADe-GAN -----------------------------------------------------------------------------------------------------
+
+EQ_11 = {
+    "larger error, same pattern probability": ("up", "1 - P falls, and with it what is subtracted."),
+    "same usual error, surer of its pattern": (
+        "down",
+        "More is subtracted: an image that is surely of one pattern is less odd.",
+    ),
+    "same usual error, all patterns equally probable": (
+        "up",
+        "Then max P = 1/n and nothing is subtracted: A has its largest value, whatever the error.",
+    ),
+    "enormous error, surer of its pattern": (
+        "same",
+        "For an enormous error 1 - P is zero, and A = -1/n whatever the pattern says: either is enough.",
+    ),
+}
+
+
+@_check("either is enough: an error that is too large, or no pattern")
+def check_eq_11(answers):
+    """answers: dict from each change in EQ_11 to "up", "down" or "same"."""
+    _check_answers(answers, EQ_11, ("up", "down", "same"))
+
+
+@_check("the order of A, and no ties")
+def check_stable_eq_11(function):
+    """function(u, confidence, n) -> (N,): -log(1 - P(u)) - log(confidence - 1/n), P the normal distribution."""
+    import torch
+    from scipy.stats import norm
+
+    call = _numbers(function, "one number an image", shape=(40,))
+    n, random = 10, np.random.default_rng(0)
+    u, confidence = random.normal(size=40), random.uniform(0.15, 0.99, size=40)
+
+    def tell(u, confidence):
+        return call(torch.from_numpy(u), torch.from_numpy(confidence), n)
+
+    given = tell(u, confidence)
+    right = -norm.logsf(u) - np.log(confidence - 1 / n)
+    wrong = {
+        "The order is reversed: a small 1 - P is a large error, so take minus its logarithm.": -right,
+        "That is log P, not log(1 - P): the score would fall with the error.": -norm.logcdf(u)
+        - np.log(confidence - 1 / n),
+        "That is A itself: right in its order, and full of ties where errors are large.": -1 / n
+        - (1 - norm.cdf(u)) * (confidence - 1 / n),
+        "The sign of the pattern's term is turned: an image that is sure of its pattern is LESS odd.": -norm.logsf(
+            u
+        )
+        + np.log(confidence - 1 / n),
+        "1/n is missing: with all patterns equally probable the second factor of A is zero, and the image as odd "
+        "as can be.": -norm.logsf(u) - np.log(confidence),
+        "The pattern's term is missing.": -norm.logsf(u),
+        "The error's term is missing.": -np.log(confidence - 1 / n),
+    }
+    for message, value in wrong.items():
+        if np.allclose(given, value, atol=1e-5):
+            raise CheckFailed(message)
+    far = tell(np.linspace(5, 35, 40), np.full(40, 0.9))
+    if not np.isfinite(far).all() or (np.diff(far) <= 0).any():
+        raise CheckFailed(
+            "Errors of 5 to 35 deviations tie, or are infinite: 1 - P has rounded to 0. Use log_ndtr(-u), and double "
+            "precision."
+        )
+    order = np.argsort(right)
+    if not np.array_equal(np.argsort(given), order):
+        raise CheckFailed("The order is not that of A = -1/n - (1 - P)(max P - 1/n).")

@@ -201,9 +201,9 @@ def _score(arguments):
 def _reproduce_options(parser):
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="default: those of the profile")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all baselines and stages")
-    parser.add_argument(
-        "--classes", nargs="+", type=int, default=range(10), metavar="K", help="default: all ten"
-    )
+    parser.add_argument("--study", metavar="NAME", help="a study beside the main tables, such as 07_lrgdan")
+    parser.add_argument("--settings", nargs="+", metavar="SETTING", help="of a study (default: all of them)")
+    parser.add_argument("--classes", nargs="+", type=int, metavar="K", help="default: all")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many, from 0 (default: 1)")
     parser.add_argument("--profile", choices=("smoke", "paper"), default="paper")
     parser.add_argument(
@@ -229,13 +229,21 @@ def _reproduce_options(parser):
 
 def _reproduce(arguments):
     from dualad_lib.runs.grid import grid, reproduce
+    from dualad_lib.runs.studies import study
 
     a = arguments
     if a.stacked and a.executor != "python":
         raise DualADError(
             "--stacked needs --executor python: a stacked group is not a notebook of one class."
         )
-    cells = grid(a.datasets, a.methods, a.classes, a.seeds, a.profile, a.stacked)
+    if a.study:
+        if a.stacked:
+            raise DualADError("a --study is measured one class at a time: leave --stacked out.")
+        cells = study(a.study, a.datasets, a.methods, a.settings, a.classes, a.seeds, a.profile)
+    else:
+        if a.settings:
+            raise DualADError("--settings are those of a study: name it with --study.")
+        cells = grid(a.datasets, a.methods, a.classes or range(10), a.seeds, a.profile, a.stacked)
     output = a.output or os.path.join("runs", f"reproduce-{a.profile}")
     _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=_say)
     return 1 if errors else 0

@@ -116,13 +116,14 @@ def code_distance(z_hat, z):
     return ((z_hat - z).square().mean(1) + 1e-12).sqrt().mean()
 
 
-def dual_game(own, other, k=0.4):
+def dual_game(own, other, k=0.4, cap=None):
     """L_dual = L_girec - k L_direc: an autoencoder that restores images well and reconstructions badly.
 
-    own: L_girec, its error on images; other: L_direc, its error on what G reconstructed; scalars >= 0.
+    own: L_girec, its error on images; other: L_direc, its error on what G reconstructed; scalars >= 0. cap: failing
+    pays up to an error of `cap` times `own`; None, as printed: without end, and the best D' is one that inverts.
     Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 6; the game of BEGAN (Berthelot et al., 2017) with a fixed k.
     """
-    return own - k * other
+    return own - k * (other if cap is None else torch.minimum(other, cap * own.detach()))
 
 
 def kl_to_standard_normal(mean, log_variance):

@@ -48,8 +48,8 @@ def test_errors_on_labelled_anomalies_are_driven_up():
 
 
 def test_labelled_anomalies_score_higher_for_it():
-    without = AGAD(**{**TINY, "steps": 60, "seed": 1}).fit(X)
-    told = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_con=1.0).fit(BOTH, labels=LABELS)
+    without = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_adcon=0.1).fit(X)
+    told = AGAD(**{**TINY, "steps": 60, "seed": 1}, w_adcon=0.1).fit(BOTH, labels=LABELS)
     assert told.anomaly_scores(BLACK).final.mean() > 1.5 * without.anomaly_scores(BLACK).final.mean()
 
 
@@ -82,3 +82,13 @@ def test_a_checkpoint_knows_the_anomalies(tmp_path):
     AGAD(**TINY).fit(BOTH, labels=LABELS, checkpoint=tmp_path / "c.pt")
     with pytest.raises(TrainingError, match="another training"):
         AGAD(**TINY).fit(torch.cat([X, 1 - BLACK]), labels=LABELS, checkpoint=tmp_path / "c.pt")
+
+
+def test_eval_mode_has_the_statistics_of_normal_images_alone():
+    """Normal images are black, anomalies white: the first layer's average is that of black ones."""
+    black, white = torch.zeros(30, 1, 8, 8), torch.ones(30, 1, 8, 8)
+    images, labels = torch.cat([black, white]), torch.arange(60) >= 30
+    model = AGAD(**{**TINY, "learning_rate": 0.0, "steps": 30}).fit(images, labels=labels)
+    first = next(m for m in model.parts_["G"].modules() if isinstance(m, torch.nn.BatchNorm2d))
+    assert first.running_mean.abs().max() == 0
+    assert first.momentum == 0.1

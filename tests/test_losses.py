@@ -125,7 +125,13 @@ def test_code_distance_of_equal_codes_has_a_finite_gradient():
 
 
 def test_dual_game_by_hand():
-    assert dual_game(torch.tensor(0.3), torch.tensor(0.5), k=0.4).item() == pytest.approx(0.3 - 0.2)
+    own, other = torch.tensor(0.3, requires_grad=True), torch.tensor(0.9, requires_grad=True)
+    assert dual_game(own, other, k=0.4).item() == pytest.approx(0.3 - 0.36)
+    assert dual_game(own, other, k=0.4, cap=4.0).item() == pytest.approx(0.3 - 0.36)
+    capped = dual_game(own, other, k=0.4, cap=2.0)
+    assert capped.item() == pytest.approx(0.3 - 0.24)
+    capped.backward()
+    assert own.grad.item() == 1 and other.grad.item() == 0  # nothing to gain from failing worse
 
 
 def test_kl_to_standard_normal_by_hand():

@@ -8,7 +8,7 @@ from dualad_lib import LRGDAN
 from dualad_lib.training import Step
 
 X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "device": "cpu"}
+TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "warm_up": 0.0, "device": "cpu"}
 
 
 def fitted(**parameters):
@@ -44,7 +44,7 @@ def test_the_rows_of_the_ablation(switches, parts):
     terms = {n for n in model.history_ if n not in ("girec", "direc")}
     expected = {"irec"}
     expected |= {"adversarial", "discriminator"} if "D" in parts else set()
-    expected |= {"zrec", "dual", "anchor"} if "A" in parts else set()
+    expected |= {"zrec", "dual", "anchor", "g_direc"} if "A" in parts else set()
     expected |= {"information", "kl"} if "T_g" in parts else set()
     assert terms == expected
 
@@ -63,8 +63,8 @@ def test_g_wants_d_prime_to_restore_its_reconstruction_but_not_in_the_literal_re
     model = fitted(literal=literal)
     terms, judge = played(model)
     distance = judge()["dual"]
-    assert side * terms["direc"].item() > 0
-    ours, theirs = gradient(terms["direc"], model.parts_["A"])[0], gradient(distance, model.parts_["A"])[0]
+    assert side * terms["g_direc"].item() > 0
+    ours, theirs = gradient(terms["g_direc"], model.parts_["A"])[0], gradient(distance, model.parts_["A"])[0]
     assert ours.abs().sum() > 0 and theirs.abs().sum() > 0
 
 
@@ -112,6 +112,35 @@ def test_no_augmentation_if_switched_off(monkeypatch):
         raise AssertionError("augmented")
 
     monkeypatch.setattr("dualad_lib.detectors.lrgdan.crop_and_flip", refuse)
-    fitted(augmented=False)
+    fitted()
     with pytest.raises(AssertionError, match="augmented"):
-        fitted()
+        fitted(augmented=True)
+
+
+def test_the_games_begin_when_g_can_draw():
+    turns, _ = LRGDAN(**{**TINY, "warm_up": 0.2}).fit(X)._game()
+
+    def game(progress):
+        torch.manual_seed(0)
+        step = Step(0, progress, {"train": X[:10]})
+        terms = turns[0].loss(step)
+        judged = turns[1].loss(step)["dual"]
+        return terms, judged
+
+    waiting, judged = game(0.2)
+    assert all(waiting[name].item() == 0 for name in ("adversarial", "zrec", "g_direc")) and judged.item() > 0
+    assert waiting["irec"].item() > 0
+    half, full = game(0.3)[0], game(1.0)[0]
+    assert half["zrec"].item() == pytest.approx(full["zrec"].item() / 2, rel=1e-4)
+
+
+def test_d_prime_cannot_tell_images_from_reconstructions_by_their_batch(monkeypatch):
+    """Both pass through its batch norm together."""
+    model, seen = fitted(), []
+    turns, _ = model._game()
+    forward = model.parts_["A"].encode
+    monkeypatch.setattr(model.parts_["A"], "encode", lambda x: seen.append(len(x)) or forward(x))
+    step = Step(0, 1.0, {"train": X[:10]})
+    turns[0].loss(step)
+    turns[1].loss(step)
+    assert seen == [20, 20]

@@ -109,3 +109,44 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
     report.collect(tmp_path)
     there = {r["detector"]: r["auroc"] for r in read_results(tmp_path / "results" / "study.csv")}
     assert there == {"pca": 0.7, "knn": 0.8}
+
+
+def test_systems_stand_beside_what_was_published_and_a_verdict():
+    def all_classes(auroc, **more):
+        return [row("mnist", "lrgdan", "score", auroc, k, study="07_lrgdan", **more) for k in range(10)]
+
+    flawed = row("cifar10", "agad", "score", 0.97, study="08_agad", evaluation="batch statistics")
+    rows = [
+        *all_classes(0.91, protocol="p1", hter=0.2),
+        *all_classes(0.98, setting="full"),
+        row("mnist", "lrgdan", "score", 0.7, setting="AE+D", study="07_lrgdan"),
+        flawed,
+        {**flawed, "evaluation": "honest", "auroc": 0.6},
+        row("mnist", "adegan", "pixel", 0.2, study="09_adegan", protocol="loo"),
+        row("mnist", "adegan", "dual", 0.7, study="09_adegan", protocol="loo"),
+        row("mnist", "knn", "score", 0.87, study="09_adegan", protocol="loo"),
+    ]
+    lines = report.systems_table(rows).splitlines()[2:]
+    assert lines[0] == "| 07 | MNIST | P1 | lrgdan  | honest | 91.0 | 20.0 | 10 | 98.5, not reproduced |"
+    assert "98.0 |  | 10 | 98.5, reproduced |" in lines[1]
+    assert lines[2].endswith("| 1 | 53.1, not comparable, few classes |")
+    assert lines[3].endswith("| batch statistics | 97.0 |  | 1 |  |")
+    assert lines[4].endswith("98.3, very likely an artefact |")
+    assert len(lines) == 7 and "70.0" in lines[5] and "knn" in lines[6]
+
+
+def test_features_link_to_lines_that_are_there():
+    import re
+
+    from dualad_lib.runs.features import SYSTEMS, feature_table
+    from dualad_lib.runs.provenance import ROOT
+
+    text = feature_table([row("mnist", "lrgdan", "score", 0.9, protocol="p1")])
+    links = re.findall(r"\[([^]]*)\]\(([^)#]*)#L(\d+)\)", text)
+    assert len(links) > 25
+    for name, path, number in links:
+        line = (ROOT / path).read_text(encoding="utf-8").splitlines()[int(number) - 1]
+        assert line.startswith(("def ", "class ", "@")), (name, line)
+    assert "P1: mnist" in text
+    for _, _, (lesson, heading) in SYSTEMS.values():
+        assert f"# ## {heading}\n" in (ROOT / f"notebooks/sources/{lesson}.py").read_text(encoding="utf-8")

@@ -97,3 +97,20 @@ def test_published_figures_stand_beside_ours():
     assert "CSI" not in table.index
     partial = tables.beside_published(rows_of("dualad", "dual", [[0.98] * 9]), "mnist")
     assert partial["ours minus it"].isna().all() and "ours is above" not in set(partial.verdict)
+
+
+def test_a_study_is_averaged_class_by_class():
+    """Classes 1 (two seeds, 0.6 and 0.8) and 2 (0.9): mean of 0.7 and 0.9; HTER where there is one."""
+    rows = [
+        row("mnist", "lrgdan", "score", 0.6, 1, protocol="p1", seed=0, hter=0.2),
+        row("mnist", "lrgdan", "score", 0.8, 1, protocol="p1", seed=1, hter=0.4),
+        row("mnist", "lrgdan", "score", 0.9, 2, protocol="p1", seed=0, hter=0.5),
+        row("mnist", "lrgdan", "score", 0.5, 1, protocol="p1", evaluation="best step"),
+    ]
+    table = tables.study(rows, ["protocol", "evaluation"])
+    line = table.loc[("p1", "honest")]
+    assert (line.AUROC, line.HTER) == (pytest.approx(80.0), pytest.approx(40.0))
+    assert (line.classes, line.seeds) == (2, 2)
+    assert math.isnan(table.loc[("p1", "best step")].HTER)
+    assert list(tables.study([], ["setting"]).columns) == ["AUROC", "HTER", "classes", "seeds"]
+    assert len(tables.study(rows, ["setting"], scores=["dual"])) == 0

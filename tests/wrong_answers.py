@@ -91,4 +91,25 @@ WRONG = {
         ("return calibration.mean() + 1.645 * calibration.std()", "normal distribution"),
         ("return max(calibration)", "SMALLEST"),
     ],
+    "half_total_error": [
+        ("return ((scores > threshold) != (y == 1)).mean()", "share of errors among all"),
+        (
+            "alarm = scores > threshold\nreturn alarm[y == 0].mean() + (~alarm[y == 1]).mean()",
+            "sum of the two",
+        ),
+        (
+            "alarm = scores < threshold\nreturn (alarm[y == 0].mean() + (~alarm[y == 1]).mean()) / 2",
+            "turned round",
+        ),
+    ],
+    "depends_on_company": [
+        ("return False", "not noticed"),
+        ("return not np.allclose(np.asarray(score(x)), np.asarray(score(x.flip(0)))[::-1])", "not noticed"),
+        ("return bool((np.asarray(score(x))[:1] != np.asarray(score(x[:1]))).any())", "ninth digit"),
+    ],
+    "stable_eq_11": [
+        ("return torch.special.log_ndtr(-u) + (confidence - 1 / n).log()", "reversed"),
+        ("return -torch.special.log_ndtr(-u) - confidence.log()", "1/n is missing"),
+        ("return -(1 - torch.special.ndtr(u)).log() - (confidence - 1 / n).log()", "tie"),
+    ],
 }

@@ -7,6 +7,7 @@ whose workers need this package and the output folder.
 """
 
 import os
+import shlex
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,26 +26,37 @@ EXECUTORS = ("papermill", "python")
 
 @dataclass(frozen=True)
 class Cell:
-    """What is measured: a method on a class of a data set with a seed; of a stacked group all its classes at once."""
+    """What is measured: a method on a class of a data set with a seed; of a stacked group all its classes at once.
+
+    options: of a study, what else `measure` takes. The main table has the settings of its profile.
+    """
 
     dataset: str
     method: str
     classes: tuple
     seed: int
     profile: str
+    study: str = STUDY
+    options: dict | None = None
 
     @property
     def name(self):
-        return f"{self.dataset}-{self.method}-{'_'.join(map(str, self.classes))}-{self.seed}-{self.profile}"
+        classes = "_".join(map(str, self.classes))
+        name = f"{self.dataset}-{self.method}-{classes}-{self.seed}-{self.profile}"
+        if self.options is None:
+            return name
+        own = [self.options.get("protocol", ""), self.options.get("setting", "")]
+        return "-".join([name, *filter(None, own)]).replace(" ", "_").replace("/", "_")
 
     def arguments(self):
         """What `measure` takes besides the class and the output folder."""
+        own = {"params": profile_settings(self.profile, self.dataset, self.method)}
         return {
             "detector": self.method,
             "dataset": self.dataset,
             "seed": self.seed,
             "profile": self.profile,
-            "params": profile_settings(self.profile, self.dataset, self.method),
+            **(own if self.options is None else self.options),
         }
 
     def rows(self, output):
@@ -56,8 +68,12 @@ class Cell:
 
     def command(self):
         classes = " ".join(map(str, self.classes))
+        what = f"--methods {self.method}"
+        if self.options is not None:
+            setting = shlex.quote(self.options.get("setting", ""))
+            what = f"--study {self.study} --methods {self.method} --settings {setting}"
         return (
-            f"dualad reproduce --profile {self.profile} --datasets {self.dataset} --methods {self.method} "
+            f"dualad reproduce --profile {self.profile} --datasets {self.dataset} {what} "
             f"--classes {classes} --seeds {self.seed + 1}"
         )
 
@@ -111,7 +127,7 @@ def _finish(cell, output, executor):
     cells, arguments = output / "cells", cell.arguments()
     if len(cell.classes) > 1:
         return measure_stacked(classes=cell.classes, output=cells, command=cell.command(), **arguments)
-    if executor == "python":
+    if executor == "python" or cell.options is not None:  # the notebook's cells are the main table's
         return measure(normal_class=cell.classes[0], output=cells, command=cell.command(), **arguments)
     from .course import load_course
     from .runner import execute, prepare
@@ -138,7 +154,7 @@ def _finish(cell, output, executor):
 
 
 def reproduce(cells, output, executor="papermill", scheduler=None, workers=None, threads=1, say=print):
-    """Finish a grid's cells and write `output/results/06_benchmark_DATASET.csv`; return (rows, {cell name: error}).
+    """Finish a grid's cells and write `output/results/STUDY_DATASET.csv`; return (rows, {cell name: error}).
 
     executor: "papermill" runs the benchmark notebook once a cell, "python" calls `measure` in the worker. scheduler:
     address of a running Dask scheduler (None: workers on this machine, one a GPU or one for each `threads` cores).
@@ -159,10 +175,10 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
                 if error is not None:
                     errors[cell.name] = error
     rows = [row for cell in cells for row in cell.rows(output) or ()]
-    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+    for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells):
         own = [row for row in rows if row["dataset"] == dataset]
         if own:
-            write_results(own, output / "results" / f"{STUDY}_{dataset}.csv")
+            write_results(own, output / "results" / f"{study}_{dataset}.csv")
     for name, error in errors.items():
         say(f"FAILED {name}: {error}")
     say(f"{len(cells) - len(errors)} of {len(cells)} cells finished; results in {output / 'results'}")

@@ -6,8 +6,10 @@ from pathlib import Path
 from ..errors import RunError
 from ..files import atomic_write
 from . import tables
+from .features import feature_table
+from .literature import published_system
 from .provenance import ROOT
-from .results import KEYS, read_results, write_results
+from .results import KEYS, read_results, study_rows, write_results
 
 RESULTS = ROOT / "figures" / "results"
 FIGURES = ROOT / "figures"
@@ -134,6 +136,38 @@ def _hours(value):
     return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
 
 
+STUDIES = {"07_lrgdan": ("lrgdan", "score"), "08_agad": ("agad", "score"), "09_adegan": ("adegan", "dual")}
+
+
+def systems_table(rows):
+    """Markdown table of the studies of lessons 07 to 09: a line a setting, published figure and verdict beside it.
+
+    rows: of all studies. Baselines of a study stand with their one score.
+    """
+    lines = [
+        "| lesson | data set | protocol | detector and setting | evaluation | AUROC | HTER | classes | published, verdict |",
+        "|---|---|---|---|---|---:|---:|---:|---|",
+    ]
+    for study, (system, score) in STUDIES.items():
+        own = [r for r in rows if r["study"] == study and (r["detector"] != system or r["score"] == score)]
+        table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
+        for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
+            figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
+            beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure)}"
+            half = "" if math.isnan(line.HTER) else f"{line.HTER:.1f}"
+            lines.append(
+                f"| {study[:2]} | {DATASETS.get(dataset, dataset)} | {protocol.upper()} | {detector} {setting} | "
+                f"{evaluation} | {line.AUROC:.1f} | {half} | {line.classes:.0f} | {beside} |"
+            )
+    return "\n".join(lines)
+
+
+def _verdict(line, figure):
+    if line.classes < tables.CLASSES:
+        return "not comparable, few classes"
+    return "reproduced" if line.AUROC >= figure - 1 else "not reproduced"
+
+
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
 TABLES = {
     "results": lambda: mean_table(committed()),
@@ -141,17 +175,19 @@ TABLES = {
     "parts": lambda: parts_table(committed()),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
+    "systems": lambda: systems_table(studied()),
+    "features": lambda: feature_table([*committed(), *studied()]),
 }
 
 
 def committed():
     """Rows of the committed benchmark: full data, protocol P2, all methods."""
-    return all_results(STUDY)
+    return study_rows(STUDY, RESULTS)
 
 
-def all_results(study):
-    """Rows of all results files of a study, figures/results/STUDY*.csv."""
-    return [row for path in sorted(RESULTS.glob(f"{study}*.csv")) for row in read_results(path)]
+def studied():
+    """Rows of the studies beside the main tables, each with its study's name."""
+    return [{**row, "study": name} for name in STUDIES for row in study_rows(name, RESULTS)]
 
 
 def render(text):

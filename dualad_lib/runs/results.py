@@ -43,9 +43,11 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     if stored is not None:
         return stored
     task = load_one_class(dataset, normal_class, **_part(key))
+    watches = _watches(key["flaws"], model, task)
     resumable, resumed = {}, False
     if "steps" in model.get_params():
-        checkpoint = cell.with_suffix(f".{_short(key)}.pt") if cell is not None else None
+        kept = cell is not None and not watches  # the best step is not known of half a training
+        checkpoint = cell.with_suffix(f".{_short(key)}.pt") if kept else None
         resumable = {"checkpoint": checkpoint, "label": label}
         resumed = checkpoint is not None and checkpoint.exists()
     images, labels = task.train, {}
@@ -53,17 +55,20 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         anomalies = load_labelled_anomalies(dataset, normal_class, key["labelled"], key["split"], key["seed"])
         images = torch.cat([images, anomalies])
         labels = {"labels": torch.arange(len(images)) >= len(task.train)}
-    watch = _Watch(model, task) if "best step" in key["flaws"] and not resumed else None
+    if watches:
+        resumable["after_step"] = lambda step: [watch(step) for watch in watches.values()]
     start = time.perf_counter()
-    model.fit(images, **labels, **resumable, **({"after_step": watch} if watch else {}))
+    model.fit(images, **labels, **resumable)
     trained = time.perf_counter()
     scores = model.anomaly_scores(task.test)
     scored = time.perf_counter()
-    seconds = None if resumed or watch else trained - start, scored - trained
+    seconds = None if resumed or watches else trained - start, scored - trained
     truth = task.test_labels.numpy()
     rows = _rows(key, model, truth, scores, *seconds, command)
     for flaw in key["flaws"]:
-        found = watch.best if flaw == "best step" and watch else FLAWED[flaw](model, task)
+        if flaw in watches:
+            watches[flaw].look()  # the last step is one of them
+        found = watches[flaw].best if flaw in watches else FLAWED[flaw][0](model, task)
         rows += [
             {**row, "evaluation": flaw, "hter": None}
             for row in _rows(key, model, truth, found, *seconds, command)
@@ -72,6 +77,10 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     if resumable.get("checkpoint") is not None:
         resumable["checkpoint"].unlink(missing_ok=True)
     return rows
+
+
+def _scores(model, task):
+    return model.anomaly_scores(task.test)
 
 
 def sorted_batches(model, task, batch_size=64):
@@ -86,35 +95,43 @@ def sorted_batches(model, task, batch_size=64):
     return Scores(**{n: None if v is None else v[back.numpy()] for n, v in vars(scores).items()})
 
 
+#: Evaluations that no honest table may use, by the name in their rows: (how images are scored, of the best step?).
+FLAWED = {
+    "batch statistics": (sorted_batches, False),
+    "best step": (_scores, True),
+    "batch statistics, best step": (sorted_batches, True),
+}
+
+
 class _Watch:
     """Scores of the step at which the AUROC on the TEST set was best: a flaw, measured to show how it flatters."""
 
-    EVERY = 50
+    EVERY = 100
 
-    def __init__(self, model, task):
-        self.model, self.task, self.reached, self.best = model, task, -1.0, None
+    def __init__(self, score, model, task):
+        self.score, self.model, self.task, self.reached, self.best = score, model, task, -1.0, None
 
     def __call__(self, step):
+        if (step.number + 1) % self.EVERY == 0:
+            self.model.parts_.eval()
+            self.look()
+            self.model.parts_.train()
+
+    def look(self):
         from ..evaluation import auroc
 
-        if (step.number + 1) % self.EVERY:
-            return
-        self.model.parts_.eval()
-        scores = self.model.anomaly_scores(self.task.test)
-        self.model.parts_.train()
+        scores = self.score(self.model, self.task)
         reached = auroc(self.task.test_labels.numpy(), scores.final)
         if reached > self.reached:
             self.reached, self.best = reached, scores
 
 
-def _no_watch(model, task):
-    raise RunError(
-        "the best step on the test set is not known for a training that went on from a checkpoint."
-    )
-
-
-#: Evaluations that no honest table may use, by the name that stands in their rows.
-FLAWED = {"batch statistics": sorted_batches, "best step": _no_watch}
+def _watches(flaws, model, task):
+    """A watch for each flaw that takes the best step, by name."""
+    unknown = set(flaws) - set(FLAWED)
+    if unknown:
+        raise RunError(f"unknown flaw {min(unknown)!r}: choose from {', '.join(FLAWED)}.")
+    return {name: _Watch(FLAWED[name][0], model, task) for name in flaws if FLAWED[name][1]}
 
 
 def measured(detector, dataset, normal_class, output, **options):
@@ -250,6 +267,14 @@ def read_results(path):
         for name in INTEGERS:
             row[name] = int(row[name])
     return rows
+
+
+def study_rows(study, folder=None):
+    """Rows of all results files of a study, FOLDER/STUDY*.csv; default: the committed ones, figures/results."""
+    from .provenance import ROOT
+
+    folder = ROOT / "figures" / "results" if folder is None else Path(folder)
+    return [row for path in sorted(folder.glob(f"{study}*.csv")) for row in read_results(path)]
 
 
 def _rows(key, model, labels, scores, train_seconds, score_seconds, command):

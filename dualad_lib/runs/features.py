@@ -1,0 +1,87 @@
+"""Which system has which losses and scores, measured under which protocols on which data: a table of links."""
+
+import inspect
+from pathlib import Path
+
+from .. import detectors, losses, scoring
+from .provenance import ROOT
+
+#: Detector -> (its losses, its scores, its lesson, the heading of the lesson's cell).
+SYSTEMS = {
+    "autoencoder": (
+        {"L_rec": losses.squared_error},
+        {"pixel": scoring.pixel_score, "latent": scoring.Gaussian},
+        ("01_autoencoder_baseline", "2. Build it"),
+    ),
+    "dualad": (
+        {
+            "L_rec": losses.squared_error,
+            "D": losses.discriminator_loss,
+            "adversarial": losses.adversarial_loss,
+            "feature matching": losses.feature_matching,
+            "sphere": losses.enclosure,
+            "excess": losses.sphere_excess,
+            "mutual information": losses.jsd_mutual_information,
+            "contrastive": losses.info_nce,
+        },
+        {"pixel": scoring.pixel_score, "latent": scoring.Gaussian, "dual": scoring.Fusion},
+        ("05_dual_scoring", "8. The ablation: what each part was worth"),
+    ),
+    "lrgdan": (
+        {
+            "L_irec": losses.absolute_error,
+            "L_adv": losses.adversarial_loss,
+            "L_zrec": losses.code_distance,
+            "L_dual": losses.dual_game,
+            "mutual information": losses.jsd_mutual_information,
+            "KL": losses.kl_to_standard_normal,
+        },
+        {"pixel, after both autoencoders": scoring.pixel_score},
+        ("07_lrgdan", "2. Three players"),
+    ),
+    "agad": (
+        {
+            "l_con": losses.absolute_error,
+            "l_adv": losses.adversarial_loss,
+            "l_lat": losses.code_distance,
+            "l_adcon": losses.contextual_adversarial,
+            "labelled": losses.reciprocal,
+        },
+        {"pixel": scoring.pixel_score},
+        ("08_agad", "1. A generator that must fail"),
+    ),
+    "adegan": (
+        {
+            "L_adv": losses.adversarial_loss,
+            "L_sl, L_recon": losses.code_distance,
+            "L_ip": losses.uniform_cross_entropy,
+        },
+        {"error, pattern, dual": scoring.eq_11},
+        ("09_adegan", "2. The parts"),
+    ),
+}
+
+
+def feature_table(rows):
+    """Markdown table of SYSTEMS, each name a link to its line; protocols and data sets are those of measured rows."""
+    lines = ["| system | losses | scores | measured | lesson |", "|---|---|---|---|---|"]
+    for name, (own_losses, own_scores, (lesson, heading)) in SYSTEMS.items():
+        system = detectors.DETECTORS[name]
+        found = sorted({(row["protocol"].upper(), row["dataset"]) for row in rows if row["detector"] == name})
+        by_protocol = {p: ", ".join(d for q, d in found if q == p) for p, _ in found}
+        anchor = heading.replace(" ", "-")
+        lines.append(
+            f"| {_link(system.__name__, system)} | {_links(own_losses)} | {_links(own_scores)} | "
+            f"{'; '.join(f'{p}: {d}' for p, d in by_protocol.items())} | "
+            f"[{lesson[:2]}, {heading}](notebooks/{lesson}.ipynb#{anchor}) |"
+        )
+    return "\n".join(lines)
+
+
+def _links(objects):
+    return ", ".join(_link(name, found) for name, found in objects.items())
+
+
+def _link(name, found):
+    path = Path(inspect.getsourcefile(found)).resolve().relative_to(ROOT)
+    return f"[{name}]({path.as_posix()}#L{inspect.getsourcelines(found)[1]})"

@@ -1,0 +1,87 @@
+"""The studies beside the main tables, each the cells of figures/results/NAME_DATASET.csv.
+
+Settings were chosen on development splits (training files alone), the same for all classes, then frozen. A sweep that
+two cores cannot afford on all classes runs on SOME of them; the headline rows use all classes and the full data.
+"""
+
+from ..errors import RunError
+from .grid import Cell
+
+SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
+VIEWS = range(0, 100, 5)  # objects of COIL-100
+TINY = {"width": 4, "steps": 4, "batch_size": 16}  # of the profile "smoke"
+
+
+def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=1, profile="paper"):
+    """Cells of a study, those of chosen data sets, methods, settings ("" is a method's own) and classes. Raises RunError."""
+    if name not in STUDIES:
+        raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
+    cells = []
+    for dataset, detector, of_cell, options in STUDIES[name]():
+        if datasets is not None and dataset not in datasets:
+            continue
+        if methods is not None and detector not in methods:
+            continue
+        if settings is not None and options.get("setting", "") not in settings:
+            continue
+        if profile == "smoke":
+            trained = detector in ("lrgdan", "agad", "adegan")
+            params = {**options.get("params", {}), **(TINY if trained else {})}
+            dataset, of_cell, options = (
+                "digits",
+                [k for k in of_cell if k < 10],
+                {**options, "params": params},
+            )
+        for seed in range(seeds):
+            chosen = of_cell if classes is None else [k for k in classes if k in of_cell]
+            cells += [Cell(dataset, detector, (k,), seed, profile, name, options) for k in chosen]
+    if not cells:
+        raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
+    return cells
+
+
+def _lrgdan():
+    """Protocol 1 on three sets, protocol 2 and the rows of the paper's table 1, and readings of what it leaves open."""
+    for dataset in ("mnist", "fashion_mnist"):
+        yield dataset, "lrgdan", range(10), {"protocol": "p1"}
+    yield "coil100", "lrgdan", VIEWS, {"protocol": "p1"}
+    off = {"image_discriminator": False, "dual": False, "mutual_information": False}
+    rows = {
+        "full": {},
+        "dual AE+D": {"mutual_information": False},
+        "AE+D": {**off, "image_discriminator": True},
+        "AE": off,
+        "augmented": {"augmented": True},
+        "AE, augmented": {**off, "augmented": True},
+        "literal": {"literal": True},
+        "no cap": {"cap": None},
+        "no warm-up": {"warm_up": 0.0},
+        "mean norms": {"w_adv": 5.0, "gamma": 1.0},
+    }
+    for setting, params in rows.items():
+        yield "mnist", "lrgdan", SOME, {"protocol": "p2", "setting": setting, "params": params}
+
+
+def _agad():
+    """Honest and flawed evaluation side by side, at every share of labelled anomalies."""
+    flaws = ("batch statistics", "best step", "batch statistics, best step")
+    for dataset in ("fashion_mnist", "cifar10"):
+        for share in (0, 0.01, 0.03, 0.05, 0.1, 0.2):
+            setting = f"labelled={share:g}" if share else ""
+            options = {"labelled": share, "setting": setting, "flaws": flaws}
+            yield dataset, "agad", SOME if share else range(10), options
+
+
+def _adegan():
+    """One class left out, the sweep of the number of patterns, and the neighbour and PCA that it has to beat."""
+    for dataset in ("mnist", "fashion_mnist"):
+        yield dataset, "pca", range(10), {"protocol": "loo"}
+        yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5", "params": {"n_neighbours": 5}}
+        yield dataset, "adegan", range(10), {"protocol": "loo"}
+    for patterns in (2, 4, 6, 8, 12, 14):
+        options = {"protocol": "loo", "setting": f"patterns={patterns}", "params": {"patterns": patterns}}
+        yield "mnist", "adegan", SOME, options
+
+
+#: Name -> its cells, cheap and important ones first.
+STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan}

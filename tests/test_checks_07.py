@@ -1,0 +1,90 @@
+"""The checks of lessons 07 to 09: right answers pass, each wrong one fails with a message that names its misconception."""
+
+import numpy as np
+import pytest
+import torch
+from checking import fails, todo
+
+from dualad_lib import checks
+from dualad_lib.evaluation import hter
+from dualad_lib.scoring import eq_11
+
+PREDICTED = {
+    "dual_wishes": (checks.check_dual_wishes, checks.DUAL_WISHES, ("up", "down", "nothing")),
+    "company": (checks.check_company, checks.COMPANY, ("yes", "no")),
+    "eq_11": (checks.check_eq_11, checks.EQ_11, ("up", "down", "same")),
+}
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_predictions(name, capsys):
+    check, table, choices = PREDICTED[name]
+    assert check(dict.fromkeys(table)) is False and check(None) is False
+    right = {key: answer for key, (answer, _) in table.items()}
+    assert check(right)
+    for key, (answer, reason) in table.items():
+        for other in set(choices) - {answer}:
+            fails(check, right | {key: other}, key, reason)
+
+
+@pytest.mark.parametrize("name", ["half_total_error", "depends_on_company", "stable_eq_11"])
+def test_an_open_stub_is_not_an_error(name):
+    assert getattr(checks, f"check_{name}")(todo) is False
+
+
+def test_half_total_error():
+    check = checks.check_half_total_error
+    assert check(hter)
+    fails(check, lambda y, s, t: 0.0, "you give 0.0000")
+    fails(check, lambda y, s, t: 1 - hter(y, s, t), "turned round")
+    fails(check, lambda y, s, t: ((s > t) == (y == 1)).mean(), "right answers")
+    fails(check, lambda y, s, t: (s > t)[y == 0].mean(), "never rings")
+    fails(check, lambda y, s, t: (s <= t)[y == 1].mean(), "always rings")
+    fails(check, lambda y, s, t: hter(y, s, t - 1e-9) if len(y) > 2 else 1.0, "compare with >")
+
+
+def test_depends_on_company():
+    check = checks.check_depends_on_company
+
+    def right(score, x):
+        alone = np.concatenate([score(x[i : i + 1]) for i in range(len(x))])
+        return not np.allclose(score(x), alone, atol=1e-6)
+
+    assert check(right)
+    fails(check, lambda score, x: True, "guilty")
+    fails(check, lambda score, x: 1, "Return True or False")
+    fails(
+        check,
+        lambda score, x: not np.allclose(score(x)[:1], score(x[:1]), atol=1e-6),
+        "first image only",
+    )
+
+
+def test_stable_eq_11():
+    check = checks.check_stable_eq_11
+    assert check(lambda u, confidence, n: eq_11(u, confidence, n, 0.0, 1.0))
+    fails(check, lambda u, c, n: -1 / n - (1 - torch.special.ndtr(u)) * (c - 1 / n), "A itself")
+    fails(check, lambda u, c, n: -torch.special.log_ndtr(-u) + (c - 1 / n).log(), "LESS odd")
+    fails(check, lambda u, c, n: -torch.special.log_ndtr(-u), "term is missing")
+    fails(check, lambda u, c, n: -(c - 1 / n).log() + 0 * u, "error's term is missing")
+    fails(check, lambda u, c, n: -torch.special.log_ndtr(u) - (c - 1 / n).log(), "not log")
+    fails(check, lambda u, c, n: u - c, "order is not")
+    single = lambda u, c, n: -torch.special.log_ndtr(-u.float()) - (c - 1 / n).log()  # noqa: E731
+    assert check(single)
+
+
+def test_the_answers_on_eq_11_and_on_company_are_true():
+    """The keys of the exercises, held against the library itself."""
+
+    def a(u, confidence, n=10):
+        p = torch.special.ndtr(torch.tensor(float(u), dtype=torch.float64)).item()
+        return -1 / n - (1 - p) * (confidence - 1 / n)
+
+    assert a(1, 0.8) > a(0, 0.8) and a(0, 0.9) < a(0, 0.5) < a(0, 0.1)
+    assert round(a(20, 0.9), 2) == round(a(20, 0.3), 2)
+    norm = torch.nn.BatchNorm1d(1)
+    x, more = torch.randn(8, 1), torch.randn(9, 1)
+    assert torch.allclose(norm(x).flip(0), norm(x.flip(0)), atol=1e-6)
+    assert not torch.allclose(norm(torch.cat([x, more]))[:8], norm(x))
+    norm.eval()
+    assert torch.equal(norm(torch.cat([x, more]))[:8], norm(x))

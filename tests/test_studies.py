@@ -1,0 +1,85 @@
+"""Studies: their cells, their commands, and the flawed evaluations that stand beside the honest one."""
+
+import numpy as np
+import pytest
+
+from dualad_lib import RunError, cli
+from dualad_lib.data import load_one_class
+from dualad_lib.detectors import create
+from dualad_lib.evaluation import auroc
+from dualad_lib.runs.grid import reproduce
+from dualad_lib.runs.results import measure, read_results, sorted_batches
+from dualad_lib.runs.studies import SOME, STUDIES, TINY, study
+
+AGAD = {"detector": "agad", "dataset": "digits", "normal_class": 3, "params": {**TINY, "steps": 30}}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_cell_of_a_study_has_a_name_and_a_command_of_its_own(name):
+    cells = study(name)
+    assert len({cell.name for cell in cells}) == len({cell.command() for cell in cells}) == len(cells)
+    assert all(f"--study {name}" in cell.command() for cell in cells)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_runs_whole_on_digits(name, tmp_path):
+    chosen = study(name, profile="smoke", classes=[0])
+    cells = list({cell.name: cell for cell in chosen}.values())  # all data sets are digits here
+    rows, errors = reproduce(cells, tmp_path, workers=1, say=lambda text: None)
+    assert errors == {} and {cell.options.get("setting", "") for cell in cells} == {
+        r["setting"] for r in rows
+    }
+    assert len(read_results(tmp_path / "results" / f"{name}_digits.csv")) == len(rows)
+
+
+def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
+    for name, detector, protocol in (("07_lrgdan", "lrgdan", "p1"), ("09_adegan", "adegan", "loo")):
+        headline = [
+            c.classes[0]
+            for c in study(name, ["mnist"], [""])
+            if c.method == detector and c.options["protocol"] == protocol
+        ]
+        assert headline == list(range(10))
+    assert [c.classes[0] for c in study("07_lrgdan", settings=["literal"])] == list(SOME)
+
+
+def test_what_no_study_has_is_named(capsys):
+    with pytest.raises(RunError, match="unknown study 'x': choose from 07_lrgdan"):
+        study("x")
+    with pytest.raises(RunError, match="no cell of 08_agad"):
+        study("08_agad", ["mnist"])
+    assert cli.main(["reproduce", "--study", "08_agad", "--executor", "python", "--stacked"]) == 2
+    assert cli.main(["reproduce", "--settings", "literal"]) == 2
+    said = capsys.readouterr().err
+    assert "leave --stacked" in said and "name it with --study" in said
+
+
+def test_flawed_evaluations_stand_in_rows_of_their_own_and_train_nothing_else(monkeypatch):
+    monkeypatch.setattr("dualad_lib.runs.results._Watch.EVERY", 10)
+    flaws = ["batch statistics", "best step", "batch statistics, best step"]
+    plain, rows = measure(**AGAD), measure(**AGAD, flaws=flaws)
+    found = {row["evaluation"]: row["auroc"] for row in rows}
+    assert list(found) == ["honest", *flaws] and found["honest"] == plain[0]["auroc"]
+    assert found["best step"] >= found["honest"]
+    assert found["batch statistics, best step"] >= found["batch statistics"] != found["honest"]
+    with pytest.raises(RunError, match="unknown flaw 'luck'"):
+        measure(**AGAD, flaws=["luck"])
+
+
+def test_sorted_batches_gives_each_image_its_own_score():
+    task = load_one_class("digits", 3)
+    model = create("agad", **AGAD["params"]).fit(task.train)
+    order = task.test_classes.argsort(stable=True)
+    by_hand = np.empty(len(order))
+    from dualad_lib.detectors.agad import batch_statistics
+
+    with batch_statistics(model):
+        for part in order.split(64):
+            by_hand[part.numpy()] = model.anomaly_scores(task.test[part]).final
+    assert sorted_batches(model, task).final == pytest.approx(by_hand)
+    assert auroc(task.test_labels.numpy(), by_hand) == measure(**AGAD, flaws=["batch statistics"])[1]["auroc"]
+
+
+def test_labelled_anomalies_are_told_to_the_detector_and_named_in_the_row():
+    rows = measure(**AGAD, labelled=0.1, setting="labelled=0.1")
+    assert rows[0]["setting"] == "labelled=0.1" and rows[0]["auroc"] != measure(**AGAD)[0]["auroc"]
