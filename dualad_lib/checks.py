@@ -867,7 +867,7 @@ def check_dual_wishes(answers):
 
 @_check("each rate over its own images")
 def check_half_total_error(function):
-    """function(y, scores, threshold) -> the mean of false-alarm rate and miss rate, an alarm being score > threshold."""
+    """function(y, scores, threshold) -> the mean of false-alarm and miss rate, an alarm being score > threshold."""
     call = _numbers(function, "one number", shape=())
     y = np.repeat([0, 1], [10, 30])
     scores = np.concatenate([np.linspace(0.05, 0.95, 10), np.linspace(0.25, 1.7, 30)])
@@ -890,7 +890,8 @@ def check_half_total_error(function):
             if np.isclose(given, value, atol=1e-6):
                 raise CheckFailed(message)
         raise CheckFailed(
-            f"For false-alarm rate {false_alarms:.3f} and miss rate {misses:.3f} it is {right:.4f}; you give {given:.4f}."
+            f"For false-alarm rate {false_alarms:.3f} and miss rate {misses:.3f} it is {right:.4f}; "
+            f"you give {given:.4f}."
         )
     if not np.isclose(call(np.array([0, 1]), np.array([0.5, 0.5]), 0.5), 0.5):
         raise CheckFailed("A score that equals the threshold raises no alarm: compare with >.")

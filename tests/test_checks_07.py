@@ -1,4 +1,4 @@
-"""The checks of lessons 07 to 09: right answers pass, each wrong one fails with a message that names its misconception."""
+"""The checks of lessons 07 to 09: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import pytest

@@ -26,6 +26,7 @@ class ADeGAN(Trained):
     Scores: pixel, the error ||x - G(E(x))||; latent, 1 - max_c P(x in c); dual, eq. 11 of the two (`scoring.eq_11`,
     whose docstring has the reading of its signs), with the error's mean and deviation from held-out normal images.
 
+    noise: deviation of z_n. With 1 the noise alone can say everything about an image, and G ignores the pattern.
     alpha, beta, gamma: weights of L_ip, L_sl, L_recon; (1, 1, 10) in the paper for MNIST, (1, 10, 10) for CIFAR-10.
     schedule: the paper names two stages, G with D, then G with E; "one after the other" splits the training in two
     halves, "in turn" does both at every step.
@@ -35,7 +36,7 @@ class ADeGAN(Trained):
         self,
         patterns=10,
         noise_dim=16,
-        noise=1.0,
+        noise=0.1,
         alpha=1.0,
         beta=1.0,
         gamma=10.0,

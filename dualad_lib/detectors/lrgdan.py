@@ -186,8 +186,8 @@ class LRGDAN(Trained):
     def _judge(self, step):
         """The turn of D': restore images, fail on reconstructions, and find G's code in them."""
         x, x_hat, z = (step.shared[name] for name in ("x", "x_hat", "z"))
-        # In one batch: the statistics that batch norm takes of reconstructions alone would give them away, and the mixed
-        # ones of eval mode would be a third network's.
+        # In one batch: the statistics that batch norm takes of reconstructions alone would give them away, and the
+        # mixed ones of eval mode would be a third network's.
         both, found = self._through("A", torch.cat([x, x_hat]))
         z_hat, (restored, again) = both.chunk(2)[1], found.chunk(2)
         own, other = absolute_error(restored, x), absolute_error(again, x_hat)

@@ -84,8 +84,8 @@ PUBLISHED = (
 )
 
 
-#: Published AUROC in % of the systems of lessons 07 to 09, by (detector, data set, protocol, setting), and what is known
-#: against it.
+#: Published AUROC in % of the systems of lessons 07 to 09, by (detector, data set, protocol, setting), and what is
+#: known against it.
 SYSTEMS = {
     ("lrgdan", "mnist", "p1", ""): (98.5, ""),
     ("lrgdan", "fashion_mnist", "p1", ""): (99.5, ""),

@@ -145,7 +145,8 @@ def systems_table(rows):
     rows: of all studies. Baselines of a study stand with their one score.
     """
     lines = [
-        "| lesson | data set | protocol | detector and setting | evaluation | AUROC | HTER | classes | published, verdict |",
+        "| lesson | data set | protocol | detector and setting | evaluation | AUROC | HTER | classes "
+        "| published, verdict |",
         "|---|---|---|---|---|---:|---:|---:|---|",
     ]
     for study, (system, score) in STUDIES.items():
@@ -165,7 +166,7 @@ def systems_table(rows):
 def _verdict(line, figure):
     if line.classes < tables.CLASSES:
         return "not comparable, few classes"
-    return "reproduced" if line.AUROC >= figure - 1 else "not reproduced"
+    return "reproduced" if line.AUROC + 1 >= figure else "not reproduced"
 
 
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.

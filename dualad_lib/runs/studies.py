@@ -13,7 +13,7 @@ TINY = {"width": 4, "steps": 4, "batch_size": 16}  # of the profile "smoke"
 
 
 def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=1, profile="paper"):
-    """Cells of a study, those of chosen data sets, methods, settings ("" is a method's own) and classes. Raises RunError."""
+    """Cells of a study, of chosen data sets, methods, settings ("": a method's own) and classes. Raises RunError."""
     if name not in STUDIES:
         raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
     cells = []

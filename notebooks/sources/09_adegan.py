@@ -70,6 +70,7 @@ seed = 0
 patterns = 10
 width = 8
 noise_dim = 16  # numbers in the noise z_n
+noise = 0.1  # their deviation, sigma
 steps = 300  # batches that train one detector
 batch_size = 64
 sweep_patterns = [2, 5, 10, 20]
@@ -79,7 +80,7 @@ sweep_steps = 150
 task = load_one_class(dataset, left_out, protocol="loo", seed=seed)
 y = task.test_labels.numpy()  # 0 = normal, 1 = anomalous
 x_test = task.test.float() / 255
-settings = {"width": width, "noise_dim": noise_dim, "batch_size": batch_size, "seed": seed}
+settings = {"width": width, "noise_dim": noise_dim, "noise": noise, "batch_size": batch_size, "seed": seed}
 task
 
 # %% [markdown]
@@ -152,9 +153,9 @@ model = ADeGAN(patterns=patterns, steps=steps, **settings).fit(task.train, label
 
 # %%
 columns = 6
-noise = torch.randn(columns, noise_dim, generator=torch.Generator().manual_seed(seed))
+z_n = noise * torch.randn(columns, noise_dim, generator=torch.Generator().manual_seed(seed))
 drawn = {
-    f"{c}": model.generate(one_hot(torch.full((columns,), c), patterns).float(), noise) for c in range(patterns)
+    f"{c}": model.generate(one_hot(torch.full((columns,), c), patterns).float(), z_n) for c in range(patterns)
 }
 figure = plots.image_grid(drawn, title="a row a pattern, a column a noise")
 plots.show(
@@ -178,6 +179,10 @@ record(purity=purity, n_used=int((counts.sum() > 0.02 * len(kinds)).sum()))
 # If each pattern were named after the class that it holds most of, {{ purity | pct }} % of the images would be named
 # right (guessing: 11 %). {{ n_used | int }} of {{ n_patterns | int }} patterns hold 2 % of the images or more. A
 # pattern is not a class. Nobody told it what a class is.
+#
+# Try `noise = 1.0`: then all rows of the figure are alike. The noise is long enough to say everything about an image,
+# so $G_c$ writes all into the noise and none into the pattern. The deviation $\sigma$ is what makes patterns matter,
+# and the paper gives it no number.
 
 # %%
 record(n_patterns=patterns)
