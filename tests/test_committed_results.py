@@ -7,8 +7,9 @@ import pytest
 from dualad_lib.runs.course import load_course
 from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.report import RESULTS, committed, render
-from dualad_lib.runs.results import COLUMNS
+from dualad_lib.runs.results import COLUMNS, FLAWED, study_rows
 from dualad_lib.runs.settings import ABLATION, BASELINES
+from dualad_lib.runs.studies import STUDIES
 from dualad_lib.runs.tables import steps
 
 ROWS = committed()
@@ -144,3 +145,13 @@ def test_bands_stand_on_five_seeds_and_hold_what_was_measured():
                 assert int(rows[metric]["seeds"]) >= 5, (lesson.name, metric)
                 assert low <= float(rows[metric]["min"]) + 1e-3 * abs(low), (lesson.name, metric)
                 assert float(rows[metric]["max"]) - 1e-3 * abs(high) <= high, (lesson.name, metric)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_rows_of_the_studies_say_how_they_were_made(study):
+    rows = study_rows(study)
+    assert rows, f"dualad reproduce --study {study}"
+    for row in rows:
+        assert row["profile"] == "paper" and row["evaluation"] in ("honest", *FLAWED)
+        assert f"--study {study}" in row["command"] and f"--datasets {row['dataset']}" in row["command"]
+        assert (row["evaluation"] == "honest") or row["detector"] == "agad"

@@ -21,12 +21,21 @@ _PUBLISHED = {
     "batch_size": 16,
     "learning_rate": 3e-4,
 }
-_PATTERNS = {"width": 4, "noise_dim": 8, "patterns": 4, "steps": 60, "batch_size": 16, "device": "cpu"}
+_DUAL = {**_TINY, "steps": 100, "learning_rate": 1e-2, "k": 0.1}
+_PATTERNS = {
+    "width": 4,
+    "noise_dim": 4,
+    "patterns": 4,
+    "steps": 200,
+    "batch_size": 16,
+    "learning_rate": 5e-3,
+    "device": "cpu",
+}
 QUICK = {
     "autoencoder": _TINY,
     "dualad": _TINY,
     "dualad_published": _PUBLISHED,
-    "lrgdan": _TINY,
+    "lrgdan": _DUAL,
     "agad": _TINY,
     "adegan": _PATTERNS,
 }

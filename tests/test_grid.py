@@ -177,3 +177,10 @@ def test_a_cell_is_a_run_of_the_benchmark_notebook(tmp_path, monkeypatch):
     assert run_cell(cell, tmp_path, "papermill") == 1
     assert (tmp_path / "notebooks" / cell.name / "06_benchmark.ipynb").exists()
     assert cell.rows(tmp_path)[0]["normal_class"] == 3
+
+
+def test_a_second_call_keeps_the_rows_of_the_first(tmp_path):
+    for method in ("pca", "knn"):
+        reproduce(grid(["digits"], [method], [0], profile="smoke"), tmp_path, "python", workers=1, say=quiet)
+    rows = read_results(tmp_path / "results" / "06_benchmark_digits.csv")
+    assert [row["detector"] for row in rows] == ["knn", "pca"]

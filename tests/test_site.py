@@ -50,6 +50,10 @@ def pages(site):
     return {path: Page(path.read_text(encoding="utf-8")) for path in found}
 
 
+def is_badge(image):
+    return "badge" in image["src"] or "open-in-kaggle" in image["src"]
+
+
 def outside(link):
     return link.startswith(("http:", "https:", "mailto:", "data:", "javascript:"))
 
@@ -82,7 +86,7 @@ def test_no_link_is_broken(pages):
 
 def test_nothing_that_a_page_needs_comes_from_elsewhere(pages):
     for path, page in pages.items():
-        needed = page.needed + [image["src"] for image in page.images if "badge" not in image["src"]]
+        needed = page.needed + [image["src"] for image in page.images if not is_badge(image)]
         assert [link for link in needed if outside(link)] == [], path.name
 
 
@@ -94,7 +98,7 @@ def test_every_image_has_a_text(site, pages):
             number += 1
     assert number > 40
     lesson = next(page for path, page in pages.items() if path.name.startswith("03_"))
-    figures = [image["alt"] for image in lesson.images if "badge" not in image["src"]]
+    figures = [image["alt"] for image in lesson.images if not is_badge(image)]
     assert len(figures) >= 5 and min(map(len, figures)) > 40, (
         "figures carry the lesson's own alternative text"
     )

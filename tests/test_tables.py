@@ -109,9 +109,9 @@ def test_a_study_is_averaged_class_by_class():
     ]
     table = tables.study(rows, ["protocol", "evaluation"])
     line = table.loc[("p1", "honest")]
-    assert line.AUROC == pytest.approx(80.0)
-    assert line.HTER == pytest.approx(40.0)
+    assert line["AUROC"] == pytest.approx(80.0)
+    assert line["HTER"] == pytest.approx(40.0)
     assert (line.classes, line.seeds) == (2, 2)
-    assert math.isnan(table.loc[("p1", "best step")].HTER)
+    assert math.isnan(table.loc[("p1", "best step")]["HTER"])
     assert list(tables.study([], ["setting"]).columns) == ["AUROC", "HTER", "classes", "seeds"]
     assert len(tables.study(rows, ["setting"], scores=["dual"])) == 0

@@ -91,6 +91,16 @@ WRONG = {
         ("return calibration.mean() + 1.645 * calibration.std()", "normal distribution"),
         ("return max(calibration)", "SMALLEST"),
     ],
+    "paired_interval": [
+        (
+            "n = len(a)\n"
+            "half = t.ppf(0.975, n - 1) * np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / n)\n"
+            "return (a - b).mean(), half",
+            "two samples",
+        ),
+        ("d = a - b\nreturn d.mean(), t.ppf(0.975, len(d) - 1) * d.std(ddof=1)", "root of n"),
+        ("d = a - b\nreturn d.mean(), 1.96 * d.std(ddof=1) / np.sqrt(len(d))", "many classes"),
+    ],
     "half_total_error": [
         ("return ((scores > threshold) != (y == 1)).mean()", "share of errors among all"),
         (

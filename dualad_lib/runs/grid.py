@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import RunError
 from ..files import atomic_write
 from ..progress import progress
-from .results import measure, measure_stacked, measured, write_results
+from .results import KEYS, measure, measure_stacked, measured, read_results, write_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 STUDY = "06_benchmark"
@@ -154,7 +154,7 @@ def _finish(cell, output, executor):
 
 
 def reproduce(cells, output, executor="papermill", scheduler=None, workers=None, threads=1, say=print):
-    """Finish a grid's cells and write `output/results/STUDY_DATASET.csv`; return (rows, {cell name: error}).
+    """Finish a grid's cells and write them into `output/results/STUDY_DATASET.csv`; return (rows, {cell name: error}).
 
     executor: "papermill" runs the benchmark notebook once a cell, "python" calls `measure` in the worker. scheduler:
     address of a running Dask scheduler (None: workers on this machine, one a GPU or one for each `threads` cores).
@@ -178,11 +178,17 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
     for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells):
         own = [row for row in rows if row["dataset"] == dataset]
         if own:
-            write_results(own, output / "results" / f"{study}_{dataset}.csv")
+            merge_results(own, output / "results" / f"{study}_{dataset}.csv")
     for name, error in errors.items():
         say(f"FAILED {name}: {error}")
     say(f"{len(cells) - len(errors)} of {len(cells)} cells finished; results in {output / 'results'}")
     return rows, errors
+
+
+def merge_results(rows, path):
+    """Write rows into a results file: each replaces that of the same score of the same model, all others there stay."""
+    there = read_results(path) if path.exists() else []
+    write_results({tuple(row[n] for n in KEYS): row for row in [*there, *rows]}.values(), path)
 
 
 @contextmanager

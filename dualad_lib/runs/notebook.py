@@ -84,7 +84,7 @@ def tidy(nb):
 def values_for(lesson, result):
     """What prose may name: the metrics, the run's own numbers, and the badge.
 
-    `run_seconds`, `run_minutes`, `run_memory_mb`, `run_device` are of this run; `colab_badge` is a link.
+    `run_seconds`, `run_minutes`, `run_memory_mb`, `run_device` are of this run; `colab_badge` are links.
     """
     return {
         **result["metrics"],
@@ -108,12 +108,18 @@ def repository():
 
 
 def colab_badge(lesson):
+    """Badges that open a lesson in Colab and in Kaggle."""
     address = repository().removesuffix(".git").rstrip("/")
     place = re.fullmatch(r"https://github\.com/([^/]+/[^/]+)", address)
     if place is None:  # only GitHub's notebooks open there
         return f"[Project page]({address})"
-    link = f"https://colab.research.google.com/github/{place[1]}/blob/main/notebooks/{lesson.name}.ipynb"
-    return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+    page = f"{place[1]}/blob/main/notebooks/{lesson.name}.ipynb"
+    return (
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"(https://colab.research.google.com/github/{page}) "
+        "[![Open in Kaggle](https://kaggle.com/static/images/open-in-kaggle.svg)]"
+        f"(https://kaggle.com/kernels/welcome?src=https://github.com/{page})"
+    )
 
 
 def bootstrap_text(folder):

@@ -7,9 +7,10 @@ from ..errors import RunError
 from ..files import atomic_write
 from . import tables
 from .features import feature_table
+from .grid import merge_results
 from .literature import published_system
 from .provenance import ROOT
-from .results import KEYS, read_results, study_rows, write_results
+from .results import read_results, study_rows
 
 RESULTS = ROOT / "figures" / "results"
 FIGURES = ROOT / "figures"
@@ -155,10 +156,11 @@ def systems_table(rows):
         for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
             figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
             beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure)}"
-            half = "" if math.isnan(line.HTER) else f"{line.HTER:.1f}"
+            reached, errors = line["AUROC"], line["HTER"]
             lines.append(
                 f"| {study[:2]} | {DATASETS.get(dataset, dataset)} | {protocol.upper()} | {detector} {setting} | "
-                f"{evaluation} | {line.AUROC:.1f} | {half} | {line.classes:.0f} | {beside} |"
+                f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
+                f"{line.classes:.0f} | {beside} |"
             )
     return "\n".join(lines)
 
@@ -166,7 +168,7 @@ def systems_table(rows):
 def _verdict(line, figure):
     if line.classes < tables.CLASSES:
         return "not comparable, few classes"
-    return "reproduced" if line.AUROC + 1 >= figure else "not reproduced"
+    return "reproduced" if figure - 1 <= line["AUROC"] else "not reproduced"
 
 
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
@@ -211,9 +213,7 @@ def collect(folder):
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
     for path in files:
-        there = read_results(RESULTS / path.name) if (RESULTS / path.name).exists() else []
-        rows = {tuple(row[n] for n in KEYS): row for row in [*there, *read_results(path)]}
-        write_results(rows.values(), RESULTS / path.name)
+        merge_results(read_results(path), RESULTS / path.name)
     return [RESULTS / path.name for path in files]
 
 

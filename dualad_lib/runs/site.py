@@ -112,6 +112,7 @@ def _files():
 
 def _links(text):
     """Links of the repository's own pages, as the site has them; to files that are no page, as plain text."""
-    text = re.sub(r"\(notebooks/(\w+)\.ipynb\)", r"(lessons/\1.ipynb)", text)
+    text = re.sub(r"\(notebooks/(\w+)\.ipynb(?:#[^)]*)?\)", r"(lessons/\1.ipynb)", text)
+    text = re.sub(r"\[([^\]]+)\]\(dualad_lib/[^)]*\)", r"\1", text)
     text = re.sub(r"\[([^\]]+)\]\(README\.md\)", r"[\1](results.md)", text)
     return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)

@@ -51,9 +51,11 @@ from dualad_lib.runs.environment import describe
 print(describe())
 
 # %%
+import numpy as np
 import pandas as pd
+from scipy.stats import t
 
-from dualad_lib import plots
+from dualad_lib import checks, plots
 from dualad_lib.runs import measure, record, tables
 from dualad_lib.runs.report import committed
 from dualad_lib.runs.settings import profile_settings
@@ -269,13 +271,80 @@ published.round(1).astype(object).fillna("")
 #
 # ## Exercises
 #
-# **1. Try.** `dualad reproduce --profile smoke --executor python` measures a small table of digits in about
-# a minute. Kill it half-way with Ctrl-C and start it again. Which cells are trained the second time?
+# **1. Predict.** Three intervals: over `"seeds"`, over `"classes"`, over test `"images"`. Which one answers?
+
+# %%
+answers = {
+    "would another first draw of weights move this mean?": None,
+    "does A beat B on other kinds of objects?": None,
+    "does this AUROC hold for 200 other photographs of the same class?": None,
+    "was the best of three runs shown?": None,
+    "is a gain on ten classes, each won by a little, more than luck?": None,
+}
+checks.check_intervals(answers)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
 #
-# **2. Think.** Ten seeds of method A give a mean of 95.0 ± 0.1, ten of method B 94.7 ± 0.1. A reviewer
+# What would you have to draw again to see the number move: the weights, the kind of object, or the photographs?
+#
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# answers = {
+#     "would another first draw of weights move this mean?": "seeds",
+#     "does A beat B on other kinds of objects?": "classes",
+#     "does this AUROC hold for 200 other photographs of the same class?": "images",
+#     "was the best of three runs shown?": "seeds",
+#     "is a gain on ten classes, each won by a little, more than luck?": "classes",
+# }
+# ```
+#
+# </details>
+#
+# **2. Code.** The paired comparison of section 3: the mean difference, and half of its 95 % interval.
+
+
+# %%
+def paired_interval(a, b):
+    """a, b: (n,) AUROC of two methods on the same n classes. Returns (mean of a - b, half of the 95 % interval)."""
+    raise NotImplementedError
+
+
+checks.check_paired_interval(paired_interval)
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Differences first. What the classes have in common is then gone.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# The error of a mean of $n$ numbers is their deviation over $\sqrt n$. `t.ppf(0.975, n - 1)` of `scipy.stats` is
+# Student's quantile.
+#
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# def paired_interval(a, b):
+#     d = a - b
+#     return d.mean(), t.ppf(0.975, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d))
+# ```
+#
+# </details>
+#
+# **3. Explain.** Ten seeds of method A give a mean of 95.0 ± 0.1, ten of method B 94.7 ± 0.1. A reviewer
 # says: A is better. What would you show, or ask for, before you agree?
 #
-# <details><summary>Answer</summary>
+# <details><summary>Hint</summary>
+#
+# Which question does an interval over seeds answer? And which did the reviewer ask?
+#
+# </details>
+# <details><summary>Solution</summary>
 #
 # The intervals say that both numbers are repeatable on these classes. Ask for the differences class by
 # class: 0.3 points may be one class in ten. Then ask what was tuned, on which split, and how often. A
@@ -283,6 +352,9 @@ published.round(1).astype(object).fillna("")
 # the forking paths).
 #
 # </details>
+#
+# **4. Try.** `dualad reproduce --profile smoke --executor python` measures a small table of digits in about
+# a minute. Kill it half-way with Ctrl-C and start it again. Which cells are trained the second time?
 #
 # ## References
 #

@@ -1,4 +1,4 @@
-"""The checks of lessons 07 to 09: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lessons 06 to 09: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from dualad_lib.evaluation import hter
 from dualad_lib.scoring import eq_11
 
 PREDICTED = {
+    "intervals": (checks.check_intervals, checks.INTERVALS, ("seeds", "classes", "images")),
     "dual_wishes": (checks.check_dual_wishes, checks.DUAL_WISHES, ("up", "down", "nothing")),
     "company": (checks.check_company, checks.COMPANY, ("yes", "no")),
     "eq_11": (checks.check_eq_11, checks.EQ_11, ("up", "down", "same")),
@@ -27,9 +28,30 @@ def test_predictions(name, capsys):
             fails(check, right | {key: other}, key, reason)
 
 
-@pytest.mark.parametrize("name", ["half_total_error", "depends_on_company", "stable_eq_11"])
+@pytest.mark.parametrize(
+    "name", ["paired_interval", "half_total_error", "depends_on_company", "stable_eq_11"]
+)
 def test_an_open_stub_is_not_an_error(name):
     assert getattr(checks, f"check_{name}")(todo) is False
+
+
+def test_paired_interval():
+    from scipy.stats import t
+
+    def with_(half):
+        return lambda a, b: ((a - b).mean(), half(a - b))
+
+    def student(d, q=0.975, ddof=1):
+        return t.ppf(q, len(d) - 1) * d.std(ddof=ddof) / np.sqrt(len(d))
+
+    check = checks.check_paired_interval
+    assert check(with_(student))
+    fails(check, lambda a, b: ((b - a).mean(), student(a - b)), "sign")
+    fails(check, lambda a, b: (a.mean(), student(a - b)), "mean difference")
+    fails(check, with_(lambda d: student(d, ddof=0)), "ddof=1")
+    fails(check, with_(lambda d: student(d, q=0.95)), "ONE side")
+    fails(check, with_(lambda d: 2 * student(d)), "whole interval")
+    fails(check, with_(lambda d: 0.0), "you give 0.00000")
 
 
 def test_half_total_error():
