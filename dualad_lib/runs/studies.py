@@ -53,6 +53,7 @@ def _lrgdan():
         "AE": off,
         "augmented": {"augmented": True},
         "AE, augmented": {**off, "augmented": True},
+        "AE, augmented, long": {**off, "augmented": True, "latent_dim": 64, "steps": 2000},
         "literal": {"literal": True},
         "no cap": {"cap": None},
         "no warm-up": {"warm_up": 0.0},
