@@ -36,7 +36,7 @@ def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
     for name, detector, protocol in (("07_lrgdan", "lrgdan", "p1"), ("09_adegan", "adegan", "loo")):
         headline = [
             c.classes[0]
-            for c in study(name, ["mnist"], [""])
+            for c in study(name, ["mnist"], settings=[""])
             if c.method == detector and c.options["protocol"] == protocol
         ]
         assert headline == list(range(10))
