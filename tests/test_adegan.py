@@ -9,7 +9,15 @@ from dualad_lib import ADeGAN, DataError
 from dualad_lib.evaluation import auroc
 from dualad_lib.training import Step
 
-TINY = {"width": 4, "noise_dim": 4, "patterns": 3, "steps": 4, "batch_size": 16, "device": "cpu"}
+TINY = {
+    "width": 4,
+    "noise_dim": 4,
+    "noise": 1.0,
+    "patterns": 3,
+    "steps": 4,
+    "batch_size": 16,
+    "device": "cpu",
+}
 X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -87,13 +95,21 @@ def test_between_is_an_image_of_two_patterns_never_of_one():
 
 def test_it_learns_to_draw_and_to_find_two_kinds_of_bars():
     x, _ = bars(600, 0)
-    settings = {"width": 8, "noise_dim": 8, "patterns": 2, "steps": 250, "batch_size": 64, "device": "cpu"}
+    settings = {
+        "width": 8,
+        "noise_dim": 8,
+        "noise": 1.0,
+        "patterns": 2,
+        "steps": 250,
+        "batch_size": 64,
+        "device": "cpu",
+    }
     model = ADeGAN(**settings, seed=0).fit(x)
     test, _ = bars(100, 1)
     other = torch.rand(100, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     scores = model.anomaly_scores(torch.cat([test, other]))
     assert auroc(np.repeat([0, 1], 100), scores.pixel) > 0.9
-    drawn = model.generate(one_hot(torch.arange(2).repeat(50), 2).float(), torch.randn(100, 8))
+    drawn = model.generate(one_hot(torch.arange(2).repeat(50), 2).float(), model.noise * torch.randn(100, 8))
     found, _ = model.extract(drawn)
     assert (found.argmax(1) == torch.arange(2).repeat(50)).float().mean() > 0.9
 
