@@ -1106,7 +1106,8 @@ def check_stable_eq_11(function):
     for message, value in wrong.items():
         if np.allclose(given, value, atol=1e-5):
             raise CheckFailed(message)
-    far = tell(np.linspace(5, 35, 40), np.full(40, 0.9))
+    errors, sure = torch.linspace(5, 35, 40, dtype=torch.float64), torch.full((40,), 0.9, dtype=torch.float64)
+    far = _asarray(function(errors, sure, n))
     if not np.isfinite(far).all() or (np.diff(far) <= 0).any():
         raise CheckFailed(
             "Errors of 5 to 35 deviations tie, or are infinite: 1 - P has rounded to 0. Use log_ndtr(-u), and double "
