@@ -75,13 +75,13 @@ def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
     )
 
 
-def crop_and_flip(x, margin=0.1, flip=True):
+def crop_and_flip(x, margin=0.1):
     """Random crop of the image framed by its own border, mirrored half the time. Source: LR-GDAN's augmentation.
 
     margin: the farthest shift, as a share of the side.
     """
     shift_x, shift_y = ((2 * torch.rand(len(x), device=x.device) - 1) * margin for _ in range(2))
-    side = torch.randint(2, (len(x),), device=x.device).mul(2).sub(1) if flip else 1.0
+    side = torch.randint(2, (len(x),), device=x.device).mul(2).sub(1)
     return affine(x, scale_x=side, shift_x=shift_x, shift_y=shift_y)
 
 

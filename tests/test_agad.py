@@ -1,5 +1,7 @@
 """AGAD: second reconstructions, labelled anomalies, restarts of D, and the flaw in its evaluation."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -92,3 +94,26 @@ def test_eval_mode_has_the_statistics_of_normal_images_alone():
     first = next(m for m in model.parts_["G"].modules() if isinstance(m, torch.nn.BatchNorm2d))
     assert first.running_mean.abs().max() == 0
     assert first.momentum == 0.1
+
+
+def test_mixed_batches_hide_which_kind_an_image_is():
+    """Apart, the network sees a batch of white images as it sees one of black ones; mixed, they stay apart."""
+    black, white = torch.zeros(30, 1, 8, 8), torch.ones(30, 1, 8, 8)
+    for mixed in (False, True):
+        model = AGAD(mixed=mixed, **TINY).fit(torch.cat([black, white]), labels=torch.arange(60) >= 30)
+        first = next(m for m in model.parts_["G"].modules() if isinstance(m, torch.nn.BatchNorm2d))
+        model.parts_.train()
+        with hooked(first) as seen, torch.no_grad():
+            ours, theirs = model._both(black[:8], white[:8])
+        assert len(ours) == 8 and (theirs is not None and len(theirs) == 8) == mixed
+        middle = seen[0][..., 2:-2, 2:-2]  # away from the border
+        assert (middle.std(0).max() > 0.5) == mixed
+
+
+@contextmanager
+def hooked(module):
+    """A list of the module's outputs inside."""
+    seen = []
+    handle = module.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
+    yield seen
+    handle.remove()

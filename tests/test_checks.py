@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from checking import fails, todo
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from dualad_lib import checks, losses
@@ -170,6 +171,7 @@ def test_the_printed_solution_passes_its_check(text, check, name):
     (solution,) = [block for block in blocks if f"def {name}(" in block]
     code = "\n".join(line[2:] for line in solution.splitlines())
     function = code[code.index("def ") :].split("\n\n")[0]  # what follows it needs the lesson's variables
-    room = {**vars(losses), "math": math, "np": np, "torch": torch}  # what a lesson has in scope
+    # what a lesson has in scope
+    room = {**vars(losses), "math": math, "np": np, "t": stats.t, "torch": torch}
     exec(function, room)
     assert getattr(checks, check)(room[name])

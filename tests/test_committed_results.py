@@ -184,3 +184,5 @@ def test_what_lesson_08_says_in_words_holds():
     for k, value in honest.items():
         assert value < 0.75 and by_evaluation["batch statistics"][k] > 0.9
         assert by_evaluation["best step"][k] >= value
+    said = f"lift {100 * honest[0]:.0f} to {100 * by_evaluation['batch statistics'][0]:.0f} on a class of CIFAR-10"
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ import pytest
 from dualad_lib import RunError
 from dualad_lib.cli import main
 from dualad_lib.runs import grid as grid_module
+from dualad_lib.runs import results
 from dualad_lib.runs.grid import Cell, grid, reproduce, run_cell
 from dualad_lib.runs.results import read_results
 
@@ -45,7 +46,7 @@ def test_a_grid_is_the_product_of_what_is_asked():
 def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_path, monkeypatch):
     cells = grid(["digits"], ["pca", "knn"], [0, 1], profile="smoke")
     monkeypatch.setattr(grid_module, "_pool", _serial)
-    true, calls = grid_module.measure, []
+    true, calls = results.measure, []
 
     def measure(detector, **rest):
         calls.append(detector)
@@ -53,12 +54,12 @@ def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_p
             raise ValueError("no neighbours today")
         return true(detector, **rest)
 
-    monkeypatch.setattr(grid_module, "measure", measure)
+    monkeypatch.setattr(results, "measure", measure)
     rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
     assert len(rows) == 2
     assert errors == {c.name: "ValueError: no neighbours today" for c in cells if c.method == "knn"}
     assert "no neighbours today" in (tmp_path / "failed" / f"{cells[-1].name}.txt").read_text()
-    monkeypatch.setattr(grid_module, "measure", true)
+    monkeypatch.setattr(results, "measure", true)
     rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
     assert (len(rows), errors) == (4, {})
     assert calls.count("pca") == 2

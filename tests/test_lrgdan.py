@@ -90,10 +90,20 @@ def test_score_is_the_distance_to_what_both_autoencoders_leave():
     scale = model.parts_["scale"]
     with torch.no_grad():
         seen = scale(x)
-        restored = model.parts_["A"](scale(model.parts_["G"](seen)[1]))[1]
-    expected = (seen - scale(restored)).abs().flatten(1).mean(1).numpy()
+        x_hat = model._decode("G", model.parts_["G"].encode(seen))
+        restored = model._decode("A", model.parts_["A"].encode(x_hat))
+    expected = (seen - restored).abs().flatten(1).mean(1).numpy()
     assert model.anomaly_scores(x).final == pytest.approx(expected, rel=1e-5)
+    restored = restored * scale.deviation + scale.mean
     assert torch.allclose(model.reconstruct(x), restored.clamp(0, 1), atol=1e-6)
+
+
+def test_what_is_drawn_may_leave_black_and_white_by_a_tenth():
+    model = fitted()
+    x_hat = model._decode("G", 1000 * torch.randn(50, 6))
+    x_hat = x_hat * model.parts_["scale"].deviation + model.parts_["scale"].mean
+    assert x_hat.min().item() == pytest.approx(-0.1, abs=1e-3)
+    assert x_hat.max().item() == pytest.approx(1.1, abs=1e-3)
 
 
 def test_scores_draw_no_code():

@@ -106,6 +106,8 @@ def test_a_study_is_averaged_class_by_class():
         row("mnist", "lrgdan", "score", 0.8, 1, protocol="p1", seed=1, hter=0.4),
         row("mnist", "lrgdan", "score", 0.9, 2, protocol="p1", seed=0, hter=0.5),
         row("mnist", "lrgdan", "score", 0.5, 1, protocol="p1", evaluation="best step"),
+        row("mnist", "lrgdan", "pixel", 0.1, 1, protocol="p1"),
+        row("mnist", "lrgdan", "latent", 0.1, 1, protocol="p1"),
     ]
     table = tables.study(rows, ["protocol", "evaluation"])
     line = table.loc[("p1", "honest")]
@@ -114,4 +116,3 @@ def test_a_study_is_averaged_class_by_class():
     assert (line.classes, line.seeds) == (2, 2)
     assert math.isnan(table.loc[("p1", "best step")]["HTER"])
     assert list(tables.study([], ["setting"]).columns) == ["AUROC", "HTER", "classes", "seeds"]
-    assert len(tables.study(rows, ["setting"], scores=["dual"])) == 0

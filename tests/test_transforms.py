@@ -121,10 +121,3 @@ def test_crop_and_flip_moves_no_farther_than_asked_and_mirrors_half():
     assert (columns[~mirrored] - 4).abs().max() <= 2.1 and (columns[mirrored] - 15).abs().max() <= 2.1
     rows = (out.sum((1, 3)) * torch.arange(20)).sum(1) / out.sum((1, 2, 3))
     assert 1 < (rows - 9.5).abs().max() <= 2.1
-
-
-def test_crop_without_flip_mirrors_none():
-    x = torch.zeros(50, 1, 20, 20)
-    x[:, :, 8:12, 3:6] = 1
-    out = crop_and_flip(x, flip=False)
-    assert out[..., 10:].sum() == 0

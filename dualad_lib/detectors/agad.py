@@ -1,6 +1,6 @@
 """AGAD: a generator that must fail to reconstruct its own reconstructions, with or without labelled anomalies."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -34,7 +34,10 @@ class AGAD(Trained):
     loss falls under `restart_below`: a D that has won teaches nothing. Score: mean (x - G(x))^2.
 
     generator: "plain" (a narrow code), "unet" or "unet++" (skip connections, no narrow code). w_adv, w_con, w_adcon,
-    w_lat: weights of the terms; the printed text that was at hand does not give the paper's.
+    w_lat: weights of the terms; the paper's 1, 50, 15, 5, divided by 50.
+
+    mixed: normal images, reconstructions and anomalies go through G in common batches. Apart, each kind in a batch of
+    its own as in the paper's algorithm, G can tell a kind by the statistics of its batch, which one image has not.
 
     The paper resizes images to 32 x 32 and, as the code family it grew from does, may score with the statistics of
     the test batch: see `batch_statistics`. Here scores are made in eval mode, as everywhere in this library.
@@ -48,6 +51,7 @@ class AGAD(Trained):
         w_adcon=0.3,
         w_lat=0.1,
         restart_below=1e-5,
+        mixed=False,
         width=16,
         latent_dim=64,
         steps=400,
@@ -63,6 +67,7 @@ class AGAD(Trained):
         self.w_adcon = w_adcon
         self.w_lat = w_lat
         self.restart_below = restart_below
+        self.mixed = mixed
         self.width = width
         self.latent_dim = latent_dim
         self.steps = steps
@@ -125,22 +130,28 @@ class AGAD(Trained):
         ], None
 
     def _reconstruct(self, step):
-        x = step.images["train"]
-        x_hat = self._generate(x)
-        with untracked(self.parts_["G"]):
-            again = self._generate(x_hat.detach())
+        x, a = step.images["train"], None
+        if self.anomalies_ is not None:
+            count = max(LABELLED, len(x) // 2)
+            a = self._images(self.anomalies_[torch.randint(len(self.anomalies_), (count,))])
+        x_hat, a_hat = self._both(x, a, tracked=True)
+        again, _ = self._both(x_hat.detach(), x)
+        if a is not None and not self.mixed:
+            a_hat, _ = self._both(a)
         step.shared.update(x=x, x_hat=x_hat)
         terms = self._terms(x, x_hat)
         terms["adcon"] = self.w_adcon * contextual_adversarial(x_hat.detach(), again)
-        if self.anomalies_ is not None:
-            count = max(LABELLED, len(x) // 2)
-            chosen = torch.randint(len(self.anomalies_), (count,))
-            a = self._images(self.anomalies_[chosen])
-            with untracked(self.parts_["G"]):
-                a_hat = self._generate(a)
+        if a is not None:
             for name, value in self._terms(a, a_hat, reciprocal).items():
                 terms[f"anomalous_{name}"] = value
         return terms
+
+    def _both(self, x, other=None, tracked=False):
+        """G of a batch and, where batches are mixed, of other images that stand in the same one (else None)."""
+        with nullcontext() if tracked else untracked(self.parts_["G"]):
+            if other is None or not self.mixed:
+                return self._generate(x), None
+            return self._generate(torch.cat([x, other])).split([len(x), len(other)])
 
     def _terms(self, x, x_hat, form=lambda loss: loss):
         """w_adv l_adv + w_con l_con + w_lat l_lat, each loss in the given form."""

@@ -26,7 +26,9 @@ from ..training import Turn, as_float
 from ..transforms import crop_and_flip
 from .trained import Trained, check_side
 
-OVERSHOOT = 0.1  # of the decoders; an unbounded D' would lower L_dual without end by failing ever worse
+# How far what is drawn may leave [0, 1]. Not at all, and black and white lie at the sigmoid's ends, where an absolute
+# error has no gradient that brings a pixel back; without end, and D' lowers L_dual by failing ever worse.
+OVERSHOOT = 0.1
 
 
 class LRGDAN(Trained):
@@ -114,9 +116,9 @@ class LRGDAN(Trained):
     def _parts(self):
         shape, width, d = self.image_shape_, self.width, self.latent_dim
         kind = GaussianAutoencoder if self.mutual_information else ConvAutoencoder
-        parts = {"G": kind(shape, width, d, overshoot=OVERSHOOT), "scale": Standardise(shape[0])}
+        parts = {"G": kind(shape, width, d), "scale": Standardise(shape[0])}
         if self.dual:
-            parts["A"] = ConvAutoencoder(shape, width, d, overshoot=OVERSHOOT)
+            parts["A"] = ConvAutoencoder(shape, width, d)
         if self.image_discriminator:
             parts["D"] = ConvDiscriminator(shape, width)
         if self.mutual_information:
@@ -131,7 +133,7 @@ class LRGDAN(Trained):
         self.parts_["scale"].learn(x)
         for name in ("G", "A"):
             if name in self.parts_:
-                start_at_mean(self.parts_[name], x.mean((0, 2, 3)))
+                start_at_mean(self.parts_[name], (x.mean((0, 2, 3)) + OVERSHOOT) / (1 + 2 * OVERSHOOT))
 
     def _game(self):
         helpers = [name for name in ("T_g", "T_l") if name in self.parts_]
@@ -204,7 +206,7 @@ class LRGDAN(Trained):
 
     def _decode(self, name, z):
         """What an autoencoder draws, standardised as images are."""
-        return self.parts_["scale"](self.parts_[name].decode(z))
+        return self.parts_["scale"](self.parts_[name].decode(z) * (1 + 2 * OVERSHOOT) - OVERSHOOT)
 
     def _through(self, name, x):
         """Code of standardised images, and what the autoencoder makes of it."""

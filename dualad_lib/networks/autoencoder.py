@@ -52,11 +52,10 @@ class ConvDecoder(nn.Module):
     """G_d: code z -> small feature map -> transposed convolutions that double the side -> image in [0, 1].
 
     The last doubling is a convolution that gives each pixel's four children at once (Shi et al., 2016): at full size a
-    transposed convolution would cost more than all the rest. overshoot: how far values may leave [0, 1]; with an
-    absolute error black and white must not lie at the sigmoid's ends, where no gradient brings a pixel back.
+    transposed convolution would cost more than all the rest.
     """
 
-    def __init__(self, image_shape, width=16, latent_dim=64, overshoot=0.0):
+    def __init__(self, image_shape, width=16, latent_dim=64):
         super().__init__()
         channels, height, wide = image_shape
         doublings = max(1, math.ceil(math.log2(max(height, wide) / 8)))
@@ -67,12 +66,10 @@ class ConvDecoder(nn.Module):
             grow += [nn.ConvTranspose2d(2 * width, 2 * width, 4, 2, 1), nn.LeakyReLU(0.1)]
         grow += [nn.Conv2d(2 * width, 4 * channels, 3, 1, 1), nn.PixelShuffle(2), nn.Sigmoid()]
         self.grow = nn.Sequential(*grow)
-        self.image_size, self.overshoot = (height, wide), overshoot
+        self.image_size = (height, wide)
 
     def forward(self, z):
         x_hat = self.grow(self.start(z).unflatten(1, self.start_shape))
-        if self.overshoot:
-            x_hat = x_hat * (1 + 2 * self.overshoot) - self.overshoot
         height, wide = self.image_size
         return x_hat[:, :, :height, :wide]  # sides that are no multiple of 2^k are grown larger, then cut
 
@@ -81,13 +78,12 @@ class ConvAutoencoder(nn.Module):
     """Convolutional autoencoder G: x -> z = G_e(x) -> x_hat = G_d(z).
 
     image_shape: (C, H, W), sides of at least 8. Images (N, C, H, W) in [0, 1], codes (N, latent_dim).
-    overshoot: as in `ConvDecoder`.
     """
 
-    def __init__(self, image_shape, width=16, latent_dim=64, overshoot=0.0):
+    def __init__(self, image_shape, width=16, latent_dim=64):
         super().__init__()
         self.encoder = ConvEncoder(image_shape, width, latent_dim)
-        self.decoder = ConvDecoder(image_shape, width, latent_dim, overshoot)
+        self.decoder = ConvDecoder(image_shape, width, latent_dim)
 
     def encode(self, x):
         return self.encoder(x)
@@ -106,8 +102,8 @@ class GaussianAutoencoder(ConvAutoencoder):
     `encode` gives the mean (N, latent_dim), `distribution(x)` both, and a feature map from the middle of the encoder.
     """
 
-    def __init__(self, image_shape, width=16, latent_dim=64, overshoot=0.0):
-        super().__init__(image_shape, width, latent_dim, overshoot)
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        super().__init__(image_shape, width, latent_dim)
         self.encoder = ConvEncoder(image_shape, width, 2 * latent_dim)
 
     def encode(self, x):
@@ -157,8 +153,6 @@ def start_at_mean(network, mean):
     the decoder draws black for ever.
     """
     last = [part for part in network.decoder.modules() if isinstance(part, nn.Conv2d)][-1]
-    overshoot = network.decoder.overshoot
-    mean = (mean + overshoot) / (1 + 2 * overshoot)
     last.bias.copy_(torch.logit(mean, eps=0.01).repeat_interleave(len(last.bias) // len(mean)))
 
 

@@ -11,13 +11,14 @@ import shlex
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 
 from ..errors import RunError
 from ..files import atomic_write
 from ..progress import progress
-from .results import KEYS, measure, measure_stacked, measured, read_results, write_results
+from .results import KEYS, measure_stacked, read_results, write_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 STUDY = "06_benchmark"
@@ -28,7 +29,8 @@ EXECUTORS = ("papermill", "python")
 class Cell:
     """What is measured: a method on a class of a data set with a seed; of a stacked group all its classes at once.
 
-    options: of a study, what else `measure` takes. The main table has the settings of its profile.
+    options: of a study, what else `measure` takes. The main table has the settings of its profile. module: of the
+    functions `measure` and `measured` that the cell calls.
     """
 
     dataset: str
@@ -38,6 +40,7 @@ class Cell:
     profile: str
     study: str = STUDY
     options: dict | None = None
+    module: str = "dualad_lib.runs.results"
 
     @property
     def name(self):
@@ -61,6 +64,7 @@ class Cell:
 
     def rows(self, output):
         """Rows of the finished cell, or None."""
+        measured = import_module(self.module).measured
         found = [
             measured(normal_class=k, output=Path(output) / "cells", **self.arguments()) for k in self.classes
         ]
@@ -128,6 +132,7 @@ def _finish(cell, output, executor):
     if len(cell.classes) > 1:
         return measure_stacked(classes=cell.classes, output=cells, command=cell.command(), **arguments)
     if executor == "python" or cell.options is not None:  # the notebook's cells are the main table's
+        measure = import_module(cell.module).measure
         return measure(normal_class=cell.classes[0], output=cells, command=cell.command(), **arguments)
     from .course import load_course
     from .runner import execute, prepare

@@ -137,7 +137,7 @@ def _hours(value):
     return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
 
 
-STUDIES = {"07_lrgdan": ("lrgdan", "score"), "08_agad": ("agad", "score"), "09_adegan": ("adegan", "dual")}
+STUDIES = ("07_lrgdan", "08_agad", "09_adegan")
 
 
 def systems_table(rows):
@@ -150,15 +150,16 @@ def systems_table(rows):
         "| published, verdict |",
         "|---|---|---|---|---|---:|---:|---:|---|",
     ]
-    for study, (system, score) in STUDIES.items():
-        own = [r for r in rows if r["study"] == study and (r["detector"] != system or r["score"] == score)]
+    for study in STUDIES:
+        own = [row for row in rows if row["study"] == study]
         table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
         for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
             figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
             beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure)}"
             reached, errors = line["AUROC"], line["HTER"]
+            named = f"{detector} {setting}".strip()
             lines.append(
-                f"| {study[:2]} | {DATASETS.get(dataset, dataset)} | {protocol.upper()} | {detector} {setting} | "
+                f"| {study[:2]} | {DATASETS.get(dataset, dataset)} | {protocol.upper()} | {named} | "
                 f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
                 f"{line.classes:.0f} | {beside} |"
             )

@@ -142,17 +142,16 @@ def beside_published(rows, dataset, detector="dualad", score="dual"):
     return pd.DataFrame(lines, columns=["method", "source", "published", "ours minus it", "verdict", "note"])
 
 
-def study(rows, columns, scores=None):
+def study(rows, columns):
     """Rows of a study beside the main tables, grouped: mean AUROC and HTER in percent, classes and seeds of the mean.
 
     columns: names of columns of a results file, such as "setting" and "evaluation", in the order of the file's groups.
-    scores: the scores that count (default: each model's last, the final one). Class by class first, then the mean.
+    Only final scores count: the dual one, or the only one. Class by class first, then the mean.
     """
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return pd.DataFrame(columns=["AUROC", "HTER", "classes", "seeds"])
-    if scores is not None:
-        frame = frame[frame.score.isin(scores)]
+    frame = frame[frame.score.isin(("score", "dual"))]
     frame = frame.assign(auroc=100 * frame.auroc, hter=100 * frame.hter.astype(float))
     classes = frame.groupby([*columns, "normal_class"], sort=False)[["auroc", "hter"]].mean()
     groups = classes.groupby(level=list(columns), sort=False)

@@ -234,7 +234,7 @@ record(auroc_best=ladder["best step"], auroc_both=ladder["batch statistics, best
 
 # %% [markdown]
 # Choosing the best of {{ n_looks | int }} looks at the test set: {{ auroc_best | pct }}. Both flaws together:
-# {{ auroc_both | pct }}. From {{ auroc_honest | pct }}, with the same weights.
+# {{ auroc_both | pct }}. From {{ auroc_honest | pct }}, out of one and the same training.
 
 # %%
 record(n_looks=len(watched["honest"]))
