@@ -175,7 +175,7 @@ def test_what_lesson_07_says_in_words_holds():
 
 def test_what_lesson_08_says_in_words_holds():
     """The same weights on CIFAR-10: honest near its family, with batch statistics near the published 98.3."""
-    rows = [row for row in study_rows("08_agad") if (row["dataset"], row["setting"]) == ("cifar10", "")]
+    rows = [row for row in study_rows("08_agad") if (row["dataset"], row["setting"]) == ("cifar10", "apart")]
     by_evaluation = {
         name: {r["normal_class"]: r["auroc"] for r in rows if r["evaluation"] == name} for name in FLAWED
     }

@@ -83,3 +83,17 @@ def test_sorted_batches_gives_each_image_its_own_score():
 def test_labelled_anomalies_are_told_to_the_detector_and_named_in_the_row():
     rows = measure(**AGAD, labelled=0.1, setting="labelled=0.1")
     assert rows[0]["setting"] == "labelled=0.1" and rows[0]["auroc"] != measure(**AGAD)[0]["auroc"]
+
+
+def test_labelled_anomalies_may_be_of_some_kinds_alone():
+    from dualad_lib import DataError
+    from dualad_lib.data import load_labelled_anomalies, load_part
+
+    train = load_part("digits", "train")
+    known = load_labelled_anomalies("digits", 3, 0.3, kinds=[1, 7])
+    of = {image.numpy().tobytes(): int(label) for image, label in zip(*train, strict=True)}
+    assert {of[image.numpy().tobytes()] for image in known} == {1, 7}
+    assert len(known) == len(load_labelled_anomalies("digits", 3, 0.3))
+    for kinds in ([], [3], [11]):
+        with pytest.raises(DataError, match="beside the normal one, 3"):
+            load_labelled_anomalies("digits", 3, 0.3, kinds=kinds)

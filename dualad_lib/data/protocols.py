@@ -144,12 +144,15 @@ def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0,
     )
 
 
-def load_labelled_anomalies(dataset, normal_class, share, split="test", seed=0, root=None, download=True):
+def load_labelled_anomalies(
+    dataset, normal_class, share, split="test", seed=0, kinds=None, root=None, download=True
+):
     """Training images of the other classes for methods that may learn from labelled anomalies: uint8 (n, C, H, W).
 
     n is `share` of the number of normal training images, as evenly from the other classes as can be, drawn with
-    `seed`. With split="development" none of them is among the images that then test. Raises DataError as
-    `load_one_class`, and for a share outside (0, 1].
+    `seed`. With split="development" none of them is among the images that then test. kinds: classes that they are
+    drawn from (None: all others); what is then found of the rest are anomalies of unknown kinds. Raises DataError as
+    `load_one_class`, for a share outside (0, 1] and for kinds that are not other classes.
     """
     check_dataset(dataset)
     _check_choice("split", split, SPLITS)
@@ -160,7 +163,14 @@ def load_labelled_anomalies(dataset, normal_class, share, split="test", seed=0, 
         train = _take(train, ~torch.from_numpy(fifth_of_each_class(train.labels, seed)))
     labels, rng = train.labels.numpy(), np.random.default_rng(seed)
     count = max(1, round(share * int((labels == normal_class).sum())))
-    others = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels) if k != normal_class]
+    others = [k for k in np.unique(labels) if k != normal_class]
+    if kinds is not None:
+        if not kinds or not set(kinds) <= set(others):
+            raise DataError(
+                f"kinds must be classes beside the normal one, {normal_class}; got {list(kinds)}."
+            )
+        others = [k for k in others if k in kinds]
+    others = [rng.permutation(np.flatnonzero(labels == k)) for k in others]
     rng.shuffle(others)
     chosen = [
         members[place] for place in range(max(map(len, others))) for members in others if place < len(members)

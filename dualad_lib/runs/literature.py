@@ -94,12 +94,12 @@ SYSTEMS = {
     ("lrgdan", "mnist", "p2", "AE+D"): (53.1, ""),
     ("lrgdan", "mnist", "p2", "dual AE+D"): (97.2, ""),
     ("lrgdan", "mnist", "p2", "full"): (98.5, ""),
-    ("agad", "fashion_mnist", "p2", ""): (99.9, "very likely an artefact"),
-    ("agad", "cifar10", "p2", ""): (98.3, "very likely an artefact"),
-    ("agad", "cifar10", "p2", "labelled=0.01"): (98.6, "very likely an artefact"),
-    ("agad", "cifar10", "p2", "labelled=0.05"): (99.8, "very likely an artefact"),
-    ("agad", "cifar10", "p2", "labelled=0.1"): (99.9, "very likely an artefact"),
-    ("agad", "cifar10", "p2", "labelled=0.2"): (100.0, "very likely an artefact"),
+    ("agad", "fashion_mnist", "p2", "apart"): (99.9, "very likely an artefact"),
+    ("agad", "cifar10", "p2", "apart"): (98.3, "very likely an artefact"),
+    ("agad", "cifar10", "p2", "labelled=0.01, apart"): (98.6, "very likely an artefact"),
+    ("agad", "cifar10", "p2", "labelled=0.05, apart"): (99.8, "very likely an artefact"),
+    ("agad", "cifar10", "p2", "labelled=0.1, apart"): (99.9, "very likely an artefact"),
+    ("agad", "cifar10", "p2", "labelled=0.2, apart"): (100.0, "very likely an artefact"),
     ("adegan", "mnist", "loo", ""): (90.7, "the best number of patterns on test labels"),
 }
 

@@ -64,13 +64,17 @@ def _lrgdan():
 
 
 def _agad():
-    """Honest and flawed evaluation side by side, at every share of labelled anomalies."""
+    """Honest and flawed evaluation side by side, at every share of labelled anomalies, in batches apart and mixed."""
     flaws = ("batch statistics", "best step", "batch statistics, best step")
+    apart = {"params": {"mixed": False}}
     for dataset in ("fashion_mnist", "cifar10"):
-        for share in (0, 0.01, 0.03, 0.05, 0.1, 0.2):
-            setting = f"labelled={share:g}" if share else ""
-            options = {"labelled": share, "setting": setting, "flaws": flaws}
-            yield dataset, "agad", SOME if share else range(10), options
+        yield dataset, "agad", range(10), {"setting": "apart", "flaws": flaws, **apart}
+        yield dataset, "agad", range(10), {}
+        for share in (0.01, 0.03, 0.05, 0.1, 0.2):
+            told = {"labelled": share, "setting": f"labelled={share:g}"}
+            yield dataset, "agad", SOME, told
+            told = {**told, "setting": f"labelled={share:g}, apart", "flaws": flaws[:1], **apart}
+            yield dataset, "agad", SOME, told
 
 
 def _adegan():

@@ -68,8 +68,8 @@ def step(dataset, stage, images, steps):
     with FlopCounterMode(display=False) as counter:
         play(1)
     a_step = seconds(lambda: play(steps)) / steps
-    kind = ProfilerActivity.CUDA if DEVICE == "cuda" else ProfilerActivity.CPU
-    with profile(activities=[ProfilerActivity.CPU, kind]) as profiled:
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if DEVICE == "cuda" else [])]
+    with profile(activities=kinds) as profiled:
         play(3)
     own = f"self_{'device' if DEVICE == 'cuda' else 'cpu'}_time_total"
     events = sorted(profiled.key_averages(), key=lambda event: -getattr(event, own))

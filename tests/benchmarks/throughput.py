@@ -95,7 +95,7 @@ def ganomaly(side, count):
                     Image.fromarray(image[0].numpy()).convert("RGB").save(Path(folder) / name / f"{i:04}.png")
             data = Folder("bags", root=folder, normal_dir="good", abnormal_dir="bad", num_workers=0)
             model = Ganomaly(pre_processor=Ganomaly.configure_pre_processor((side, side)))
-            common = {"accelerator": "auto", "logger": False, "enable_checkpointing": False}
+            common = {"accelerator": "auto", "logger": False}
             engine = Engine(max_epochs=1, default_root_dir=folder, limit_val_batches=0, **common)
             spent = seconds(lambda: engine.fit(model, datamodule=data))
             new = PredictDataset(path=Path(folder) / "new")
