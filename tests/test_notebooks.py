@@ -50,6 +50,7 @@ def test_first_cells_are_title_badge_and_bootstrap(lesson):
     assert nb.cells[0].cell_type == "markdown"
     assert nb.cells[0].source.startswith("# ")
     assert "{{ colab_badge }}" in nb.cells[0].source
+    assert "Last verified: {{ run_date }}, torch {{ run_torch }}." in nb.cells[0].source
     assert bootstrap_cell(lesson) == bootstrap_text(lesson.folder)
     assert repository() in bootstrap_text(lesson.folder)
 

@@ -140,7 +140,7 @@ def _rerendered(lesson, old):
     nb, job = read_source(lesson), prepare(lesson)
     for new_cell, old_cell in zip(code_cells(nb), code_cells(old), strict=True):
         new_cell.outputs, new_cell.execution_count = old_cell.outputs, old_cell.execution_count
-    kept = ("metrics", "device", "seconds", "peak_memory_mb", "peak_gpu_memory_mb", "versions")
+    kept = ("metrics", "device", "seconds", "date", "peak_memory_mb", "peak_gpu_memory_mb", "versions")
     stamp = {
         **job.stamp,
         **{key: old.metadata["dualad"][key] for key in kept if key in old.metadata["dualad"]},

@@ -84,7 +84,8 @@ def tidy(nb):
 def values_for(lesson, result):
     """What prose may name: the metrics, the run's own numbers, and the badge.
 
-    `run_seconds`, `run_minutes`, `run_memory_mb`, `run_device` are of this run; `colab_badge` are links.
+    `run_seconds`, `run_minutes`, `run_memory_mb`, `run_device`, `run_date`, `run_torch` are of this run; `colab_badge`
+    are links.
     """
     return {
         **result["metrics"],
@@ -92,6 +93,8 @@ def values_for(lesson, result):
         "run_minutes": result["seconds"] / 60,
         "run_memory_mb": result["peak_memory_mb"],
         "run_device": result["device"],
+        "run_date": result.get("date", "not yet"),
+        "run_torch": result["versions"]["torch"],
         "colab_badge": colab_badge(lesson),
     }
 

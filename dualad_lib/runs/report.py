@@ -11,6 +11,7 @@ from .grid import merge_results
 from .literature import published_system
 from .provenance import ROOT
 from .results import read_results, study_rows
+from .speed import benchmark, ceiling_table, growth_table, speed_table
 
 RESULTS = ROOT / "figures" / "results"
 FIGURES = ROOT / "figures"
@@ -181,6 +182,9 @@ TABLES = {
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),
     "features": lambda: feature_table([*committed(), *studied()]),
+    "speed": lambda: speed_table(benchmark("throughput", RESULTS)),
+    "ceiling": lambda: ceiling_table(benchmark("ceiling", RESULTS)),
+    "growth": lambda: growth_table(benchmark("growth", RESULTS)),
 }
 
 

@@ -1,5 +1,6 @@
 """The strict notebook runner: a lesson runs whole, in time and with the parameters it names, or fails clearly."""
 
+import datetime
 import json
 import os
 import re
@@ -90,7 +91,8 @@ def execute(job, folder):
         nb = _papermill(job, running)
         seconds = time.perf_counter() - start
         metrics, machine = collect(nb)
-        result = {**job.stamp, "metrics": metrics, **machine, "seconds": round(seconds, 1)}
+        today = datetime.date.today().isoformat()
+        result = {**job.stamp, "metrics": metrics, **machine, "seconds": round(seconds, 1), "date": today}
         render_notebook(nb, values_for(job.lesson, result))
     except RunError as error:
         os.replace(running, failed)

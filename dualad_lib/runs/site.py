@@ -76,12 +76,12 @@ def readable(nb):
 
 def lessons_page(course):
     """Order, time and memory of the lessons, as their committed runs measured them."""
-    lines = ["# Lessons", "", "| lesson | minutes | memory | verified with |", "|---|---:|---:|---|"]
+    lines = ["# Lessons", "", "| lesson | minutes | memory | last verified |", "|---|---:|---:|---|"]
     for lesson in course.lessons:
         run = json.loads(lesson.notebook.read_text(encoding="utf-8"))["metadata"]["dualad"]
         lines.append(
             f"| [{lesson.name[:2]} {lesson.title}](lessons/{lesson.notebook.name}) | {run['seconds'] / 60:.1f} | "
-            f"{run['peak_memory_mb']} MB | torch {run['versions']['torch']}, {run['device']} |"
+            f"{run['peak_memory_mb']} MB | {run.get('date', '')}, torch {run['versions']['torch']}, {run['device']} |"
         )
     lines += [
         "",

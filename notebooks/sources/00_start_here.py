@@ -28,7 +28,7 @@
 # **You need** Python and a little PyTorch. You need to know nothing about anomaly detection.
 #
 # **It takes** {{ run_seconds | int }} seconds and {{ run_memory_mb | int }} MB of memory on
-# {{ run_device }}, and about 45 minutes of yours.
+# {{ run_device }}, and about 45 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.

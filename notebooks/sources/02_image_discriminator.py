@@ -31,7 +31,7 @@
 # **You need** [lesson 01](01_autoencoder_baseline.ipynb): its autoencoder, its training loop, its two scores.
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
-# and about an hour of yours.
+# and about an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.

@@ -32,7 +32,7 @@
 # [lesson 03](03_feature_constraint.ipynb) (the Feature Constraint).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
-# and about an hour and a half of yours.
+# and about an hour and a half of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.

@@ -30,7 +30,7 @@
 # **You need** lessons 00 to 04. Nothing new is trained into the network today.
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
-# and about an hour and a half of yours.
+# and about an hour and a half of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.

@@ -29,8 +29,8 @@
 #
 # **You need** lessons 00 to 05.
 #
-# **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device
-# }}, and about half an hour of yours.
+# **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
+# and about half an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.

@@ -1,0 +1,86 @@
+"""The README's tables of speed, drawn from figures/results/benchmark_*.csv, which tests/benchmarks writes."""
+
+import csv
+from pathlib import Path
+
+OURS = ("ours: Autoencoder", "ours: DualAD")
+#: Peer with its network and batch size made ours, and ours with the same.
+EQUAL = ("PyOD AutoEncoder, that network, batch 128", "ours: Autoencoder, mlp, batch 128")
+
+
+def benchmark(name, folder):
+    """Rows of FOLDER/benchmark_NAME.csv as dicts of strings; [] where it has not been measured."""
+    path = Path(folder) / f"benchmark_{name}.csv"
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def speed_table(rows):
+    """Markdown table of throughput: images a second of each method, and how many times as many ours has."""
+    if not rows:
+        return "Not measured yet."
+    found = {row["method"]: row for row in rows}
+    lines = [
+        f"On {rows[0]['machine']}. In brackets: how many times as many our Autoencoder / our DualAD has "
+        "(of that network: the one above it with the same).",
+        "",
+        "| method | images a second in training | in scoring |",
+        "|---|---:|---:|",
+    ]
+    for name, row in found.items():
+        rivals = [] if name.startswith("ours") else [EQUAL[1]] if name == EQUAL[0] else OURS
+        rivals = [own for own in rivals if own in found]
+        cells = []
+        for column in ("trained_a_second", "scored_a_second"):
+            value = int(row[column])
+            ratios = " / ".join(_times(int(found[own][column]) / max(1, value)) for own in rivals)
+            cells.append(f"{value:,} ({ratios})" if rivals else f"{value:,}")
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def ceiling_table(rows):
+    """Markdown table of a training step: its time, its arithmetic beside the machine's ceiling, what takes longest."""
+    if not rows:
+        return "Not measured yet."
+    lines = [
+        f"On {rows[0]['machine']}, {rows[0]['dataset']}, the settings of the tables.",
+        "",
+        "| detector | ms a step | GFLOP a step | of matrix-product ceiling | of convolution ceiling | most time |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        shares = (f"{100 * float(row[name]):.0f} %" for name in ("of_matmul", "of_convolution"))
+        top = ", ".join(row["most_time"].replace("aten::", "").split("; ")[:3])
+        lines.append(
+            f"| {row['detector']} | {float(row['milliseconds_a_step']):.0f} | {float(row['gflop_a_step']):.1f} | "
+            f"{' | '.join(shares)} | {top} |"
+        )
+    return "\n".join(lines)
+
+
+def growth_table(rows):
+    """Markdown table of how cost grows: a line an axis and detector, seconds of fit (and of scoring 1,000 images)."""
+    if not rows:
+        return "Not measured yet."
+    lines = [
+        f"On {rows[0]['machine']}.",
+        "",
+        "| axis | detector | seconds of fit (+ of scoring 1,000 images) |",
+    ]
+    lines.append("|---|---|---|")
+    for axis, detector in dict.fromkeys((row["axis"], row["detector"]) for row in rows):
+        own = [row for row in rows if (row["axis"], row["detector"]) == (axis, detector)]
+        points = []
+        for row in own:
+            scored, times = row["score_seconds_1000"], row["times_faster_than_in_turn"]
+            extra = f" + {float(scored):.1f}" if scored else f" ({float(times):.1f} times as fast as in turn)"
+            points.append(f"{row['value']}: {float(row['fit_seconds']):.1f}{extra}")
+        lines.append(f"| {axis} | {detector} | {'; '.join(points)} |")
+    return "\n".join(lines)
+
+
+def _times(ratio):
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"
