@@ -6,6 +6,7 @@ two cores cannot afford on all classes runs on SOME of them; the headline rows u
 
 from ..errors import RunError
 from .grid import Cell
+from .settings import ABLATION, SMOKE, table_settings
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 5)  # objects of COIL-100
@@ -25,8 +26,8 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if settings is not None and options.get("setting", "") not in settings:
             continue
         if profile == "smoke":
-            trained = detector in ("lrgdan", "agad", "adegan")
-            params = {**options.get("params", {}), **(TINY if trained else {})}
+            tiny = SMOKE if detector in ABLATION else TINY if detector in ("lrgdan", "agad", "adegan") else {}
+            params = {**options.get("params", {}), **tiny}
             dataset, of_cell, options = (
                 "digits",
                 [k for k in of_cell if k < 10],
@@ -38,6 +39,19 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
     if not cells:
         raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
     return cells
+
+
+def _feature_constraint():
+    """The Feature Constraint package taken apart: beside dualad_d (nothing of it) and dualad_d_fc (all) of the tables."""
+    without = {
+        "sphere": {"critic": False},
+        "copies": {"hypersphere": False, "w_critic": 0.0},
+        "copies, critic": {"hypersphere": False},
+    }
+    for dataset in ("mnist", "fashion_mnist", "cifar10"):
+        settings = table_settings(dataset, "dualad_d_fc")
+        for setting, params in without.items():
+            yield dataset, "dualad_d_fc", SOME, {"setting": setting, "params": {**settings, **params}}
 
 
 def _lrgdan():
@@ -89,6 +103,11 @@ def _adegan():
 
 
 #: Name -> its cells, cheap and important ones first.
-STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan}
+STUDIES = {
+    "03_feature_constraint": _feature_constraint,
+    "07_lrgdan": _lrgdan,
+    "08_agad": _agad,
+    "09_adegan": _adegan,
+}
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
 MEASURED_BY = {}
