@@ -115,7 +115,8 @@ def test_systems_stand_beside_what_was_published_and_a_verdict():
     def all_classes(auroc, **more):
         return [row("mnist", "lrgdan", "score", auroc, k, study="07_lrgdan", **more) for k in range(10)]
 
-    flawed = row("cifar10", "agad", "score", 0.97, study="08_agad", evaluation="batch statistics")
+    flawed = row("cifar10", "agad", "score", 0.97, study="08_agad", setting="apart")
+    flawed["evaluation"] = "batch statistics"
     rows = [
         *all_classes(0.91, protocol="p1", hter=0.2),
         *all_classes(0.98, setting="full"),
@@ -150,3 +151,15 @@ def test_features_link_to_lines_that_are_there():
     assert "P1: mnist" in text
     for _, _, (lesson, heading) in SYSTEMS.values():
         assert f"# ## {heading}\n" in (ROOT / f"notebooks/sources/{lesson}.py").read_text(encoding="utf-8")
+
+
+def test_the_package_is_taken_apart_on_the_classes_that_all_settings_have():
+    main = [row("mnist", "dualad_d", "dual", 0.8, k, setting="") for k in (0, 4)]
+    main += [row("mnist", "dualad_d_fc", "dual", 0.9 + 0.02 * k, k, setting="") for k in (0, 4)]
+    study = [row("mnist", "dualad_d_fc", "dual", 0.7, 0, setting=name) for name in report.PACKAGE]
+    study.append(row("mnist", "dualad_d_fc", "dual", 0.1, 4, setting="copies"))
+    lines = report.package_table(main, study).splitlines()
+    assert lines[0].startswith("| dual score | MNIST |")
+    assert lines[2] == "| nothing of it | 80.0 |  |  |" and lines[4] == "| copies alone | 70.0 |  |  |"
+    assert lines[-1] == "| copies, critic and sphere | 90.0 |  |  |"
+    assert report.package_table(main, []).splitlines()[2] == "| nothing of it |  |  |  |"

@@ -95,6 +95,42 @@ def parts_table(rows):
     return "\n".join(lines)
 
 
+PACKAGE = {"sphere": "sphere alone", "copies": "copies alone", "copies, critic": "copies and critic"}
+
+
+def package_table(rows, study):
+    """Markdown table of the Feature Constraint taken apart: mean AUROC of the dual score on the classes of the study.
+
+    rows: of the main tables, for nothing of the package and all of it. study: of "03_feature_constraint".
+    """
+    lines = [f"| dual score | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    study = [row for row in study if row["score"] == "dual" and row["seed"] == 0]
+    main = [row for row in rows if row["score"] == "dual" and row["seed"] == 0 and row["setting"] == ""]
+    named = {
+        "nothing of it": [row for row in main if row["detector"] == "dualad_d"],
+        **{title: [row for row in study if row["setting"] == name] for name, title in PACKAGE.items()},
+        "copies, critic and sphere": [row for row in main if row["detector"] == "dualad_d_fc"],
+    }
+    for title, own in named.items():
+        cells = []
+        for dataset in DATASETS:
+            whole = {
+                name: {
+                    row["normal_class"]
+                    for row in study
+                    if row["dataset"] == dataset and row["setting"] == name
+                }
+                for name in PACKAGE
+            }
+            classes = set.intersection(*whole.values())  # that all settings have
+            found = [
+                100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in classes
+            ]
+            cells.append(f"{sum(found) / len(found):.1f}" if found else "")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _step(step):
     return f"{step['mean']:+.2f} [{step.low:+.2f}, {step.high:+.2f}], {step.won:.0f} of {step.classes:.0f}"
 
@@ -178,6 +214,7 @@ TABLES = {
     "results": lambda: mean_table(committed()),
     "classes": lambda: class_table(committed()),
     "parts": lambda: parts_table(committed()),
+    "package": lambda: package_table(committed(), study_rows("03_feature_constraint", RESULTS)),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),

@@ -42,7 +42,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
 
 
 def _feature_constraint():
-    """The Feature Constraint package taken apart: beside dualad_d (nothing of it) and dualad_d_fc (all) of the tables."""
+    """The Feature Constraint taken apart; the tables have nothing of it (dualad_d) and all of it (dualad_d_fc)."""
     without = {
         "sphere": {"critic": False},
         "copies": {"hypersphere": False, "w_critic": 0.0},
