@@ -185,3 +185,17 @@ def test_a_second_call_keeps_the_rows_of_the_first(tmp_path):
         reproduce(grid(["digits"], [method], [0], profile="smoke"), tmp_path, "python", workers=1, say=quiet)
     rows = read_results(tmp_path / "results" / "06_benchmark_digits.csv")
     assert [row["detector"] for row in rows] == ["knn", "pca"]
+
+
+@pytest.mark.parametrize("name, gpu", [("0", "0"), ("5", "1"), ("alone", None)])
+def test_each_local_worker_takes_a_gpu_of_its_own(monkeypatch, name, gpu):
+    """On a machine of four GPUs, made up: worker 5 takes GPU 1; one that has no number leaves the choice to torch."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr("distributed.get_worker", lambda: type("Worker", (), {"name": name}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # restored after the test
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    grid_module._take_own_gpu()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == gpu

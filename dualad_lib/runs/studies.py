@@ -64,6 +64,7 @@ def _lrgdan():
         "full": {},
         "dual AE+D": {"mutual_information": False},
         "AE+D": {**off, "image_discriminator": True},
+        "dual AE": {**off, "dual": True},
         "AE": off,
         "augmented": {"augmented": True},
         "AE, augmented": {**off, "augmented": True},
