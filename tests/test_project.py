@@ -74,12 +74,12 @@ def test_citation_agrees_with_pyproject_and_library():
 def test_licences_are_there_and_go_into_the_package():
     assert "MIT License" in (ROOT / "LICENSE").read_text()
     assert "https://creativecommons.org/licenses/by/4.0/legalcode" in (ROOT / "LICENSE-CC-BY-4.0").read_text()
-    assert PROJECT["license-files"] == ["LICENSE", "LICENSE-CC-BY-4.0"]
+    assert PROJECT["license-files"] == ["LICENSE", "LICENSE-CC-BY-4.0", "LICENSE-CC-BY-SA-4.0"]
 
 
 def test_wheel_carries_the_sample():
     included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    for name in ("fashion_mnist_sample.npz", "README.md"):
+    for name in ("fashion_mnist_sample.npz", "spoken_digits.npz", "README.md"):
         assert included[f"data/{name}"] == f"dualad_lib/data/_shipped/{name}"
         assert (ROOT / "data" / name).is_file()
 

@@ -96,8 +96,9 @@ class Task:
 def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0, root=None, download=True):
     """Load a named data set as a Task with one class against the others.
 
-    dataset: "fashion_mnist_sample" or "digits", which ship with the project; "mnist", "fashion_mnist" or "cifar10",
-    which are looked for in $DUALAD_DATA, in the project's data folder, in the system's packaged copy, and are then
+    dataset: "fashion_mnist_sample", "digits", "spoken_digits" or "spoken_digits_unheard" (the same clips, divided by
+    speaker), which ship with the project; "mnist", "fashion_mnist", "cifar10" or "coil100", which are looked for in
+    $DUALAD_DATA, in the project's data folder, in the system's packaged copy, and are then
     downloaded if `download` allows. `root` replaces these places by one folder.
 
     protocol: "p2" (one-vs-rest): the training images of `normal_class` train, the whole test set tests.

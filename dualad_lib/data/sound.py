@@ -8,8 +8,35 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from . import formats, places
 
 DIGITS = tuple(map(str, range(10)))
+
+
+def mel(hertz):
+    """Pitch in mel, on which steps sound equally large. O'Shaughnessy, 1987: 2595 log10(1 + f / 700)."""
+    return 2595 * np.log10(1 + hertz / 700)
+
+
+def hertz(mel):
+    """The frequency of a pitch in mel: the inverse of `mel`."""
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+def mel_filters(bands, window, rate):
+    """Triangular filters at equal distances in mel: float array (bands, window / 2 + 1), each row summing to 1.
+
+    Each rises from the middle of the band below to its own, and falls to the middle of the band above. window: samples
+    of a Fourier transform; rate: samples a second.
+    """
+    edges = hertz(np.linspace(0, mel(rate / 2), bands + 2))
+    bins = np.fft.rfftfreq(window, 1 / rate)
+    low, middle, high = (edges[i : i + bands, None] for i in range(3))
+    rise, fall = (bins - low) / (middle - low), (high - bins) / (high - middle)
+    filters = np.clip(np.minimum(rise, fall), 0, None)
+    empty = filters.sum(1) == 0  # a band narrower than a bin takes its nearest one
+    filters[empty, np.abs(bins - middle).argmin(1)[empty]] = 1
+    return filters / filters.sum(1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -18,7 +45,6 @@ class MelSpectrogram:
 
     rate: samples a second; bands: rows of the image; frames: columns, cut from the loudest stretch or filled up with
     silence; window, hop: samples. floor: decibels under the loudest bin of a clip that count as silence.
-    The mel scale is that of O'Shaughnessy, 1987: 2595 log10(1 + f / 700).
     """
 
     rate: int = 8000
@@ -37,17 +63,8 @@ class MelSpectrogram:
         return torch.stack(images)[:, None]
 
     def filters(self):
-        """Triangular filters, (bands, window / 2 + 1), each summing to 1."""
-        top = 2595 * np.log10(1 + self.rate / 2 / 700)
-        edges = 700 * (10 ** (np.linspace(0, top, self.bands + 2) / 2595) - 1)
-        bins = np.fft.rfftfreq(self.window, 1 / self.rate)
-        low, middle, high = (edges[i : i + self.bands, None] for i in range(3))
-        rise, fall = (bins - low) / (middle - low), (high - bins) / (high - middle)
-        filters = np.clip(np.minimum(rise, fall), 0, None)
-        nearest = np.abs(bins - middle).argmin(1)  # a band narrower than a bin takes its nearest one
-        empty = filters.sum(1) == 0
-        filters[empty, nearest[empty]] = 1
-        return torch.from_numpy(filters / filters.sum(1, keepdims=True)).float()
+        """Triangular filters, float32 tensor (bands, window / 2 + 1), each summing to 1."""
+        return torch.from_numpy(mel_filters(self.bands, self.window, self.rate)).float()
 
     def _image(self, clip, filters):
         if clip.ndim != 1 or len(clip) == 0:
@@ -108,6 +125,23 @@ def read_spoken_digits(folder):
         )
     clips = [read_wav(path)[0] for path, *_ in rows]
     return clips, *(np.array([row[place] for row in rows]) for place in (1, 2, 3))
+
+
+def spoken_speakers(part="test"):
+    """Who speaks in the "train" or "test" part of "spoken_digits": names (N,), in the order of `load_part`."""
+    path = places.shipped("spoken_digits.npz")
+    names, speakers = formats.read_npz(path, "speaker_names", f"{part}_speakers")
+    return names[speakers]
+
+
+def spoken_clips():
+    """Ten training clips of FSDD, one a digit, 8000 samples a second: (list of float arrays in [-1, 1], speakers)."""
+    path = places.shipped("spoken_digits.npz")
+    samples, lengths, names, speakers = formats.read_npz(
+        path, "clips", "clip_lengths", "speaker_names", "clip_speakers"
+    )
+    clips = np.split(samples.astype(np.float32) / 2**15, np.cumsum(lengths)[:-1])
+    return clips, names[speakers]
 
 
 def read_events(folder, labels, seconds=1.0, rate=None):

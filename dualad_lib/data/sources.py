@@ -25,6 +25,8 @@ DATASETS = {
     "fashion_mnist": CLOTHES,
     "cifar10": THINGS,
     "coil100": tuple(map(str, range(1, 101))),
+    "spoken_digits": DIGITS,
+    "spoken_digits_unheard": DIGITS,
 }
 """Names that `load_one_class` takes, with the names of their classes."""
 
@@ -48,6 +50,9 @@ def load_part(dataset, part, root=None, download=True):
         return _read_sample(part, places.shipped("fashion_mnist_sample.npz"))
     if dataset == "digits":
         return _read_digits(part)
+    if dataset in ("spoken_digits", "spoken_digits_unheard"):
+        path = places.shipped("spoken_digits.npz")
+        return _read_sample(part, path) if dataset == "spoken_digits" else _read_unheard(part, path)
     return _read_files(dataset, part, find(dataset, root, download))
 
 
@@ -82,6 +87,18 @@ def find(dataset, root=None, download=True):
 @lru_cache(maxsize=4)
 def _read_sample(part, path):
     return _part(*formats.read_npz(path, f"{part}_images", f"{part}_labels"))
+
+
+@lru_cache(maxsize=2)
+def _read_unheard(part, path):
+    """Spoken digits divided by speaker: all clips of the last two in the alphabet test, none of them trains."""
+    parts = [
+        formats.read_npz(path, *(f"{name}_{what}" for what in ("images", "labels", "speakers")))
+        for name in ("train", "test")
+    ]
+    images, labels, speakers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    chosen = (speakers >= speakers.max() - 1) == (part == "test")
+    return _part(images[chosen], labels[chosen])
 
 
 @lru_cache(maxsize=2)
