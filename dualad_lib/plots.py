@@ -396,6 +396,35 @@ def score_plane(normal, anomalous, rules=None, xlabel="pixel score", ylabel="lat
     return figure
 
 
+@_styled
+def sound(samples, panels, rate, hop, title=None):
+    """A waveform, and images of it below over the same time axis.
+
+    samples: (n,) in [-1, 1], `rate` a second. panels: dict from a panel's name to (image, frequencies): image (H, W) in
+    [0, 1], a column a frame, frames `hop` samples apart; frequencies (H,) in Hz, from the top row to the bottom one.
+    """
+    samples = np.asarray(samples, dtype=float)
+    figure, axes = _axes((6.4, 1.3 + 1.6 * len(panels)), 1 + len(panels), 1)
+    wave, *rest = axes[:, 0]
+    wave.plot(np.arange(len(samples)) / rate, samples, color=NORMAL, linewidth=0.7)
+    wave.set(title="waveform", ylabel="pressure", xlim=(0, len(samples) / rate))
+    for axis, (name, (image, frequencies)) in zip(rest, panels.items(), strict=True):
+        image, frequencies = np.asarray(image, dtype=float), np.asarray(frequencies, dtype=float)
+        height, width = image.shape
+        axis.imshow(
+            image, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(0, width * hop / rate, height - 0.5, -0.5)
+        )  # fmt: skip
+        marked = [hz for hz in (250, 500, 1000, 2000, 4000) if hz <= 1.1 * frequencies.max()]
+        places = [int(np.abs(frequencies - hz).argmin()) for hz in marked]
+        axis.set_yticks(places, [f"{hz:,}" for hz in marked])
+        axis.set(title=name, ylabel="Hz", xlim=(0, len(samples) / rate))
+        axis.grid(False)
+    axes[-1, 0].set_xlabel("seconds")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
 PARTS = ("D", "FC", "MI", "dual")
 
 

@@ -42,6 +42,9 @@ FIGURES = {
     "score_plane": lambda: plots.score_plane(
         RANDOM.normal(size=(30, 2)), RANDOM.normal(size=(50, 2)) + 2, {"equal": (0.5, 0.5, 1.0)}
     ),
+    "sound": lambda: plots.sound(
+        RANDOM.normal(size=4000), {"bands": (IMAGES[0, 0], np.linspace(4000, 100, 8))}, rate=8000, hop=500
+    ),
     "confusion": lambda: plots.confusion({"a": np.eye(3) + 1, "b": np.ones((3, 3))}, labels=range(3)),
 }
 
@@ -183,3 +186,14 @@ def test_paired_differences_stand_in_their_order():
     axis = plots.paired_differences(pairs, "difference").axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["mnist: pca", "cifar10: knn"]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
+
+
+def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
+    frequencies = np.array([4000.0, 2000.0, 1000.0, 500.0])
+    figure = plots.sound(
+        np.zeros(1000), {"bands": (IMAGES[0, 0, :4], frequencies)}, rate=8000, hop=125, title="a"
+    )
+    wave, bands = figure.axes
+    assert wave.get_xlim() == bands.get_xlim() == (0, 0.125)
+    marks = dict(zip((text.get_text() for text in bands.get_yticklabels()), bands.get_yticks(), strict=True))
+    assert marks["4,000"] == 0 and marks["1,000"] == 2 and marks["500"] == 3

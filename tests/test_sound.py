@@ -1,13 +1,31 @@
 """Spectrograms against tones of known pitch, and WAV folders of known content."""
 
+import hashlib
+import runpy
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from scipy.io import wavfile
 
-from dualad_lib import DataError
-from dualad_lib.data.sound import MelSpectrogram, read_events, read_spoken_digits, read_wav
+from dualad_lib import DataError, load_one_class
+from dualad_lib.data import places
+from dualad_lib.data.sound import (
+    MelSpectrogram,
+    hertz,
+    mel,
+    read_events,
+    read_spoken_digits,
+    read_wav,
+    spoken_clips,
+    spoken_speakers,
+)
+from dualad_lib.data.sources import load_part
 
 RATE = 8000
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def tone(frequency, seconds=0.6, rate=RATE):
@@ -85,3 +103,81 @@ def test_clips_that_overlap_an_event_are_marked(tmp_path):
     assert names.tolist() == ["a.wav"] * 4 + ["b.wav"] * 2
     with pytest.raises(DataError, match="resample"):
         read_events(tmp_path, tmp_path / "labels.txt", rate=16000)
+
+
+def test_the_mel_scale_and_its_inverse():
+    assert mel(1000.0) == pytest.approx(1000, abs=0.1) and mel(0.0) == 0
+    assert hertz(mel(np.array([30.0, 440.0, 4000.0]))) == pytest.approx([30, 440, 4000])
+
+
+# ---------------------------------------------------------------- the spoken digits that ship
+
+
+def test_shipped_digits_are_the_documented_file():
+    path = places.shipped("spoken_digits.npz")
+    content = path.read_bytes()
+    readme = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(content).hexdigest() in readme and f"{len(content):,} bytes" in readme
+    assert len(content) < 3e6
+    for name in ("data/README.md", "LICENSE-CC-BY-SA-4.0"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "Jakobovski/free-spoken-digit-dataset" in text and "CC BY-SA 4.0" in text and "Changes" in text
+
+
+def test_both_divisions_hold_every_clip_once_and_unheard_speakers_do_not_train():
+    counts = {"spoken_digits": (270, 30), "spoken_digits_unheard": (200, 100)}
+    pixels = []
+    for dataset, (train_count, test_count) in counts.items():
+        train, test = (load_part(dataset, part) for part in ("train", "test"))
+        assert train.images.shape[1:] == test.images.shape[1:] == (1, 32, 32)
+        assert train.labels.bincount().tolist() == [train_count] * 10
+        assert test.labels.bincount().tolist() == [test_count] * 10
+        pixels.append(int(train.images.sum()) + int(test.images.sum()))
+    assert pixels[0] == pixels[1]
+    heard = torch.cat([load_part("spoken_digits", part).images for part in ("train", "test")]).flatten(1)
+    speakers = np.concatenate([spoken_speakers(part) for part in ("train", "test")])
+    stranger = torch.from_numpy(np.isin(speakers, ("theo", "yweweler")))
+    for part, chosen in (("train", ~stranger), ("test", stranger)):
+        assert torch.equal(load_part("spoken_digits_unheard", part).images.flatten(1), heard[chosen])
+
+
+@pytest.mark.parametrize("protocol", ["p1", "p2", "loo"])
+@pytest.mark.parametrize("split", ["test", "development"])
+def test_spoken_digits_work_in_every_protocol(protocol, split):
+    task = load_one_class("spoken_digits", 3, protocol, split)
+    assert len(task.train) and 0 < int(task.test_labels.sum()) < len(task.test_labels)
+
+
+def test_example_clips_give_the_images_that_ship():
+    """Each is a training clip of its digit and speaker."""
+    clips, speakers = spoken_clips()
+    images = (255 * MelSpectrogram()(clips)).round()
+    train, names = load_part("spoken_digits", "train"), spoken_speakers("train")
+    for digit, (image, speaker) in enumerate(zip(images, speakers, strict=True)):
+        own = train.images[(train.labels == digit) & torch.from_numpy(names == speaker)]
+        assert (own - image).abs().amax((1, 2, 3)).min() <= 1
+
+
+def test_the_script_makes_the_file_from_recordings(tmp_path, monkeypatch, capsys):
+    (tmp_path / "wav").mkdir()
+    for number, (digit, speaker, index) in enumerate(
+        (digit, speaker, index) for digit in (0, 1) for speaker in ("ada", "bob") for index in (0, 5)
+    ):
+        samples = (2**14 * tone(300 + 100 * number)).astype(np.int16)
+        wavfile.write(tmp_path / "wav" / f"{digit}_{speaker}_{index}.wav", RATE, samples)
+    script = ROOT / "data" / "make_spoken_digits.py"
+    main = runpy.run_path(str(script))["main"]
+    monkeypatch.setitem(main.__globals__, "SAMPLE", tmp_path / "made.npz")
+    monkeypatch.setattr(sys, "argv", [script.name, str(tmp_path / "wav")])
+    assert main() == 0
+    first = (tmp_path / "made.npz").read_bytes()
+    assert main() == 0 and (tmp_path / "made.npz").read_bytes() == first
+    with np.load(tmp_path / "made.npz", allow_pickle=False) as made:
+        assert made["train_labels"].tolist() == made["test_labels"].tolist() == [0, 0, 1, 1]
+        assert made["speaker_names"][made["test_speakers"]].tolist() == ["ada", "bob"] * 2
+        assert made["clip_lengths"].tolist() == [4800] * 2 and made["clip_speakers"].tolist() == [0, 1]
+    monkeypatch.setattr(sys, "argv", [script.name, str(tmp_path / "wav"), "--check"])
+    assert main() == 0
+    wavfile.write(tmp_path / "wav" / "0_ada_5.wav", RATE, (2**14 * tone(2500)).astype(np.int16))
+    assert main() == 1
+    assert "DIFFER" in capsys.readouterr().out

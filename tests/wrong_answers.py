@@ -122,4 +122,10 @@ WRONG = {
         ("return -torch.special.log_ndtr(-u) - confidence.log()", "1/n is missing"),
         ("return -(1 - torch.special.ndtr(u)).log() - (confidence - 1 / n).log()", "tie"),
     ],
+    "to_image": [
+        ("return (20 * (energy / energy.max()).log10() / floor + 1).clamp(0, 1)", "amplitudes"),
+        ("return (10 * (energy / energy.max()).log() / floor + 1).clamp(0, 1)", "natural"),
+        ("return (10 * energy.clamp_min(1e-10).log10() / floor + 1).clamp(0, 1)", "under WHAT"),
+        ("return energy / energy.max()", "without a logarithm"),
+    ],
 }

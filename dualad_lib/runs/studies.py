@@ -6,7 +6,7 @@ two cores cannot afford on all classes runs on SOME of them; the headline rows u
 
 from ..errors import RunError
 from .grid import Cell
-from .settings import ABLATION, SMOKE, table_settings
+from .settings import ABLATION, BASELINES, SMOKE, table_settings
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 5)  # objects of COIL-100
@@ -103,12 +103,24 @@ def _adegan():
         yield "mnist", "adegan", SOME, options
 
 
+def _sound():
+    """Spoken digits, the speakers heard in training or not: the baselines, and DualAD with two kinds of views."""
+    quick = {"steps": 100, "batch_size": 64}  # 180 or 243 clips train: about thirty times over all of them
+    for dataset in ("spoken_digits", "spoken_digits_unheard"):
+        for detector in BASELINES:
+            yield dataset, detector, range(10), {}
+        yield dataset, "autoencoder", range(10), {"params": quick}
+        yield dataset, "dualad", range(10), {"params": quick}
+        yield dataset, "dualad", range(10), {"setting": "sound views", "params": {**quick, "views": "sound"}}
+
+
 #: Name -> its cells, cheap and important ones first.
 STUDIES = {
     "03_feature_constraint": _feature_constraint,
     "07_lrgdan": _lrgdan,
     "08_agad": _agad,
     "09_adegan": _adegan,
+    "12_sound": _sound,
 }
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
 MEASURED_BY = {}
