@@ -153,9 +153,9 @@ def _fit_options(parser):
     )
     parser.add_argument(
         "--views",
-        choices=("auto", "gentle", "strong", "sound"),
+        choices=("auto", "gentle", "strong"),
         help="how dualad varies the images in training: strong changes crop, side and colour, best for photographs of "
-        "things; gentle suits images where place, size or colour is what may be wrong; sound is for spectrograms "
+        "things; gentle suits images where place, size or colour is what may be wrong "
         "(default: strong in colour, gentle in grey)",
     )
     parser.add_argument("--steps", type=int, help="optimiser steps, if not the detector's default")

@@ -75,20 +75,6 @@ def jitter(x, angle=0.1, scale=0.07, shear=0.08, shift=0.03):
     )
 
 
-def sound_view(x, shift=0.08, pitch=0.03, stretch=0.1, loudness=0.1):
-    """Spectrograms of the same sound, a little later, higher, faster and louder, or the opposite.
-
-    x: (N, C, bands, frames) in [0, 1], and so is the result. shift, pitch: farthest shift along time and along pitch,
-    as a share of the side; stretch, loudness: most relative change of speed and of the image's values.
-    """
-
-    def uniform(most):
-        return (2 * torch.rand(len(x), device=x.device) - 1) * most
-
-    x = affine(x, scale_x=1 + uniform(stretch), shift_x=uniform(shift), shift_y=uniform(pitch))
-    return (x * (1 + uniform(loudness)).view(-1, 1, 1, 1)).clamp(0, 1)
-
-
 def crop_and_flip(x, margin=0.1):
     """Random crop of the image framed by its own border, mirrored half the time. Source: LR-GDAN's augmentation.
 

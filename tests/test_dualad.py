@@ -197,17 +197,3 @@ def test_two_views_of_one_image_in_one_rotation_are_each_others_positive(monkeyp
         others = similarity.clone()
         others[index, positive] = others[index, index] = -1
         assert (others.amax(1) < 1 / 0.5 - 1e-3).all()
-
-
-def test_sound_views_never_exchange_time_and_pitch(monkeypatch):
-    seen, true = set(), dualad_module.transform
-
-    def watched(x, t):
-        seen.update([t] if isinstance(t, int) else t.tolist())
-        return true(x, t)
-
-    monkeypatch.setattr(dualad_module, "transform", watched)
-    monkeypatch.setattr(dualad_module, "jitter", None)  # turning and shearing is for pictures
-    model = DualAD(**{**TINY, "views": "sound"}).fit(X)
-    model.anomaly_scores(X)
-    assert seen == {0, 1, 2, 3} and len(model.directions_) == 4

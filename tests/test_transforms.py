@@ -9,7 +9,6 @@ from dualad_lib.transforms import (
     crop_and_flip,
     jitter,
     pseudo_anomalies,
-    sound_view,
     strong_view,
     symmetries,
     transform,
@@ -122,16 +121,3 @@ def test_crop_and_flip_moves_no_farther_than_asked_and_mirrors_half():
     assert (columns[~mirrored] - 4).abs().max() <= 2.1 and (columns[mirrored] - 15).abs().max() <= 2.1
     rows = (out.sum((1, 3)) * torch.arange(20)).sum(1) / out.sum((1, 2, 3))
     assert 1 < (rows - 9.5).abs().max() <= 2.1
-
-
-def test_sound_views_move_a_tone_in_time_and_hardly_in_pitch():
-    x = torch.zeros(200, 1, 32, 32)
-    x[:, :, 10, 8:16] = 0.8
-    torch.manual_seed(0)
-    seen = sound_view(x)
-    assert seen.shape == x.shape and 0 <= seen.min() and seen.max() <= 1
-    rows, columns = seen.sum(3).argmax(2)[:, 0], seen.sum(2).argmax(2)[:, 0]
-    assert set(rows.tolist()) <= {9, 10, 11} and len(set(columns.tolist())) > 5
-    still = sound_view(x, shift=0, pitch=0, stretch=0, loudness=0)
-    assert torch.allclose(still, x, atol=1e-5)
-    assert 0.75 < sound_view(x, 0, 0, 0, 0.1).amax((1, 2, 3)).mean() < 0.85

@@ -39,12 +39,11 @@ from ..networks import (
 )
 from ..scoring import LowRank, nearest_distance, pixel_score
 from ..training import Player, Turn, as_float, channels_last
-from ..transforms import jitter, sound_view, strong_view, symmetries, transform
+from ..transforms import jitter, strong_view, symmetries, transform
 from .autoencoder import Autoencoder
 from .base import choose
 
-VIEWS = ("auto", "gentle", "strong", "sound")
-SOUND_SYMMETRIES = (0, 1, 2, 3)  # time and pitch never change places
+VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
 COLLAPSED = 0.9  # reconstruction loss, as a share of the mean image's, above which codes carry nothing
@@ -62,11 +61,8 @@ class DualAD(Autoencoder):
     With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
     restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
-    colour images; "sound" is for spectrograms: two copies a little later, higher, faster or louder, each mirrored in
-    time, in pitch, in both or in neither.
-
-    The latent score is then the mean of standardised parts, each averaged over all K transformed copies of an image:
-    Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). With
+    colour images. Then the latent score is the mean of standardised parts, each averaged over all K transformed copies
+    of an image: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). With
     strong views, in which things change their place, h is averaged over its places and the nearest neighbour stands
     alone beside -log p. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
     """
@@ -142,8 +138,6 @@ class DualAD(Autoencoder):
 
     @property
     def _symmetries(self):
-        if self.views == "sound":
-            return SOUND_SYMMETRIES
         return symmetries(self.image_shape_, mirrored=not self._strong)
 
     def _parts(self):
@@ -224,7 +218,7 @@ class DualAD(Autoencoder):
             seen = torch.cat([transform(views, t) for t in self._symmetries])
             t = torch.arange(count, device=x.device).repeat_interleave(len(views))
             return views, channels_last(seen), t
-        upright = sound_view(twice) if self.views == "sound" else jitter(twice)
+        upright = jitter(twice)
         t = torch.randint(count, (len(upright),), device=x.device)
         t[: (len(x) + 1) // 2] = 0
         return upright[: len(x)], transform(upright, t), t
