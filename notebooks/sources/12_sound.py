@@ -65,7 +65,6 @@ from dualad_lib.detectors import KDE, PCA, IsolationForest, OneClassSVM
 from dualad_lib.evaluation import auroc
 from dualad_lib.runs import record, tables
 from dualad_lib.runs.results import study_rows
-from dualad_lib.runs.settings import ABLATION
 from dualad_lib.transforms import transform
 
 # %% tags=["parameters"]
@@ -73,7 +72,7 @@ normal_class = 7  # the word "seven" is normal, the other nine are anomalies
 seed = 0
 width = 8
 latent_dim = 32
-steps = 150  # batches that train one detector
+steps = 100  # batches that train one detector
 batch_size = 64
 recordings = 24  # that section 7 makes, half of them with events
 seconds = 10  # each
@@ -274,28 +273,41 @@ record(
 # {{ auroc_isolation_forest | pct }}; autoencoder {{ auroc_ae | pct }} and DualAD {{ auroc_dualad | pct }}, both by
 # their dual score. One word is one word: section 6 has all ten.
 #
-# Which words are taken for the normal one? A column a word, the AUROC of that word alone against the normal one.
+# Which words are taken for the normal one, and whose? A column a word: the AUROC of that word alone against the normal
+# one. Then a column a speaker: all words, but his clips alone.
 
 # %%
-normal = task.test_classes == normal_class
-by_word = {
-    name: {
-        words[k]: 100
-        * auroc(y[chosen := (normal | (task.test_classes == k)).numpy()], scores[name].final[chosen])
-        for k in range(10)
-        if k != normal_class
-    }
-    for name in ("nearest neighbour", "autoencoder", "DualAD")
-}
-by_word = pd.DataFrame(by_word).T.round(1)
+some = ("nearest neighbour", "autoencoder", "DualAD")
+
+
+def among(groups):
+    """AUROC in per cent of each detector on parts of the test set; groups: dict from a name to a mask (300,)."""
+    table = {n: [auroc(y[mask], scores[n].final[mask]) for mask in groups.values()] for n in some}
+    return pd.DataFrame(table, index=list(groups)).T.mul(100).round(0)
+
+
+# %%
+spoken = task.test_classes.numpy()
+by_word = among({words[k]: (y == 0) | (spoken == k) for k in range(10) if k != normal_class})
 by_word
 
 # %%
+by_speaker = among({name: speakers == name for name in names})
+by_speaker
+
+# %%
 hardest = by_word.loc["nearest neighbour"].idxmin()
-record(hardest=by_word.loc["nearest neighbour"].min() / 100, hardest_dualad=by_word.loc["DualAD"].min() / 100)
-print(f'hardest for the nearest neighbour: "{hardest}"; for DualAD: "{by_word.loc["DualAD"].idxmin()}"')
+print(f'hardest for the nearest neighbour: "{hardest}", and {by_speaker.loc["nearest neighbour"].idxmin()}')
+record(
+    hardest_word=by_word.loc["nearest neighbour"].min() / 100,
+    hardest_word_dualad=by_word.loc["DualAD"].min() / 100,
+    hardest_speaker=by_speaker.loc["nearest neighbour"].min() / 100,
+)
 
 # %% [markdown]
+# The nearest neighbour's hardest word has {{ hardest_word | pct0 }}, DualAD's {{ hardest_word_dualad | pct0 }}. Within
+# the clips of one speaker only the words differ, and the nearest neighbour has {{ hardest_speaker | pct0 }} or more.
+#
 # ## 4. What a transformation means for a sound
 #
 # Lesson [03](03_feature_constraint.ipynb) turned and mirrored images, and a critic had to say how. For a spectrogram
@@ -338,7 +350,7 @@ def higher(x):
 
 
 # %%
-clean = task.test[normal]
+clean = task.test[task.test_labels == 0]
 changes = {
     "48 ms later": later(clean),
     "a band higher": higher(clean),
@@ -346,10 +358,12 @@ changes = {
     "high and low exchanged": transform(clean, 2),
     "time and pitch exchanged": transform(clean, 4),
 }
-figure = plots.image_grid({"as it is": clean[:6], **{name: x[:6] for name, x in changes.items()}}, size=0.95)
+figure = plots.image_grid(
+    {"as it is": clean[::5], **{name: x[::5] for name, x in changes.items()}}, size=0.95
+)
 plots.show(
     figure,
-    alt="Six spectrograms of the normal word, and below them the same later, higher, backwards, upside down and with "
+    alt="The normal word, once a speaker, and below them the same later, higher, backwards, upside down and with "
     "time and pitch exchanged. The first two rows look like the original, the others do not.",
 )
 
@@ -357,10 +371,8 @@ plots.show(
 # **Predict** for each detector and row: 50 (does not notice) or 100 (takes it for an anomaly)? What would you *want*?
 
 # %%
-judges = {name: detectors[name] for name in ("nearest neighbour", "autoencoder", "DualAD")} | {
-    "DualAD, strong": strong,
-    "DualAD, sound": view,
-}
+judges = {name: detectors[name] for name in ("nearest neighbour", "autoencoder", "DualAD")}
+judges["DualAD, strong views"] = strong
 is_changed = np.repeat([0, 1], len(clean))
 noticed = {
     name: {
@@ -414,45 +426,48 @@ record(same_word=same_word, same_speaker=same_speaker)
 
 
 # %%
-def strangers(normal_class):
-    """AUROC of the three questions for each speaker, nearest neighbour: array (6, 3)."""
-    found = []
-    for name in names:
-        known, stranger = train_speakers != name, train_speakers == name
-        model = NearestNeighbours().fit(train.images[(train.labels == normal_class).numpy() & known])
-        word = (train.labels == normal_class).numpy()
-        own = model.anomaly_scores(train.images[stranger]).final
-        test = model.anomaly_scores(task.test[torch.from_numpy(speakers != name)]).final
-        test_word = (task.test_classes.numpy() == normal_class)[speakers != name]
-        right = own[word[stranger]]
-        pairs = [(right, own[~word[stranger]]), (test[test_word], right), (right, test[~test_word])]
-        found.append([auroc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b])) for a, b in pairs])
-    return np.array(found)
+def ask(detector, stranger):
+    """AUROC of the three questions when `stranger` (a name) does not train."""
+    is_word, theirs = train.labels.numpy() == normal_class, speakers != stranger
+    is_his = train_speakers == stranger
+    detector.fit(train.images[is_word & ~is_his])
+    his = detector.anomaly_scores(train.images[is_his]).final
+    known = detector.anomaly_scores(task.test[torch.from_numpy(theirs)]).final
+    his_word, his_others = his[is_word[is_his]], his[~is_word[is_his]]
+    known_word, known_others = known[y[theirs] == 0], known[y[theirs] == 1]
+    pairs = [(his_word, his_others), (known_word, his_word), (his_word, known_others)]
+    return [auroc(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b])) for a, b in pairs]
 
 
 # %%
-questions = ["his words", "he or the five", "his word or their others"]
-asked = strangers(normal_class)
-table = pd.DataFrame(100 * asked, index=names, columns=questions)
-pd.concat([table, table.mean().to_frame("mean").T]).round(1)
+questions = ["1: his words", "2: he or the five", "3: his word or their others"]
+asked = {
+    "nearest neighbour": [ask(NearestNeighbours(), name) for name in names],
+    "DualAD": [ask(DualAD(**settings), name) for name in names],
+}
+asked = pd.concat({k: pd.DataFrame(v, index=names, columns=questions) for k, v in asked.items()}, axis=1)
+pd.concat([asked, asked.mean().to_frame("mean").T]).mul(100).round(0)
 
 # %%
-record(
-    stranger_words=float(asked[:, 0].mean()),
-    stranger_told=float(asked[:, 1].mean()),
-    stranger_or_word=float(asked[:, 2].mean()),
-    stranger_worst=float(asked[:, 2].min()),
-)
+for name, short in (("nearest neighbour", "knn"), ("DualAD", "dualad")):
+    words_found, told, either = asked[name].mean()
+    record(
+        **{f"stranger_words_{short}": words_found, f"stranger_told_{short}": told},
+        **{f"stranger_either_{short}": either, f"stranger_worst_{short}": asked[name][questions[2]].min()},
+    )
 
 # %% [markdown]
-# Among his own words {{ stranger_words | pct }}. But the stranger himself is told from the five with
-# {{ stranger_told | pct }}: a new voice is an anomaly. And where the two compete, a new voice with the right word
-# against known voices with wrong ones, {{ stranger_or_word | pct }} on average and {{ stranger_worst | pct }} for one
-# speaker: under 50 means that the voice is the larger anomaly.
+# Question 1: {{ stranger_words_knn | pct }} for the nearest neighbour, {{ stranger_words_dualad | pct }} for DualAD.
+# Question 2: both take the stranger for an anomaly, with {{ stranger_told_knn | pct }} and
+# {{ stranger_told_dualad | pct }}, where 50 would be right. Question 3, where a new voice with the right word stands
+# against known voices with wrong ones: {{ stranger_either_knn | pct }} and {{ stranger_either_dualad | pct }}; for the
+# worst speaker {{ stranger_worst_knn | pct }} and {{ stranger_worst_dualad | pct }}. Under 50 the voice is the larger
+# anomaly.
 #
-# The detector is not wrong. Nobody told it that words count and voices don't; it measures how unlike its training
-# clips a clip is. That is *shortcut learning* without any learning. Remedies: more speakers; views that change the
-# voice; and always a test set divided by what must not matter (speaker, microphone, machine, day).
+# The nearest neighbour is not wrong. Nobody told it that words count and voices don't; it measures how unlike its
+# training clips a clip is. DualAD was told a little: it had to name mirrorings, and for that it needs the shape of the
+# word, and hardly the voice. Remedies for both: more speakers, views that change the voice, and always a test divided
+# by what must not matter (speaker, microphone, machine, day).
 #
 # ## 6. All ten words
 #
@@ -463,7 +478,7 @@ record(
 committed_rows = study_rows("12_sound")
 full = tables.study(committed_rows, ["dataset", "detector"]).AUROC.unstack("dataset")
 full = full.rename(columns={"spoken_digits": "heard", "spoken_digits_unheard": "unheard"})
-full = full.reindex(["pca", "knn", "isolation_forest", "ocsvm", "kde", *ABLATION])
+full = full.reindex(["pca", "knn", "isolation_forest", "ocsvm", "kde", "autoencoder", "dualad_d", "dualad"])
 full.assign(lost=full.heard - full.unheard).round(1)
 
 # %%
