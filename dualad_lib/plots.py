@@ -414,9 +414,12 @@ def sound(samples, panels, rate, hop, title=None):
         axis.imshow(
             image, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=(0, width * hop / rate, height - 0.5, -0.5)
         )  # fmt: skip
-        marked = [hz for hz in (250, 500, 1000, 2000, 4000) if hz <= 1.1 * frequencies.max()]
-        places = [int(np.abs(frequencies - hz).argmin()) for hz in marked]
-        axis.set_yticks(places, [f"{hz:,}" for hz in marked])
+        marks = {}
+        for hz in (4000, 2000, 1000, 500, 250):
+            place = int(np.abs(frequencies - hz).argmin())
+            if hz <= 1.1 * frequencies.max() and all(abs(place - other) > height / 8 for other in marks):
+                marks[place] = f"{hz:,}"
+        axis.set_yticks(list(marks), list(marks.values()))
         axis.set(title=name, ylabel="Hz", xlim=(0, len(samples) / rate))
         axis.grid(False)
     axes[-1, 0].set_xlabel("seconds")
