@@ -186,3 +186,24 @@ def test_what_lesson_08_says_in_words_holds():
         assert by_evaluation["best step"][k] >= value
     said = f"lift {100 * honest[0]:.0f} to {100 * by_evaluation['batch statistics'][0]:.0f} on a class of CIFAR-10"
     assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_lesson_12_says_in_words_holds():
+    """Among known speakers no network is needed; with strangers DualAD is ahead, and D alone is not what does it."""
+    rows = study_rows("12_sound")
+
+    def mean_of(dataset, detector):
+        own = [
+            row["auroc"]
+            for row in rows
+            if (row["dataset"], row["detector"]) == (dataset, detector) and row["score"] in ("score", "dual")
+        ]
+        assert len(own) == 10
+        return 100 * sum(own) / 10
+
+    heard, unheard = "spoken_digits", "spoken_digits_unheard"
+    assert mean_of(heard, "pca") > mean_of(heard, "dualad") - 1
+    assert mean_of(heard, "knn") - mean_of(unheard, "knn") > 10
+    others = ("pca", "knn", "isolation_forest", "ocsvm", "kde", "autoencoder", "dualad_d")
+    assert mean_of(unheard, "dualad") > 1 + max(mean_of(unheard, detector) for detector in others)
+    assert abs(mean_of(heard, "dualad") - mean_of(heard, "autoencoder")) < 2
