@@ -101,6 +101,9 @@ clip = torch.from_numpy(clips[normal_class])
 print(f'"{normal_word}", {clip_speakers[normal_class]}: {len(clip)} samples, {len(clip) / rate:.2f} seconds')
 
 # %% [markdown]
+# To hear it: `IPython.display.Audio(clip, rate=rate)` in a cell of your own. **Predict** before you go on: where in
+# the image will the vowels be, above or below, and where the hiss of the *s*?
+#
 # **Step 1, cut.** A sound changes. So we look at it through a window of 256 samples, 32 milliseconds, that moves on by
 # 128. A Hann window fades each piece in and out, else its edges would sound.
 #
@@ -195,10 +198,11 @@ plots.show(
 record(bright_decibels=(image > 0.1).float().mean().item())
 
 # %% [markdown]
-# {{ bright_linear | pct0 }} % of the points, against {{ bright_decibels | pct0 }} % in the last panel. Energies of
-# speech range over a factor of a million. A hiss that you hear well is black in proportion, and a squared error would
-# never look at it. So we take the logarithm, ten times $\log_{10}$ of energy over the loudest energy, in decibels, and
-# call everything more than 60 dB below the loudest point silence:
+# The vowels are the bright bands below, the hiss is the grey above them, and only the last panel shows it:
+# {{ bright_linear | pct0 }} % of the points are brighter than a tenth in the third, {{ bright_decibels | pct0 }} % in
+# the last. Energies of speech range over a factor of a million. A hiss that you hear well is black in proportion, and a
+# squared error would never look at it. So we take the logarithm, ten times $\log_{10}$ of energy over the loudest
+# energy, in decibels, and call everything more than 60 dB below the loudest point silence:
 #
 # $$x = \max\left(0,\; 1 + \frac{10 \log_{10}(e / e_{\max})}{60}\right)$$
 #
