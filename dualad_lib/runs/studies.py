@@ -109,7 +109,7 @@ def _sound():
     for dataset in ("spoken_digits", "spoken_digits_unheard"):
         for detector in BASELINES:
             yield dataset, detector, range(10), {}
-        for detector in ("autoencoder", "dualad_d", "dualad"):
+        for detector in ("autoencoder", "dualad"):
             yield dataset, detector, range(10), {"params": quick}
 
 
