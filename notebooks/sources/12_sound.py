@@ -395,6 +395,7 @@ record(
     backwards_knn=noticed["nearest neighbour"]["backwards"] / 100,
     later_gentle=noticed["DualAD"]["48 ms later"] / 100,
     later_knn=noticed["nearest neighbour"]["48 ms later"] / 100,
+    later_strong=noticed["DualAD, strong views"]["48 ms later"] / 100,
     higher_gentle=noticed["DualAD"]["a band higher"] / 100,
     higher_knn=noticed["nearest neighbour"]["a band higher"] / 100,
     auroc_strong=by_views["DualAD, strong views"],
@@ -403,11 +404,14 @@ pd.Series(by_views).mul(100).round(1)
 
 # %% [markdown]
 # Backwards: {{ backwards_knn | pct0 }} for the nearest neighbour, {{ backwards_gentle | pct0 }} for DualAD,
-# {{ backwards_strong | pct0 }} with strong views. That one was taught that mirrored is the same. (Against other words
-# it has {{ auroc_strong | pct }}, with gentle views {{ auroc_dualad | pct }}: the test set holds no word played
-# backwards, so its AUROC says little about this deafness.) The harmless changes are noticed too: 48 milliseconds later
-# {{ later_knn | pct0 }} and {{ later_gentle | pct0 }}, a band higher {{ higher_knn | pct0 }} and
-# {{ higher_gentle | pct0 }}. A detector that compares point with point has no idea what is harmless.
+# {{ backwards_strong | pct0 }} with strong views: that one was taught that mirrored is the same, and can't hear it. (On
+# the ten words it has {{ auroc_strong | pct }}, with gentle views {{ auroc_dualad | pct }}. The test set holds no word
+# played backwards, so you would never learn why.)
+#
+# The harmless changes are noticed too: 48 milliseconds later {{ later_knn | pct0 }} and {{ later_gentle | pct0 }}, a
+# band higher {{ higher_knn | pct0 }} and {{ higher_gentle | pct0 }}. A detector that compares point with point has no
+# idea what is harmless, and the map of features in DualAD knows every place, too. Strong views, which crop, don't mind
+# when a word comes ({{ later_strong | pct0 }}), and rightly so. It is the mirroring that is wrong in them.
 #
 # The library has no views made for sounds. Some were tried, on development splits: later, faster or a band higher
 # instead of turned and sheared, and mirrorings without the exchange of time and pitch. They changed next to nothing. A
@@ -478,9 +482,10 @@ for name, short in (("nearest neighbour", "knn"), ("DualAD", "dualad")):
 # anomaly.
 #
 # The nearest neighbour is not wrong. Nobody told it that words count and voices don't; it measures how unlike its
-# training clips a clip is. DualAD was told a little: it had to name mirrorings, and for that it needs the shape of the
-# word, and hardly the voice. Remedies for both: more speakers, views that change the voice, and always a test divided
-# by what must not matter (speaker, microphone, machine, day).
+# training clips a clip is. DualAD was told a little: it had to name mirrorings, and that takes the shape of the word.
+# It hears the voice all the same (question 2), but beside a wrong word the voice weighs less (question 3). Remedies for
+# both: more speakers, views that change the voice, and always a test divided by what must not matter (speaker,
+# microphone, machine, day).
 #
 # ## 6. All ten words
 #
@@ -612,11 +617,12 @@ def as_frames(images):
     return images.permute(0, 3, 1, 2).flatten(0, 1)[..., None]
 
 
+few = {"false_alarm_rate": 0.1}  # too few clips for the threshold of a smaller one
 by_frame = NearestNeighbours().fit(as_frames(quiet)).anomaly_scores(as_frames(test)).final
 events = {
     "loudness": loudness,
-    "nearest neighbour, whole image": NearestNeighbours().fit(quiet).anomaly_scores(test).final,
-    "PCA, whole image": PCA(n_components=16).fit(quiet).anomaly_scores(test).final,
+    "nearest neighbour, whole image": NearestNeighbours(**few).fit(quiet).anomaly_scores(test).final,
+    "PCA, whole image": PCA(n_components=16, **few).fit(quiet).anomaly_scores(test).final,
     "nearest neighbour, worst frame": by_frame.reshape(len(test), -1).max(1),
 }
 found_events = {name: auroc(is_beep, values) for name, values in events.items()}
