@@ -23,7 +23,7 @@ def _check(passed):
     def decorate(function):
         @functools.wraps(function)
         def run(answer):
-            if answer is None or answer is ...:
+            if answer is None or answer is ... or (isinstance(answer, dict) and None in answer.values()):
                 print("not done yet: fill in your answer, then run this cell again")
                 return False
             try:

@@ -106,6 +106,8 @@ def per_region_overlap(masks, maps, limit=0.3):
     from scipy.ndimage import label
 
     masks, maps = np.asarray(masks, bool), np.asarray(maps, float)
+    if masks.shape != maps.shape or masks.ndim != 3:
+        raise DataError(f"masks and maps must be (N, H, W) alike; got {masks.shape} and {maps.shape}.")
     if not masks.any() or masks.all():
         raise DataError("the overlap needs marked and unmarked pixels.")
     regions, count = np.zeros(masks.shape, int), 0

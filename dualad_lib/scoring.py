@@ -220,14 +220,19 @@ def conformal_p_values(calibration, scores):
     return (1 + above) / (len(calibration) + 1)
 
 
+def check_rate(rate):
+    """Raise DataError for a false-alarm rate outside (0, 1)."""
+    if not 0 < rate < 1:
+        raise DataError(f"a false-alarm rate lies between 0 and 1, got {rate}.")
+
+
 def threshold_at(calibration, rate):
     """Smallest threshold with which `score > threshold` alarms for a share of at most `rate` of the normal images.
 
     calibration: scores (n,) of held-out normal images; rate: in (0, 1). The promise needs n >= 1 / rate - 1 images;
     with fewer the largest score is returned, with a warning.
     """
-    if not 0 < rate < 1:
-        raise DataError(f"a false-alarm rate lies between 0 and 1, got {rate}.")
+    check_rate(rate)
     n = len(calibration)
     rank = math.ceil((n + 1) * (1 - rate))
     if rank > n:

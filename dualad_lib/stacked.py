@@ -25,15 +25,23 @@ def fit_stacked(detectors, images, checkpoint=None, label=""):
     images, as `fit` takes them, of one shape; their numbers may differ. checkpoint, label: as for `fit`. Raises
     DataError where they cannot be stacked, and TrainingError as `train` does.
     """
+    from .detectors import Autoencoder, DualAD
+
     if len(detectors) != len(images) or not detectors:
         raise DataError(f"{len(detectors)} detectors cannot be fitted on {len(images)} sets of images.")
     kinds = [(type(d), d._training_parameters()) for d in detectors]
     if any(kind != kinds[0] for kind in kinds):
         raise DataError("stacked detectors must be of one class and have the same parameters and seed.")
+    if type(detectors[0]) not in (Autoencoder, DualAD):
+        raise DataError(f"only Autoencoder and DualAD train stacked, not {type(detectors[0]).__name__}.")
     parts = [d._split(x) for d, x in zip(detectors, images, strict=True)]
     if len({d.image_shape_ for d in detectors}) > 1:
         raise DataError("stacked detectors need images of one shape.")
     sets, held = zip(*parts, strict=True)
+    if len({min(detectors[0].batch_size, len(x)) for x in sets}) > 1:
+        raise DataError(
+            "a set is smaller than a batch: alone it would train on smaller ones. Lower batch_size."
+        )
     first, games = detectors[0], [d._begin(x) for d, x in zip(detectors, sets, strict=True)]
     turns, slices = games[0]
     networks = [d.parts_ for d in detectors]

@@ -97,9 +97,9 @@ def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0,
     """Load a named data set as a Task with one class against the others.
 
     dataset: "fashion_mnist_sample", "digits", "spoken_digits" or "spoken_digits_unheard" (the same clips, divided by
-    speaker), which ship with the project; "mnist", "fashion_mnist", "cifar10" or "coil100", which are looked for in
-    $DUALAD_DATA, in the project's data folder, in the system's packaged copy, and are then
-    downloaded if `download` allows. `root` replaces these places by one folder.
+    speaker), which ship with the project; "mnist", "fashion_mnist" or "cifar10", which are looked for in $DUALAD_DATA,
+    in the project's data folder, in the system's packaged copy, and are then downloaded if `download` allows;
+    "coil100", which is looked for and not downloaded. `root` replaces these places by one folder.
 
     protocol: "p2" (one-vs-rest): the training images of `normal_class` train, the whole test set tests.
     "p1": of all images of `normal_class`, training and test files together, 80 % train and 20 % test, beside
@@ -157,6 +157,8 @@ def load_labelled_anomalies(
     """
     check_dataset(dataset)
     _check_choice("split", split, SPLITS)
+    normal_class = _check_class(normal_class, DATASETS[dataset], dataset)
+    seed = _check_seed(seed)
     if not 0 < share <= 1:
         raise DataError(f"share must lie in (0, 1], not {share!r}.")
     train = load_part(dataset, "train", root, download)

@@ -46,6 +46,8 @@ def load_part(dataset, part, root=None, download=True):
     Raises DataError for an unknown name or a damaged file, DataNotFoundError when no place holds the set.
     """
     check_dataset(dataset)
+    if part not in ("train", "test"):
+        raise DataError(f'a data set has the parts "train" and "test", not {part!r}.')
     if dataset == "fashion_mnist_sample":
         return _read_sample(part, places.shipped("fashion_mnist_sample.npz"))
     if dataset == "digits":

@@ -78,7 +78,7 @@ class AGAD(Trained):
         self.seed = seed
         self.device = device
 
-    def fit(self, x, calibration=None, labels=None, checkpoint=None, label="", after_step=None):
+    def fit(self, x, calibration=None, *, labels=None, checkpoint=None, label="", after_step=None):
         """As `Trained.fit`, and labels: (N,) 0 normal, 1 anomalous, where some of the images are known anomalies.
 
         None: all are normal. This is the one detector that may be told of anomalies: its rows are then called
@@ -88,7 +88,7 @@ class AGAD(Trained):
         if labels is not None:
             x, anomalous = as_images(x), self._anomalous(labels, len(x))
             x, self.anomalies_ = x[~anomalous], x[anomalous]
-        return super().fit(x, calibration, checkpoint, label, after_step)
+        return super().fit(x, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
 
     @staticmethod
     def _anomalous(labels, count):
@@ -193,8 +193,8 @@ class AGAD(Trained):
 def untracked(network):
     """Inside, batch norm normalises by the batch as in training, but learns no averages from it.
 
-    The averages of eval mode are then those of normal images alone. Mixed with those of reconstructions and anomalies
-    they would fit no image, and the honest evaluation of AGAD would look worse than the method is.
+    With batches apart the averages of eval mode are then those of normal images alone. Mixed up with those of batches
+    of reconstructions and anomalies they would fit no image, and AGAD would look worse than it is.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     before = [layer.momentum for layer in layers]

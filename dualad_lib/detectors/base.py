@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from ..data.images import as_images
 from ..errors import DataError
 from ..files import atomic_write
-from ..scoring import Scores, conformal_p_values, threshold_at
+from ..scoring import Scores, check_rate, conformal_p_values, threshold_at
 
 FORMAT = "dualad-1"
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
@@ -39,15 +39,20 @@ class Detector(OutlierMixin, BaseEstimator):
         return self._fit_all(x, calibration)
 
     def _fit_all(self, x, calibration, **options):
-        images, calibration = self._split(x, calibration)
-        self._fit(images, **options)
-        return self._finish(calibration)
+        try:
+            images, calibration = self._split(x, calibration)
+            self._fit(images, **options)
+            return self._finish(calibration)
+        except BaseException:
+            vars(self).pop("image_shape_", None)  # half fitted is not fitted
+            raise
 
     def _split(self, x, calibration=None):
         """(images to learn from, images to calibrate with), both checked."""
         images = as_images(x)
         if len(images) < MINIMUM:
             raise DataError(f"fit needs at least {MINIMUM} normal images, got {len(images)}.")
+        check_rate(self.false_alarm_rate)
         self.image_shape_ = tuple(images.shape[1:])
         if calibration is None:
             return hold_back(images, self.seed)

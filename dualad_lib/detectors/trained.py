@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import numbers
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ class Trained(Detector):
     #: Parameters that training does not depend on.
     AFTERWARDS = ("device", "false_alarm_rate")
 
-    def fit(self, x, calibration=None, checkpoint=None, label="", after_step=None):
+    def fit(self, x, calibration=None, *, checkpoint=None, label="", after_step=None):
         """Train on normal images; return self. As `Detector.fit`, and:
 
         checkpoint: a path where the state of the training is kept; a killed `fit` that is called again with the same
@@ -57,9 +58,17 @@ class Trained(Detector):
 
     def _begin(self, images):
         """Fresh networks, and the game they play: (turns, slices) for `train`."""
+        self._check_counts()
         self.parts_ = self._build()
         self._start(images)
         return self._game()
+
+    def _check_counts(self):
+        """Raise DataError for a number of steps, images or channels that is none."""
+        for name in ("steps", "epochs", "batch_size", "width", "latent_dim"):
+            value = getattr(self, name, 1)
+            if not isinstance(value, numbers.Integral) or value < 1:
+                raise DataError(f"{name} must be a whole number of 1 or more, got {value!r}.")
 
     def _end(self, images, history):
         self.history_ = history
@@ -117,8 +126,11 @@ class Trained(Detector):
         """Take back what `_own_state` gave, on the device."""
 
     def _fingerprint(self, images):
-        """Names a training: other images or parameters give another."""
+        """Names a training: other images, parameters, detector or version give another."""
+        from .. import __version__
+
         digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
+        digest.update(f"{__version__} {type(self).__name__} {tuple(images.shape)} {images.dtype}".encode())
         digest.update(json.dumps(self._training_parameters(), sort_keys=True).encode())
         return digest.hexdigest()
 

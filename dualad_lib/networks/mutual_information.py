@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 class GlobalStatistics(nn.Module):
     """T_g(x, z): does this code belong to this image? The image is seen through its pooled feature map.
 
-    h: (N, c, h, w), z: (N, d) -> logits (N,). A network that saw (z, z) against (z, shuffled z) would only learn to
+    seen: (N, c, h, w), z: (N, d) -> logits (N,). A network that saw (z, z) against (z, shuffled z) would only learn to
     compare a vector with itself; pooled features and code are different views of one image.
     """
 
@@ -22,14 +22,14 @@ class GlobalStatistics(nn.Module):
             nn.Linear(hidden, 1),
         )
 
-    def forward(self, h, z):
-        return self.net(torch.cat([h.mean((2, 3)), z], 1)).squeeze(1)
+    def forward(self, seen, z):
+        return self.net(torch.cat([seen.mean((2, 3)), z], 1)).squeeze(1)
 
 
 class LocalStatistics(nn.Module):
-    """T_l(h, z): does this code belong to the image that this position of the feature map saw?
+    """T_l(x, z): does this code belong to the image that this position of the feature map saw?
 
-    h: (N, c, h, w), z: (N, d) -> logits (N, h, w). 1x1 convolutions; the code is the same at all positions.
+    seen: a feature map (N, c, h, w), z: (N, d) -> logits (N, h, w). 1x1 convolutions; the same code at every position.
     """
 
     def __init__(self, channels, latent_dim, hidden=128):
@@ -40,8 +40,8 @@ class LocalStatistics(nn.Module):
             nn.LeakyReLU(0.1), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.1), nn.Conv2d(hidden, 1, 1)
         )
 
-    def forward(self, h, z):
-        return self.net(self.see(h) + self.know(z)[:, :, None, None]).squeeze(1)
+    def forward(self, seen, z):
+        return self.net(self.see(seen) + self.know(z)[:, :, None, None]).squeeze(1)
 
 
 class ViewStatistics(nn.Module):

@@ -37,8 +37,6 @@ def describe():
     device = "cpu"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
-    elif torch.backends.mps.is_available():
-        device = "mps"
     return f"Python {python_version()}, torch {torch.__version__}, device {device}, dualad {_version()}"
 
 

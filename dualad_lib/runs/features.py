@@ -4,13 +4,14 @@ import inspect
 from pathlib import Path
 
 from .. import detectors, losses, scoring
+from ..networks.feature_constraint import TransformationCritic
 from .provenance import ROOT
 
 #: Detector -> (its losses, its scores, its lesson, the heading of the lesson's cell).
 SYSTEMS = {
     "autoencoder": (
         {"L_rec": losses.squared_error},
-        {"pixel": scoring.pixel_score, "latent": scoring.Gaussian},
+        {"pixel": scoring.pixel_score, "latent": scoring.Gaussian, "dual": scoring.Fusion},
         ("01_autoencoder_baseline", "2. Build it"),
     ),
     "dualad": (
@@ -21,10 +22,16 @@ SYSTEMS = {
             "feature matching": losses.feature_matching,
             "sphere": losses.enclosure,
             "excess": losses.sphere_excess,
+            "critic": TransformationCritic,
             "mutual information": losses.jsd_mutual_information,
             "contrastive": losses.info_nce,
         },
-        {"pixel": scoring.pixel_score, "latent": scoring.Gaussian, "dual": scoring.Fusion},
+        {
+            "pixel": scoring.pixel_score,
+            "latent, Mahalanobis": scoring.LowRank,
+            "latent, neighbours": scoring.nearest_distance,
+            "dual": scoring.Fusion,
+        },
         ("05_dual_scoring", "8. The ablation: what each part was worth"),
     ),
     "lrgdan": (

@@ -76,9 +76,10 @@ class Cell:
         if self.options is not None:
             setting = shlex.quote(self.options.get("setting", ""))
             what = f"--study {self.study} --methods {self.method} --settings {setting}"
+        stacked = " --stacked --executor python" * (len(self.classes) > 1)
         return (
             f"dualad reproduce --profile {self.profile} --datasets {self.dataset} {what} "
-            f"--classes {classes} --seeds {self.seed + 1}"
+            f"--classes {classes} --seeds {self.seed + 1}{stacked}"
         )
 
 
@@ -211,7 +212,7 @@ def _pool(scheduler, workers, threads, say):
     if scheduler is None:
         cluster = _local_cluster(workers or _workers(threads), threads)
     try:
-        with Client(cluster or scheduler, timeout=30) as client:
+        with _client(Client, cluster or scheduler) as client:
 
             def finish(cells, output, executor, threads):
                 output = output.resolve()
@@ -227,11 +228,16 @@ def _pool(scheduler, workers, threads, say):
                     yield futures[future], None if error is None else _words(error)
 
             yield finish
-    except OSError as error:
-        raise RunError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     finally:
         if cluster is not None:
             cluster.close()
+
+
+def _client(kind, address):
+    try:
+        return kind(address, timeout=30)
+    except OSError as error:
+        raise RunError(f"no Dask scheduler answers at {address}: {error}") from error
 
 
 def _local_cluster(workers, threads):
@@ -279,4 +285,8 @@ def _take_own_gpu():
         number = int(get_worker().name)
     except (ImportError, ValueError, TypeError):
         return
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", str(number % torch.cuda.device_count()))
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
+        map(str, range(count))
+    )  # a cluster may preset them
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number % count]

@@ -66,8 +66,6 @@ def _machine():
         if torch.cuda.is_available():
             machine["device"] = torch.cuda.get_device_name()
             machine["peak_gpu_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
-        elif torch.backends.mps.is_available():
-            machine["device"] = "mps"
     return machine
 
 

@@ -1,5 +1,6 @@
 """The README's tables and figures, drawn from the committed results files and from nothing else."""
 
+import csv
 import math
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from .features import feature_table
 from .grid import merge_results
 from .literature import published_system
 from .provenance import ROOT
-from .results import read_results, study_rows
+from .results import COLUMNS, read_results, study_rows
 from .speed import benchmark, ceiling_table, growth_table, speed_table
 
 RESULTS = ROOT / "figures" / "results"
@@ -254,6 +255,10 @@ def collect(folder):
     files = sorted(Path(folder).glob("*.csv"))
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
+    for path in files:
+        with open(path, newline="", encoding="utf-8") as file:
+            if tuple(next(csv.reader(file), ())) != COLUMNS:
+                raise RunError(f"{path} is no results file: nothing was taken over. Take it out of {folder}.")
     for path in files:
         merge_results(read_results(path), RESULTS / path.name)
     return [RESULTS / path.name for path in files]

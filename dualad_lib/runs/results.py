@@ -37,15 +37,18 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     import torch
 
     from ..data import load_labelled_anomalies, load_one_class
+    from ..detectors.trained import Trained
 
     model, key, cell = _cell(detector, dataset, normal_class, **options)
     stored = _stored(cell, key)
     if stored is not None:
         return stored
+    if key["labelled"] and key["protocol"] != "p2":
+        raise RunError(f"labelled anomalies are those of protocol p2, not of {key['protocol']}.")
     task = load_one_class(dataset, normal_class, **_part(key))
     watches = _watches(key["flaws"], model, task)
     resumable, resumed = {}, False
-    if "steps" in model.get_params():
+    if isinstance(model, Trained):
         kept = cell is not None and not watches  # the best step is not known of half a training
         checkpoint = cell.with_suffix(f".{_short(key)}.pt") if kept else None
         resumable = {"checkpoint": checkpoint, "label": label}
@@ -55,6 +58,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         anomalies = load_labelled_anomalies(dataset, normal_class, key["labelled"], key["split"], key["seed"])
         images = torch.cat([images, anomalies])
         labels = {"labels": torch.arange(len(images)) >= len(task.train)}
+    if watches and not isinstance(model, Trained):
+        raise RunError(f"{detector} has no steps to choose the best of.")
     if watches:
         resumable["after_step"] = lambda step: [watch(step) for watch in watches.values()]
     start = time.perf_counter()
@@ -203,6 +208,10 @@ def measure_stacked(detector, dataset, classes, command="", label="", **options)
     from ..data import load_one_class
     from ..stacked import fit_stacked
 
+    if options.get("labelled") or options.get("flaws"):
+        raise RunError(
+            "stacked models are trained on normal images and evaluated honestly: measure one at a time."
+        )
     cells = {k: _cell(detector, dataset, k, **options) for k in classes}
     stored = {k: _stored(cell, key) for k, (_, key, cell) in cells.items()}
     if None not in stored.values():
@@ -320,12 +329,13 @@ def _short(key):
 
 @functools.cache
 def _code_hash(kind):
-    """Hash of the library code that this detector stands on: other code, other results."""
+    """Hash of the library code that this detector and its data stand on: other code, other results."""
     from .provenance import combined, module_hashes
 
     if not kind.__module__.startswith("dualad_lib."):
         return ""
-    return combined(module_hashes(ast.parse(f"from {kind.__module__} import {kind.__name__}")))
+    used = f"from {kind.__module__} import {kind.__name__}\nfrom dualad_lib.data import load_one_class"
+    return combined(module_hashes(ast.parse(used)))
 
 
 def _text(value):

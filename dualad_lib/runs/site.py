@@ -29,6 +29,14 @@ def build_site(output, say=print):
             "the site's pages are in the repository, not in the installed package: use a checkout."
         )
     output = Path(output)
+    if (
+        output.exists()
+        and not (output / ".buildinfo").is_file()
+        and (output.is_file() or any(output.iterdir()))
+    ):
+        raise RunError(
+            f"{output} holds something else than a site: choose a new folder, or empty it yourself."
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=output.parent) as folder:
         source, html = Path(folder) / "source", Path(folder) / "html"

@@ -23,8 +23,8 @@ def speed_table(rows):
         return "Not measured yet."
     found = {row["method"]: row for row in rows}
     lines = [
-        f"On {rows[0]['machine']}. In brackets: how many times as many our Autoencoder / our DualAD has "
-        "(of that network: the one above it with the same).",
+        f"On {rows[0]['machine']}. In brackets: the speed of our Autoencoder / our DualAD divided by this row's (of "
+        '"that network": that of the row above it).',
         "",
         "| method | images a second in training | in scoring |",
         "|---|---:|---:|",

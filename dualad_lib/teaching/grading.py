@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import RunError
 from .submissions import grade_id, role
 
 START = 60  # seconds in which the child must have imported what it needs
@@ -72,6 +73,10 @@ def code_cells(notebook):
 
 def _run(notebook, seconds, memory_mb):
     """{grade_id of each check: "" if it passed, else why not, also where the run did not get there}."""
+    if not hasattr(os, "killpg"):
+        raise RunError(
+            "grading limits time by signals, which Windows has not: use WSL, Linux, macOS or a container."
+        )
     cells = code_cells(notebook)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -109,9 +114,18 @@ def _run(notebook, seconds, memory_mb):
             stopped = f"stopped: no end after {seconds} s a cell"
         finally:
             _kill(process)
-        found = dict(json.loads(line) for line in results.read_text().splitlines())
+        found = dict(filter(None, map(_result, results.read_text(errors="replace").splitlines())))
         missing = [cell["id"] for cell in cells if cell["check"] and cell["id"] not in found]
         return {**found, **dict.fromkeys(missing, stopped or "stopped: the run ended before it")}
+
+
+def _result(line):
+    """(id, why) of a line of results; None for what student code may have written there."""
+    try:
+        name, why = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    return (name, why) if isinstance(name, str) and isinstance(why, str) else None
 
 
 def _kill(process):

@@ -47,11 +47,15 @@ def read_submission(path):
         for cell in cells:
             cell["source"] = "".join(cell["source"])
             cell.setdefault("metadata", {})
+            if not isinstance(cell["metadata"], dict) or not isinstance(
+                cell["metadata"].get("nbgrader", {}), dict
+            ):
+                raise TypeError("a cell's metadata are no table")
             if cell["cell_type"] not in ("code", "markdown", "raw"):
                 raise KeyError(cell["cell_type"])
     except FileNotFoundError:
         raise DataError(f"there is no submission {path}.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is not a whole notebook ({error}). Ask for it again: what is lost cannot be guessed."
         ) from error

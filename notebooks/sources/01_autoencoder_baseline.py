@@ -25,7 +25,7 @@
 # - turn reconstructions into an anomaly score and measure it beside PCA;
 # - show why the squared error fails: the one-pixel shift, the easy anomaly, the wide bottleneck;
 # - read a second score from the code of the network;
-# - recognise a training that is dead, and one that has collapsed to the mean image.
+# - recognise a training that is dead, and one whose reconstructions are nearly all the same.
 #
 # **You need** [lesson 00](00_start_here.ipynb) (one-class task, anomaly score, AUROC) and some PyTorch:
 # modules, optimisers, convolutions.
@@ -592,10 +592,10 @@ record(
 
 # %% [markdown]
 # From the same network: pixel {{ auroc_pixel | pct }}, latent {{ auroc_latent | pct }}, both together
-# {{ auroc_dual | pct }}. The ranks of the two scores correlate with {{ rank_correlation | f2 }}: they agree
-# in part and err on different images. That is why DualAD scores in both spaces, and why its other parts work
-# on the code. Note what this score needs: a good *code*. Nothing in $\mathcal{L}_{rec}$ asks for one. It
-# came along by luck, and later lessons ask for it.
+# {{ auroc_dual | pct }}. The ranks of the two scores correlate with {{ rank_correlation | f2 }}: they agree in part
+# and err on different images. Whether a second space *helps* depends on the class: section 11 has another one, and
+# lesson 05 the rule. DualAD's other parts work on the code. Note what this score needs: a good *code*. Nothing in
+# $\mathcal{L}_{rec}$ asks for one. It came along by luck, and later lessons ask for it.
 #
 # ## 10. What can go wrong
 #
@@ -627,7 +627,7 @@ figure = plots.image_grid(rows)
 spread_dead = drawn.std(0).mean().item() / shown[:8].std(0).mean().item()
 plots.show(
     figure,
-    alt="Eight test images. The dead network draws the same picture for each of them; the network with a "
+    alt="Eight test images. The dead network draws nearly the same picture for each of them; the network with a "
     f"code of {shortest} numbers draws a few blurred standard shapes.",
 )
 
@@ -642,7 +642,7 @@ record(
 # %% [markdown]
 # The dead network ends at {{ loss_dead | f3 }}, where always answering with the mean image would give
 # {{ loss_mean_image | f3 }}. Between different inputs its outputs vary {{ spread_dead | pct }} % as much as
-# the images do: it **collapsed** to one picture for everything. Its AUROC is {{ auroc_dead | pct }}, and not
+# the images do: it **collapsed** to nearly one picture for everything. Its AUROC is {{ auroc_dead | pct }}, and not
 # 50. The distance to one fixed picture still orders images, the wrong way round or the right way, as it
 #     happens. With the mean image as that picture it was {{ auroc_mean_image | pct }}. So an AUROC away from
 #     50 does not prove that anything was learned. Look at the reconstructions, and compare the loss with

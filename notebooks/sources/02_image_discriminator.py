@@ -286,8 +286,9 @@ record(
 # ## 3. The other player
 #
 # The reconstruction wants to be taken for real. The obvious loss is minus the discriminator's second term,
-# $-E\,\mathrm{softplus}(D(\hat x)) = E\log(1 - \sigma(D(\hat x)))$. Then one player wins exactly what the
-# other loses, a true **min-max** game.
+# $-E\,\mathrm{softplus}(D(\hat x)) = E\log(1 - \sigma(D(\hat x)))$, where $\sigma(t) = 1 / (1 + e^{-t})$ is the
+# sigmoid. (Elsewhere, as the deviation of a noise, $\sigma$ is a spread.) Then one player wins exactly what the other
+# loses, a true **min-max** game.
 #
 # **Predict:** $D$ starts well and gives every reconstruction a logit of −8. How large is the gradient that
 # the reconstruction gets from this loss? From $E\,\mathrm{softplus}(-D(\hat x))$ instead?
@@ -634,8 +635,8 @@ record(
 # %% [markdown]
 # The autoencoder draws {{ edge_energy_plain | pct0 }} % of the edge energy of its images, and invents
 # {{ edges_invented_plain | pct0 }} %: blur draws only what it is sure of. With $D$ the energy is
-# {{ edge_energy_game | pct0 }} %. Of that, {{ edges_found_game | pct0 }} % agrees with the image, after
-# {{ edges_found_plain | pct0 }} %, and {{ edges_invented_game | pct0 }} % is invented. The toy told us so.
+# {{ edge_energy_game | pct0 }} %. {{ edges_found_game | pct0 }} points of these agree with the image (without $D$:
+# {{ edges_found_plain | pct0 }}), and {{ edges_invented_game | pct0 }} are invented. The toy told us so.
 # Where the code does not know, looking real means guessing. Part of the guess is a fine grid: the
 # transposed convolutions of the decoder draw such **checkerboards** easily (Odena et al., 2016), and a small
 # $D$ after so few steps takes them for texture. "Sharper" alone is a number that one can raise by cheating.
@@ -905,11 +906,14 @@ record(detach_cosine=cosine)
 
 # %% [markdown]
 # The cosine is {{ detach_cosine | f2 }}, and −1 would be the exact opposite. Where such gradients reach $G$'s
-# optimiser, $G$ is taught to be caught. Our loop was lucky: its `zero_grad` stands directly before
-# `backward`, so the stray gradients were thrown away. Move it behind the step, as many loops do, and they
+# optimiser, $G$ is taught to be caught. Our loop would have been lucky: its `zero_grad` stands directly before
+# `backward`, so stray gradients would be thrown away. Move it behind the step, as many loops do, and they
 # count.
 #
-# In the library a **turn** owns its players, and its loss moves nothing else. The same mistake, made there:
+# In the library a **turn** owns its players, and its loss moves nothing else. `Player(name, network, optimiser)` is
+# somebody who moves. `Turn(loss, *players)` calls `loss(step)`, adds up the terms that it returns, and moves its
+# players alone. `step.images["train"]` is the batch; `step.shared` hands tensors to the next turn as constants. The
+# same mistake, made there:
 
 # %%
 before = nn.utils.parameters_to_vector(G_game.parameters()).detach().clone()
@@ -1000,6 +1004,9 @@ record(
 )
 
 # %% [markdown]
+# (Compare rows of this table with each other only. Each lesson trains with small settings of its own, so that the same
+# row has other numbers elsewhere.)
+#
 # Means over {{ n_table_classes }} classes, without and with $D$: pixel {{ mean_pixel | pct }} and
 # {{ mean_pixel_d | pct }}, latent {{ mean_latent | pct }} and {{ mean_latent_d | pct }}, dual
 # {{ mean_dual | pct }} and {{ mean_dual_d | pct }}.

@@ -508,7 +508,7 @@ record(
 
 # %% [markdown]
 # Losses of {{ heavy_loss | f3 }} with the long code and {{ crushed_loss | f3 }} with one number, where the
-# mean image would have {{ loss_blind | f3 }}. The long code paid dearly and lives: its sphere waited, and a
+# mean image would have about {{ loss_blind | f2 }}. The long code paid dearly and lives: its sphere waited, and a
 # code that has come inside feels no pull, however heavy the weight. With one number the same weight was too
 # much.
 #
@@ -827,6 +827,7 @@ shell = (r.quantile(0.95) / r.quantile(0.5)).item()
 at = prices.div(100).to_dict("index")
 record(
     price_z=at["autoencoder"]["z: nearest"],
+    price_h_nearest=at["autoencoder"]["h: nearest"],
     price_h=at["autoencoder"]["h: Mahal."],
     price_untrained=at["untrained"]["h: Mahal., avg"],
     price_average=at["autoencoder"]["h: Mahal., avg"],
@@ -858,6 +859,9 @@ record(
 # | critic | {{ price_copies | pct }} | {{ price_critic | pct }} |
 # | sphere, beside the critic | {{ price_critic | pct }} | {{ price_both | pct }} |
 # | sphere alone, on the autoencoder | {{ price_average | pct }} | {{ price_sphere | pct }} |
+#
+# The first line changes two things, the map and the score. With nearest codes on both sides it reads
+# {{ price_z | pct }} to {{ price_h_nearest | pct }}: it is $h$ that pays.
 #
 # The floor under this bill: a network that was trained for *one step* has {{ price_untrained | pct }}.
 # Random filters already say much about a coarse picture, when one asks how unusual their answers are. Every
@@ -992,7 +996,7 @@ record(
 # ## Exercises
 #
 # **1. Predict.** All codes become a tenth, $z \to 0.1 z$; the sphere is fitted again; the decoder's first
-# weights grow tenfold. Which numbers stay the `"same"`, which one `"changes"`?
+# weights grow tenfold. Which numbers stay the `"same"`, and for which is the answer `"changes"`?
 
 # %%
 answers = {

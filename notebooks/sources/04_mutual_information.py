@@ -619,6 +619,9 @@ def look(G, x):
 
 
 # %% [markdown]
+# (Mind two letters. $T$, $T_g$ and $T_l$ are networks here; $T_t$ of lesson 03 stays a transformation. And what the
+# networks see is the map in the *middle* of the encoder, `seen`, not $h$ at its end.)
+#
 # Two networks ask two questions. The **global** one, $T_g$, averages the map over its positions: does this
 # code belong to this image?
 
@@ -635,8 +638,8 @@ class GlobalStatistics(nn.Module):
             nn.Linear(hidden, 1),
         )
 
-    def forward(self, h, z):
-        return self.net(torch.cat([h.mean((2, 3)), z], 1)).squeeze(1)
+    def forward(self, seen, z):
+        return self.net(torch.cat([seen.mean((2, 3)), z], 1)).squeeze(1)
 
 
 # %% [markdown]
@@ -655,8 +658,8 @@ class LocalStatistics(nn.Module):
             nn.LeakyReLU(0.1), nn.Conv2d(hidden, hidden, 1), nn.LeakyReLU(0.1), nn.Conv2d(hidden, 1, 1)
         )
 
-    def forward(self, h, z):
-        return self.net(self.see(h) + self.know(z)[:, :, None, None]).squeeze(1)
+    def forward(self, seen, z):
+        return self.net(self.see(seen) + self.know(z)[:, :, None, None]).squeeze(1)
 
 
 # %%
@@ -1059,8 +1062,9 @@ record(trivial=trivial, proper=proper)
 # **Explanation 2: it asks for the wrong thing.** An anomaly is visible when the code says *what makes the
 # image normal*. How *much* the code says is another matter: any telling detail raises $I$ as well.
 #
-# The two predict different things where information is **scarce**. If only (1) is true, a code with little
-# room should gain from the part, and the detector with it. So we make it scarce, with a known limit. The code
+# Explanation 1 has two halves: the reconstruction asks for the same, and the ceiling is near. Where information is
+# **scarce** the second half falls away. If the ceiling alone was to blame, a code with little room should now gain
+# from the part, and the detector with it. So we make it scarce, with a known limit. The code
 # gets {{ n_narrow }} numbers, each is scaled to variance 1, and then noise of deviation $\sigma$ is added. No
 # encoder can send more through this channel than
 #
@@ -1147,7 +1151,8 @@ record(
 #   {{ scarce_untrained | f2 }} to {{ scarce_alone | f2 }}. It can teach an encoder to see.
 # - **The reconstruction does the same job.** It reaches {{ scarce_without | f2 }} without the part. Adding
 #   the part gives {{ scarce_with | f2 }}. Through the own map the two are {{ scarce_own_map_without | f2 }} and
-#   {{ scarce_own_map_with | f2 }}. That is explanation 1.
+#   {{ scarce_own_map_with | f2 }}. So it was not the ceiling. The reconstruction asks for the same: that half of
+#   explanation 1 stands.
 # - **And the detector?** Latent AUROC {{ scarce_latent_without | f1 }} without, {{ scarce_latent_with | f1 }}
 #   with, {{ scarce_latent_alone | f1 }} for the part alone. Put the last of these beside the first: through its
 #   own map the part alone says {{ scarce_own_map_alone | f2 }}, the autoencoder

@@ -400,9 +400,9 @@ record_each(pixel_only=found["pixel only"], latent_only=found["latent only"], ne
 # Which of the two sees more depends on the class, so no fixed weight can suit them all.
 #
 # Look at the two rows of images. The mean brightness is {{ bright_pixel | f2 }} in the upper row and
-# {{ bright_latent | f2 }} in the lower one. A squared error grows with the square of the contrast. So a bright
-# image is expensive to draw a little wrong, and a grey one is cheap to draw quite wrong: the pixel score lets
-# it pass, though its *code* is unusual. This is what "erring on other images" looks like.
+# {{ bright_latent | f2 }} in the lower one. The upper images are mostly striped or checked, the lower ones plain.
+# Contrast and pattern are expensive to draw a little wrong (lesson 01), and a plain grey image is cheap to draw quite
+# wrong: the pixel score lets it pass, though its *code* is unusual. This is what "erring on other images" looks like.
 #
 # ## 5. Standardise, then weigh
 #
@@ -483,7 +483,7 @@ plots.show(
 
 # %% [markdown]
 # Look at them critically. Swapped halves are no bag. A squeezed bag is a bag. A symmetric bag mirrored is the
-# *same* bag. And "mix", the mean of two images, is greyer and smoother than either.
+# *same* bag.
 #
 # **Predict:** for which kind does the pixel score do worse than a coin?
 #
@@ -774,10 +774,10 @@ record_each(
 #   {{ equal_1 | pct }}.
 # - **Second:** the evidence points to the wrong score. Separation weights {{ separation_2 | pct }}, the better
 #   single score {{ single_2 | pct }}, equal weights {{ equal_2 | pct }}.
-# - **Third:** two scores of similar worth, each with anomalies of its own that the other misses. The
-#   correlation of their logarithms on normal images is {{ correlation_3 | f2 }} (first class:
-#   {{ correlation_1 | f2 }}, second: {{ correlation_2 | f2 }}), and there the toy leaves a plain sum a small
-#   gain. So it is: equal weights {{ equal_3 | pct }}, the better single score {{ single_3 | pct }}. The
+# - **Third:** two scores of similar worth, each with anomalies of its own that the other misses. The correlation of
+#   their logarithms on normal images is {{ correlation_3 | f2 }} (first class: {{ correlation_1 | f2 }}, second:
+#   {{ correlation_2 | f2 }}). For two *equally* good scores the formula of section 2 gives a plain sum a small gain
+#   even then. So it is: equal weights {{ equal_3 | pct }}, the better single score {{ single_3 | pct }}. The
 #   separation weights are not far from equal here: {{ separation_3 | pct }}.
 #
 # The mean over the classes: equal weights {{ ways_equal | pct }}, separation weights
@@ -878,7 +878,9 @@ record_each(fa_dual=[rate[s.name, "held-out images"]["dual"] for s in studies.va
 #
 # ## 7. The published configuration, flaw by flaw
 #
-# Back to `PublishedDualAD`. Three flaws can be switched, one at a time:
+# Back to `PublishedDualAD`. Its loss is 0.01 MSE + $\Gamma \lVert z - c \rVert^2$ + 0.96 adversarial + 0.03 feature
+# matching. $\Gamma$ is set once: mean error over mean squared length of the code, of ten untrained networks. The
+# centre $c$ follows the codes of each batch, with a learning rate of 1. Three flaws can be switched, one at a time:
 #
 # 1. **First sample only.** $\lVert z - c \rVert^2$ is taken of the first image of each batch, in the loss and
 #    in the weight $\Gamma$ before it. `first_sample=False` takes the mean.
@@ -1178,9 +1180,7 @@ record(
 # The weights of the full detector are a by-product: on clean images the pixel score has
 # {{ weight_pixel_full | pct }} % of them, so its dual score is a latent score but in name.
 # Look at the other three: they are alike, by decision. The parts of its latent score share one weight.
-# Pseudo-anomalies are asked one question, pixel or latent, and not a second. They are smooth, and to a bank of
-# photographs smooth images look *near*; asked to choose among the parts they would trust the critic alone,
-# because distances fail on *them*. On real anomalies the distances did not fail.
+# Pseudo-anomalies are asked one question, pixel or latent, and not a second.
 #
 # The threshold is the worse story. It is set so that 5 % of the calibration images lie above it, and now
 # anomalies are among them: it moves *up*. DualAD's false alarms go from {{ alarms_clean | pct }} % to
@@ -1292,17 +1292,18 @@ _ = interactive.explore_codes(first.model, first.held)
 # | | the whole detector | {{ table_full_dual | pct }} |
 # | | the published configuration, last epoch | {{ published_last | pct }} |
 #
-# **Which part earned its place?** Read the table with the price beside it. The step that mattered most came
-# before any game: scoring the *code* ({{ table_ae_latent | pct }}) beside the *picture*
-# ({{ table_ae_pixel | pct }}) of a plain autoencoder. To look into both spaces is the paper's idea in its
-# simplest form, and on the first class it pays. On the second class of section 5 the picture was the better
-# place ({{ real_pixel_2 | pct }} against {{ real_latent_2 | pct }}), and on the third both together beat the
-# better one by {{ 100 * (equal_3 - single_3) | f1 }} points, with equal weights. The games are worth the gains
-# in the table, most of them too small to be told from chance, at {{ seconds_full | f1 }} s instead of
-# {{ seconds_ae | f1 }} s. *Fusing* with the detector's own weights is worth {{ 100 * gain_dual | f1 }} points
-# over the better score of the full detector, in which the pixel score has {{ weight_pixel_full | pct }} % of
-# the weight: dual in name. And plain care pays: from its own low level the published configuration gains
-# {{ 100 * (published_repaired - published_last) | f1 }} points by a mean and a standardised sum. What the
+# **Which part earned its place?** Read the table with the price beside it. The step that mattered most came before
+# any game: scoring the *code* ({{ table_ae_latent | pct }}) beside the *picture* ({{ table_ae_pixel | pct }}) of a
+# plain autoencoder. To look into both spaces is the paper's idea in its simplest form, and on the first class it
+# pays. On the second class of section 5 the picture was the better place ({{ real_pixel_2 | pct }} against
+# {{ real_latent_2 | pct }}), and on the third both together beat the better one by
+# {{ 100 * (equal_3 - single_3) | f1 }} points, with equal weights. The games are worth the gains in the table, most
+# of them too small to be told from chance, at {{ seconds_full | f1 }} s instead of {{ seconds_ae | f1 }} s. *Fusing*
+# with the detector's own weights is worth {{ 100 * gain_dual | f1 }} points over the better score of the full
+# detector, in which the pixel score has {{ weight_pixel_full | pct }} % of the weight: dual in name. And plain care
+# pays: from its own low level the published configuration gains
+# {{ 100 * (published_separation - published_last) | f1 }} points by a standardised, weighed sum alone. (With the mean
+# as well: {{ 100 * (published_repaired - published_last) | f1 }}. No repair is sure to add to another.) What the
 # paper's parts do with the paper's networks, data and schedules, this notebook does not know.
 #
 # - A second score helps when it errs on *other images*; a positive weight can even harm.

@@ -112,8 +112,8 @@ record(**{f"auroc_{row['score']}": row["auroc"] for row in rows})
 # README, is drawn from these files. AUROC in %, means over the ten classes; `dualad_d` is the autoencoder with
 # $D$, `dualad_d_fc` has the Feature Constraint as well, `dualad` mutual information too.
 #
-# **Predict** before you look: does the plain autoencoder beat one nearest neighbour on raw pixels? By its
-# pixel score, by its latent score?
+# **Predict** two things before you look. Which of the three parts (+ $D$, + FC, + MI) adds most, and which least? And
+# does the plain autoencoder beat one nearest neighbour on raw pixels? By its pixel score, by its latent score?
 
 # %%
 committed_rows = committed()
@@ -122,9 +122,9 @@ means = means[means.classes == 10]  # a mean over fewer classes is compared with
 means["mean"].unstack("dataset")[datasets].round(1).astype(object).fillna("")
 
 # %% [markdown]
-# Where a method was trained with several seeds there is an interval: Student's, of the seeds' means. It
-# answers one question: *how much would this mean move if I ran it again?* Where the table says so there is one
-# seed alone. Then nobody knows, and a difference of a few tenths should not impress you.
+# Where a method was trained with several seeds there is an interval: Student's, of the seeds' means. It answers one
+# question: *how much would this mean move if I ran it again?* The next cell lists the methods that have several
+# seeds. Of all others there is one. Then nobody knows, and a difference of a few tenths should not impress you.
 
 # %%
 several = means[means.seeds > 1].round(2)
@@ -199,7 +199,7 @@ plots.show(
 # As numbers: what each part adds to the dual score when it joins those above it, in points, with the interval
 # over the classes.
 #
-# **Predict** the order of the three parts first. You have met each of them on one class.
+# Is the order the one that you wrote down in section 2?
 
 # %%
 steps = {name: tables.steps(committed_rows, name) for name in parts}
@@ -349,7 +349,7 @@ checks.check_paired_interval(paired_interval)
 # The intervals say that both numbers are repeatable on these classes. Ask for the differences class by
 # class: 0.3 points may be one class in ten. Then ask what was tuned, on which split, and how often. A
 # difference of 0.3 points is easily made by choosing the best of a few settings on the test set (lesson 00,
-# the forking paths).
+# leak 1).
 #
 # </details>
 #

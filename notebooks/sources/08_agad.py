@@ -88,11 +88,11 @@ task
 # |---|---|---|
 # | $l_{con}$ | mean $\lvert x - G(x) \rvert$ | down |
 # | $l_{adv}$ | $D$ takes $\hat x$ for real | down |
-# | $l_{lat}$ | distance of $D$'s embeddings of $x$ and $\hat x$ | down |
+# | $l_{lat}$ | distance of $D$'s features $f(x)$ and $f(\hat x)$ (lesson 02) | down |
 # | $l_{adcon}$ | **minus** mean $\lvert \hat x - G(\hat x) \rvert$ | down: the error goes up |
 #
-# Published weights: 1, 50, 15, 5 for adversarial, context, contextual adversarial, latent. The score is the error
-# $\lVert x - G(x) \rVert^2$. $G$ is a U-Net: its decoder sees the encoder's maps.
+# Published weights: $l_{adv}$ 1, $l_{con}$ 50, $l_{adcon}$ 15, $l_{lat}$ 5. The score is the error
+# $\lVert x - G(x) \rVert^2$. $G$ is a U-Net: **skip connections** hand the encoder's maps to the decoder.
 
 
 # %%
@@ -158,7 +158,8 @@ record(auroc_honest=honest)
 #
 # ## 2. The same network, scored as its code family does
 #
-# Codes that grew from GANomaly never call `eval()` before they score. Then batch norm takes the mean and deviation
+# Much code grew from GANomaly (2018), a detector whose generator encodes, decodes and encodes again. Codes of that
+# family never call `eval()` before they score. Then batch norm takes the mean and deviation
 # of *the batch that is being scored*. And their test set is sorted: all of one class, then the next.
 #
 # **Predict** the AUROC of the same trained network, not one weight changed, if each batch is normalised by
@@ -242,8 +243,9 @@ record(n_looks=len(watched["honest"]))
 # %% [markdown]
 # ## 4. A few labelled anomalies
 #
-# AGAD can also be told of anomalies. Their terms are reciprocals: $w / l$. This is then a *supervised* method, and
-# belongs into another table than lessons 01 to 06. "5 %" here means 5 labelled anomalies to 100 normal images.
+# AGAD can also be told of anomalies. Their terms are reciprocals: $w / l$, with $w$ the weight of the loss $l$. This
+# is then a *supervised* method, and belongs in another table than lessons 01 to 06. "5 %" here means 5 labelled
+# anomalies to 100 normal images.
 #
 # **Predict:** is the step from 0 to 5 % larger than the one from 5 to 20 %?
 
@@ -316,7 +318,7 @@ record(
 # Every kind of test anomaly was among the labelled ones. A factory has pictures of scratches and wants to find dents
 # too. So: labels of four kinds alone, and the AUROC on those four and on the other five.
 #
-# **Predict:** is it nearer to the AUROC with labels, or to the one without?
+# **Predict:** for the five unknown kinds, is the AUROC nearer to the one with labels, or to the one without?
 
 # %%
 few = told(shares[-1], mixed=True, kinds=known_kinds)
@@ -364,7 +366,8 @@ full.round(1)
 #
 # - $G$ that must fail on $G(x)$ is a pseudo-anomaly from within. A U-Net has little to fail with.
 # - `train()` at test time plus a sorted test set is a label leak, without a line that looks like one.
-# - Flaws add up. Shuffle the test set, score images one by one, and see what is left.
+# - Flaws pile up, and the largest hides the others. Shuffle the test set, score images one by one, and see what is
+#   left.
 # - Whatever comes in batches of its own teaches a network with batch norm to read the batch: reconstructions,
 #   labelled anomalies, sorted test sets.
 #
