@@ -405,8 +405,8 @@ pd.Series(by_views).mul(100).round(1)
 # %% [markdown]
 # Backwards: {{ backwards_knn | pct0 }} for the nearest neighbour, {{ backwards_gentle | pct0 }} for DualAD,
 # {{ backwards_strong | pct0 }} with strong views: that one was taught that mirrored is the same, and can't hear it. (On
-# the ten words it has {{ auroc_strong | pct }}, with gentle views {{ auroc_dualad | pct }}. The test set holds no word
-# played backwards, so you would never learn why.)
+# the test set it has {{ auroc_strong | pct }}, with gentle views {{ auroc_dualad | pct }}. No word is played backwards
+# there, so you would never learn why.)
 #
 # The harmless changes are noticed too: 48 milliseconds later {{ later_knn | pct0 }} and {{ later_gentle | pct0 }}, a
 # band higher {{ higher_knn | pct0 }} and {{ higher_gentle | pct0 }}. A detector that compares point with point has no
