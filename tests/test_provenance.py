@@ -173,3 +173,23 @@ def test_taught_code_is_the_librarys(library):
     assert "defines no" in differences("x = 1")[0]
     teaches["squared_error"] = "dualad_lib.losses.absolute_error"
     assert "not defined in the library" in differences(f"def squared_error(x_hat, x):\n    {body}")[0]
+
+
+def test_lessons_that_read_results_are_stale_when_these_change(tmp_path):
+    """By the name of the study, and by `committed` for the main tables; other files do not count."""
+    folder = tmp_path / "figures" / "results"
+    folder.mkdir(parents=True)
+    code = "from dualad_lib.runs.results import study_rows\nrows = study_rows('07_x')\nmain = committed()"
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+
+    def now():
+        hashes = library_hashes(nb, tmp_path)
+        return hashes["figures/results/07_x"], hashes["figures/results/06_benchmark"]
+
+    empty = now()
+    (folder / "08_y_mnist.csv").write_text("a")
+    assert now() == empty
+    (folder / "07_x_mnist.csv").write_text("a")
+    assert now()[0] != empty[0] and now()[1] == empty[1]
+    (folder / "06_benchmark_mnist.csv").write_text("a")
+    assert now()[1] != empty[1]

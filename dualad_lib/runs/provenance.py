@@ -13,7 +13,7 @@ PACKAGE = "dualad_lib"
 ROOT = Path(__file__).resolve().parents[2]
 # Neither the runner around a lesson nor the checks of its open exercises are what the lesson measures.
 _IGNORED = (f"{PACKAGE}.cli", f"{PACKAGE}.runs", f"{PACKAGE}.checks")
-_KEPT = (f"{PACKAGE}.runs.results", f"{PACKAGE}.runs.recording")
+_KEPT = tuple(f"{PACKAGE}.runs.{name}" for name in ("results", "recording", "tables", "literature"))
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -40,12 +40,27 @@ def code_hash(nb):
 
 
 def library_hashes(nb, root=ROOT):
-    """One hash for each library module that the notebook's code imports, directly or through other modules."""
+    """One hash for each library module that the notebook's code imports, directly or through other modules.
+
+    And one for the committed results that it reads, by `study_rows("NAME")` or `committed()`.
+    """
     from dualad_lib.runs.notebook import cell_tree, code_cells
 
     cells = [cell for cell in code_cells(nb) if "bootstrap" not in cell.metadata.get("tags", ())]
     tree = ast.Module(body=[node for cell in cells for node in cell_tree(cell).body], type_ignores=[])
-    return module_hashes(tree, root)
+    return {**module_hashes(tree, root), **_results_hashes(tree, root)}
+
+
+def _results_hashes(tree, root):
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            named = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            study = {"study_rows": named[:1], "committed": ["06_benchmark"]}.get(node.func.id, [])
+            for name in study:
+                paths = sorted((root / "figures" / "results").glob(f"{name}*.csv"))
+                found[f"figures/results/{name}"] = digest("\n".join(map(source_hash, paths)))
+    return found
 
 
 def module_hashes(tree, root=ROOT):
