@@ -7,6 +7,9 @@ images in [0, 1] of the same shape, and leaves the classifier's parameters and g
 import torch
 from torch.nn.functional import cross_entropy
 
+from .errors import DataError
+from .training import seeded
+
 
 def fgsm(classifier, x, y, eps):
     """Fast gradient sign method: x + eps sign(grad_x CE), within [0, 1]. y: (N,) true classes; eps: L-infinity bound.
@@ -68,6 +71,33 @@ def deepfool(classifier, x, steps=50, candidates=10, overshoot=0.02, norm="linf"
     return adversarial.detach()
 
 
+def boundary(classifier, x, y, starts, steps=2000, seed=0):
+    """Boundary attack: along the border of class y towards x, asking the classifier for nothing but its class.
+
+    It needs no gradient and has no bound; it ends where `steps` end. starts: (N, C, H, W), an image for each x that
+    the classifier gives another class than y; the attack begins where the straight way from x to it leaves y.
+    Through foolbox, an optional package: ImportError says so where it is missing. Raises DataError for a start of class
+    y. Deterministic for a seed. Source: Brendel, Rauber & Bethge, 2018.
+    """
+    try:
+        import foolbox
+    except ImportError:
+        raise ImportError("the boundary attack needs foolbox: pip install 'dualad[attacks]'") from None
+    import numpy as np
+
+    begun, state = _at_border(classifier, x, y, starts), np.random.get_state()
+    model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=x.device)
+    with seeded(seed):
+        np.random.seed(seed)  # foolbox draws from numpy too
+        try:
+            found = foolbox.attacks.BoundaryAttack(steps=steps).run(
+                model, x, foolbox.criteria.Misclassification(y), starting_points=begun
+            )
+        finally:
+            np.random.set_state(state)
+    return found.clamp(0, 1).detach()
+
+
 def success_rate(classifier, x, adversarial, y):
     """Share of the images that were classified rightly and no longer are. y: (N,) true classes."""
     with torch.no_grad():
@@ -94,6 +124,21 @@ def _borders(classifier, x, order):
         for k in range(order.shape[1])
     ]
     return logits.detach(), torch.stack(slopes, 1)
+
+
+@torch.no_grad()
+def _at_border(classifier, x, y, starts, halvings=12):
+    """The images just beyond the border of y on the straight way from x to its start, by bisection."""
+    if (classifier(starts).argmax(1) == y).any():
+        raise DataError(
+            "a start of the boundary attack must be an image that the classifier gives another class."
+        )
+    near, far = torch.zeros(len(x)), torch.ones(len(x))
+    for _ in range(halvings):
+        middle = (near + far) / 2
+        left = classifier(torch.lerp(x, starts, middle.view(-1, 1, 1, 1))).argmax(1) != y
+        near, far = torch.where(left, near, middle), torch.where(left, middle, far)
+    return torch.lerp(x, starts, far.view(-1, 1, 1, 1))
 
 
 def _bounded(x, adversarial, eps, norm):

@@ -29,7 +29,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
             params = {**options.get("params", {}), **(TINY if trained else {})}
             dataset, of_cell, options = (
                 "digits",
-                [k for k in of_cell if k < 10],
+                [k for k in of_cell if k < 10] or [0],
                 {**options, "params": params},
             )
         for seed in range(seeds):
@@ -84,7 +84,15 @@ def _adegan():
         yield "mnist", "adegan", SOME, options
 
 
+def _signs():
+    """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
+    simple = ("confidence", "squeezing", "roughness")
+    classical = ("pca", "knn", "isolation_forest", "ocsvm")
+    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
+        yield "gtsrb", detector, (14,), {"protocol": "p2"}
+
+
 #: Name -> its cells, cheap and important ones first.
-STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan}
+STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan, "10_signs": _signs}
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
-MEASURED_BY = {}
+MEASURED_BY = {"10_signs": "dualad_lib.runs.attacked"}
