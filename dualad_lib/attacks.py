@@ -11,12 +11,24 @@ from .errors import DataError
 from .training import seeded
 
 
+def loss_gradient(classifier, x, y, penalty=None):
+    """Gradient, by the images x, of what an attack raises: the cross-entropy of the true classes y, less a penalty.
+
+    Summed over images, so that no image's gradient depends on the others. penalty: function of images -> (N,), or None.
+    """
+    x = x.detach().requires_grad_()
+    loss = cross_entropy(classifier(x), y, reduction="sum")
+    if penalty is not None:
+        loss = loss - penalty(x).sum()
+    return torch.autograd.grad(loss, x)[0]
+
+
 def fgsm(classifier, x, y, eps):
     """Fast gradient sign method: x + eps sign(grad_x CE), within [0, 1]. y: (N,) true classes; eps: L-infinity bound.
 
     Source: Goodfellow, Shlens & Szegedy, 2015.
     """
-    return (x + eps * _gradient(classifier, x, y).sign()).clamp(0, 1).detach()
+    return (x + eps * loss_gradient(classifier, x, y).sign()).clamp(0, 1).detach()
 
 
 def bim(classifier, x, y, eps, steps=10, step=None, penalty=None):
@@ -29,7 +41,7 @@ def bim(classifier, x, y, eps, steps=10, step=None, penalty=None):
     step = eps / 5 if step is None else step
     adversarial = x.clone()
     for _ in range(steps):
-        gradient = _gradient(classifier, adversarial, y, penalty)
+        gradient = loss_gradient(classifier, adversarial, y, penalty)
         adversarial = adversarial + step * gradient.sign()
         adversarial = torch.minimum(torch.maximum(adversarial, x - eps), x + eps).clamp(0, 1).detach()
     return adversarial
@@ -104,15 +116,6 @@ def success_rate(classifier, x, adversarial, y):
         before, after = classifier(x).argmax(1), classifier(adversarial).argmax(1)
     right = before == y
     return float((right & (after != y)).sum() / right.sum().clamp_min(1))
-
-
-def _gradient(classifier, x, y, penalty=None):
-    """Gradient of the loss that the attack raises, summed over images, so that none depends on the others."""
-    x = x.detach().requires_grad_()
-    loss = cross_entropy(classifier(x), y, reduction="sum")
-    if penalty is not None:
-        loss = loss - penalty(x).sum()
-    return torch.autograd.grad(loss, x)[0]
 
 
 def _borders(classifier, x, order):

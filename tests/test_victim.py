@@ -46,7 +46,7 @@ def test_attacked_images_are_versions_of_the_rightly_named_and_inside_their_boun
     assert (classify(victim.classifier, victim.x).argmax(1) == 3).all()
     assert len(victim.x) <= len(victim.clean) and victim.clean.dtype == torch.uint8
     for (attack, eps), images in victim.adversarial.items():
-        assert images.shape == victim.x.shape and 0 <= images.min() and images.max() <= 1
+        assert images.shape == victim.x.shape and images.min() >= 0 and images.max() <= 1
         if eps is not None:
             assert (images - victim.x).abs().max() <= eps / 255 + 1e-6, attack
     lost = [int(victim.fooled(victim.adversarial["bim", eps]).sum()) for eps in STRENGTHS]

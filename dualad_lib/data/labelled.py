@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from ..errors import DataError
-from .signs import SIGNS, STOP, load_signs, split_by_track
+from .signs import SIGNS, load_signs, split_by_track
 from .sources import DATASETS, Part, fifth_of_each_class, load_part
 
 

@@ -113,8 +113,8 @@ def published_system(detector, dataset, protocol, setting, evaluation="honest"):
     return found or (None, "")
 
 
-#: Published AUROC in % on adversarial stop signs (Chen et al., IJCAI 2020, table 4). Neither the attacked classifier nor
-#: the strength of the attacks is told there: figures to read ours beside, and no bar.
+#: Published AUROC in % on adversarial stop signs (Chen et al., IJCAI 2020, table 4). Neither the attacked classifier
+#: nor the strength of the attacks is told there: figures to read ours beside, and no bar.
 ADVERSARIAL_SIGNS = {
     "LR-GDAN": {"boundary": 90.5, "fgsm": 84.4, "bim": 85.9, "deepfool": 84.6},
     "soft-boundary Deep SVDD": {"boundary": 77.8, "fgsm": 82.7, "bim": 74.9, "deepfool": 78.4},
