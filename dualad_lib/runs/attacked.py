@@ -3,7 +3,8 @@
 Normal: the clean test images of one class. Anomalous: the same images after an attack that made the classifier name
 another class; a failed attack is no anomaly and does not count. `setting` names the attack, its bound, and how many of
 the images that were named rightly before were lost, `attack=fgsm;eps=8/255;fooled=200/231`; "" is the other classes'
-clean test images instead. Every cell of an output folder attacks the same classifier, which is kept there.
+clean test images instead. What a detector is made of, where not of all its parts, stands before it: `parts=AE;attack=...`.
+Every cell of an output folder attacks the same classifier, which is kept there.
 """
 
 import ast
@@ -49,6 +50,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         start = time.perf_counter()
         scores = model.anomaly_scores(images)
         scored = time.perf_counter() - start
+        setting = ";".join(filter(None, (key["setting"], setting)))
         rows += _rows({**key, "setting": setting}, model, labels, scores, trained, scored, command)
     _store(cell, key, rows)
     return rows
@@ -145,7 +147,7 @@ def lost(rows):
     found = {}
     for row in rows:
         attack = attack_of(row["setting"])
-        if attack and attack["attack"] != "adaptive":  # that one differs from detector to detector
+        if attack.get("attack", "adaptive") != "adaptive":  # that one differs from detector to detector
             fooled, asked = map(int, attack["fooled"].split("/"))
             found[attack["attack"], attack.get("eps", "")] = fooled / asked
     return pd.Series(found, dtype=float)

@@ -6,6 +6,7 @@ two cores cannot afford on all classes runs on SOME of them; the headline rows u
 
 from ..errors import RunError
 from .grid import Cell
+from .settings import ABLATION
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 5)  # objects of COIL-100
@@ -25,7 +26,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if settings is not None and options.get("setting", "") not in settings:
             continue
         if profile == "smoke":
-            trained = detector in ("lrgdan", "agad", "adegan")
+            trained = detector in ("lrgdan", "agad", "adegan") or name == "10_signs" and detector in ABLATION
             params = {**options.get("params", {}), **(TINY if trained else {})}
             dataset, of_cell, options = (
                 "digits",
@@ -88,8 +89,15 @@ def _signs():
     """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
     simple = ("confidence", "squeezing", "roughness")
     classical = ("pca", "knn", "isolation_forest", "ocsvm")
-    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
+    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan", "dualad_d", "dualad_d_fc"):
         yield "gtsrb", detector, (14,), {"protocol": "p2"}
+    off = {"image_discriminator": False, "dual": False, "mutual_information": False}
+    for parts, params in {
+        "AE": off,
+        "AE+D": {**off, "image_discriminator": True},
+        "dual AE+D": {"mutual_information": False},
+    }.items():
+        yield "gtsrb", "lrgdan", (14,), {"protocol": "p2", "setting": f"parts={parts}", "params": params}
 
 
 #: Name -> its cells, cheap and important ones first.
