@@ -3,8 +3,8 @@
 Normal: the clean test images of one class. Anomalous: the same images after an attack that made the classifier name
 another class; a failed attack is no anomaly and does not count. `setting` names the attack, its bound, and how many of
 the images that were named rightly before were lost, `attack=fgsm;eps=8/255;fooled=200/231`; "" is the other classes'
-clean test images instead. What a detector is made of, where not of all its parts, stands before it: `parts=AE;attack=...`.
-Every cell of an output folder attacks the same classifier, which is kept there.
+clean test images instead. A detector without some of its parts has them before it, `parts=AE;attack=...`. Every cell of
+an output folder attacks the same classifier, which is kept there.
 """
 
 import ast

@@ -26,7 +26,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if settings is not None and options.get("setting", "") not in settings:
             continue
         if profile == "smoke":
-            trained = detector in ("lrgdan", "agad", "adegan") or name == "10_signs" and detector in ABLATION
+            trained = detector in ("lrgdan", "agad", "adegan", *ABLATION)
             params = {**options.get("params", {}), **(TINY if trained else {})}
             dataset, of_cell, options = (
                 "digits",
