@@ -98,7 +98,7 @@ def boundary(classifier, x, y, starts, steps=2000, seed=0):
     import numpy as np
 
     begun, state = _at_border(classifier, x, y, starts), np.random.get_state()
-    model = foolbox.PyTorchModel(classifier, bounds=(0, 1), device=x.device)
+    model = foolbox.PyTorchModel(_AsModule(classifier).eval(), bounds=(0, 1), device=x.device)
     with seeded(seed):
         np.random.seed(seed)  # foolbox draws from numpy too
         try:
@@ -127,6 +127,17 @@ def _borders(classifier, x, order):
         for k in range(order.shape[1])
     ]
     return logits.detach(), torch.stack(slopes, 1)
+
+
+class _AsModule(torch.nn.Module):
+    """Any function of images as the module that foolbox asks for."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from . import attacks
 from .data import load_labelled, of_class
 from .detectors import Autoencoder
 from .detectors.lrgdan import LRGDAN
-from .detectors.suspicion import Suspicion, classify, roughness
+from .detectors.suspicion import Suspicion, classify
 from .errors import DataError
 from .files import atomic_write
 from .networks import ConvClassifier
@@ -114,8 +114,8 @@ def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, 
 def adaptive(model, victim):
     """BIM against classifier and detector at once, at every strength: a dict as Victim.adversarial.
 
-    It raises the cross-entropy minus ADAPTIVE_WEIGHT times the detector's differentiable score, in deviations of that
-    score on held-out normal images. {} for a detector whose score has no gradient.
+    It raises the cross-entropy minus, once the classifier is fooled, ADAPTIVE_WEIGHT times the detector's differentiable
+    score, in deviations of that score on held-out normal images. {} for a detector whose score has no gradient.
     """
     score = differentiable_score(model)
     if score is None:
@@ -123,8 +123,11 @@ def adaptive(model, victim):
     with torch.no_grad():
         scale = score(as_float(victim.held, "cpu")).std().clamp_min(1e-8)
 
-    def penalty(x):
-        return ADAPTIVE_WEIGHT * score(x) / scale
+    def penalty(
+        x,
+    ):  # first fool, then hide: a score that is pulled down from the start holds the image where it is
+        lost = victim.classifier(x).argmax(1) != victim.y
+        return ADAPTIVE_WEIGHT * lost * score(x) / scale
 
     def attack(eps):
         return attacks.bim(victim.classifier, victim.x, victim.y, eps, ADAPTIVE_STEPS, eps / 10, penalty)
@@ -139,9 +142,7 @@ def differentiable_score(model):
         return lambda x: pixel_score(*restored(model, x), "l1")
     if isinstance(model, Autoencoder):
         return lambda x: pixel_score(x, model.network_(x)[1], model.pixel)
-    if isinstance(model, Suspicion) and model.score == "roughness":
-        return roughness
-    return None
+    return model.score_of if isinstance(model, Suspicion) else None
 
 
 def _kept(data, dataset, normal_class, folder, boundary_steps, **options):

@@ -39,7 +39,7 @@ def test_the_attack_step_and_its_other_order_of_bounds():
     ("wrong", "words"),
     [
         (lambda x, now, g, s, e: ball(now + s * g.sign(), now, e).clamp(0, 1), "around the original"),
-        (lambda x, now, g, s, e: (now + s * g.sign()).clamp(0, 1), "nothing bounds"),
+        (lambda x, now, g, s, e: (now + s * g.sign()).clamp(0, 1), "ten steps arrive anywhere"),
         (lambda x, now, g, s, e: ball(now + s * g.sign(), x, e), "leave [0, 1]"),
         (lambda x, now, g, s, e: ball(now - s * g.sign(), x, e).clamp(0, 1), "RAISES"),
         (lambda x, now, g, s, e: ball(now + s * g, x, e).clamp(0, 1), "not its sign"),

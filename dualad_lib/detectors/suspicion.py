@@ -1,7 +1,7 @@
 """Simple ways to see an attack, which a practitioner would try first: no training, or the attacked classifier's word.
 
 Scores are functions of images (N, C, H, W), uint8 or float in [0, 1], and of the classifier where they ask it; (N,),
-higher = more suspicious.
+higher = more suspicious. They have a gradient, which an attacker who knows them can use.
 """
 
 import torch
@@ -14,12 +14,16 @@ from .base import Detector, choose
 @torch.no_grad()
 def classify(classifier, images, batch_size=512):
     """Probabilities (N, classes) of images, uint8 or float, that a classifier of float images gives."""
-    return torch.cat([classifier(as_float(batch, "cpu")).softmax(1) for batch in images.split(batch_size)])
+    return torch.cat([_probabilities(classifier, batch) for batch in images.split(batch_size)])
+
+
+def _probabilities(classifier, x):
+    return classifier(as_float(x, "cpu")).softmax(1)
 
 
 def doubt(classifier, x):
     """1 - the probability of the class that the classifier names (Hendrycks & Gimpel, 2017)."""
-    return 1 - classify(classifier, x).amax(1)
+    return 1 - _probabilities(classifier, x).amax(1)
 
 
 def squeezing(classifier, x):
@@ -28,11 +32,12 @@ def squeezing(classifier, x):
     Smoothing: the median of each pixel and its right, lower and lower right neighbour. Source: feature squeezing, Xu,
     Evans & Qi, 2018 (its 2 x 2 median filter).
     """
-    return (classify(classifier, x) - classify(classifier, median(as_float(x, "cpu")))).abs().sum(1)
+    smooth = median(as_float(x, "cpu"))
+    return (_probabilities(classifier, x) - _probabilities(classifier, smooth)).abs().sum(1)
 
 
 def roughness(x):
-    """Mean distance of a pixel from the mean of its 3 x 3 neighbourhood: the energy of what is fine. Differentiable."""
+    """Mean distance of a pixel from the mean of its 3 x 3 neighbourhood: the energy of what is fine."""
     x = as_float(x, "cpu")
     smooth = avg_pool2d(pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)
     return (x - smooth).abs().flatten(1).mean(1)
@@ -64,5 +69,10 @@ class Suspicion(Detector):
     def _fit(self, images):
         choose(self.score, tuple(SUSPICIONS), "score")
 
+    def score_of(self, x):
+        """The score of images (N, C, H, W) as a tensor (N,) with a gradient."""
+        return SUSPICIONS[self.score](self.classifier, x)
+
+    @torch.no_grad()
     def _score(self, images):
-        return {"pixel": SUSPICIONS[self.score](self.classifier, images).double().numpy()}
+        return {"pixel": self.score_of(images).double().numpy()}
