@@ -18,12 +18,9 @@ from .progress import progress
 from .scoring import pixel_score
 from .training import as_float, seeded, warmup_cosine
 
-STRENGTHS = (
-    2,
-    4,
-    8,
-    16,
-)  # bounds of the change of a pixel, of 255 (L-infinity); fixed before anything was measured
+#: Bounds of the change of a pixel, of 255 (L-infinity); fixed before anything was measured.
+STRENGTHS = (2, 4, 8, 16)
+MAIN = 8  # the bound of those who know the detector
 ADAPTIVE_STEPS = 40
 #: What one standard deviation of the detector's score on normal images is worth to an adaptive attack, in nats.
 ADAPTIVE_WEIGHT = 1.0
@@ -112,10 +109,10 @@ def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, 
 
 
 def adaptive(model, victim):
-    """BIM against classifier and detector at once, at every strength: a dict as Victim.adversarial.
+    """BIM against classifier and detector at once, at the strength MAIN: a dict as Victim.adversarial.
 
-    It raises the cross-entropy minus, once the classifier is fooled, ADAPTIVE_WEIGHT times the detector's differentiable
-    score, in deviations of that score on held-out normal images. {} for a detector whose score has no gradient.
+    It raises the cross-entropy and, once the classifier is fooled, lowers the detector's differentiable score as well:
+    ADAPTIVE_WEIGHT nats for one deviation of that score on held-out normal images. {} for a score without a gradient.
     """
     score = differentiable_score(model)
     if score is None:
@@ -123,16 +120,14 @@ def adaptive(model, victim):
     with torch.no_grad():
         scale = score(as_float(victim.held, "cpu")).std().clamp_min(1e-8)
 
-    def penalty(
-        x,
-    ):  # first fool, then hide: a score that is pulled down from the start holds the image where it is
+    def penalty(x):
+        # First fool, then hide: a score that is pulled down from the start would hold the image where it is.
         lost = victim.classifier(x).argmax(1) != victim.y
         return ADAPTIVE_WEIGHT * lost * score(x) / scale
 
-    def attack(eps):
-        return attacks.bim(victim.classifier, victim.x, victim.y, eps, ADAPTIVE_STEPS, eps / 10, penalty)
-
-    return {("adaptive", eps): attack(eps / 255) for eps in STRENGTHS}
+    eps = MAIN / 255
+    found = attacks.bim(victim.classifier, victim.x, victim.y, eps, ADAPTIVE_STEPS, eps / 10, penalty)
+    return {("adaptive", MAIN): found}
 
 
 def differentiable_score(model):

@@ -359,9 +359,9 @@ record(
 #
 # $$\max_{x'} \; \mathrm{CE}(f(x'), y) - \lambda\, s(x') / \sigma_s$$
 #
-# the second term only once the classifier is fooled: first fool, then hide. One deviation $\sigma_s$ of the score on held-out normal images is worth $\lambda$ = {{ weight | f1 }} nats of
-# cross-entropy. That was fixed beforehand, and nothing was tuned. **Predict** the AUROC of the autoencoder's pixel
-# score and of roughness.
+# The second term counts once the classifier is fooled: first fool, then hide. One deviation $\sigma_s$ of the score on
+# held-out normal images is worth $\lambda$ = {{ weight | f1 }} nats of cross-entropy. That was fixed beforehand, and
+# nothing was tuned. **Predict** the AUROC of the autoencoder's pixel score and of roughness.
 
 
 # %%
