@@ -80,9 +80,9 @@ def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, 
     """The Victim of a data set ("gtsrb", or any name that `load_one_class` takes).
 
     The classifier learns from the training images of all classes, but for a fifth (of signs: of tracks) that is held
-    out; fgsm, bim and deepfool attack with every one of STRENGTHS, boundary without a bound, one image in EVERY, and only
-    where foolbox is installed. folder: where weights and attacked images are kept, written whole, and found by the next who asks for
-    the same. Raises DataError for a class that the set does not have.
+    out. fgsm, bim and deepfool attack with every one of STRENGTHS; boundary without a bound, one image in EVERY, and
+    only where foolbox is installed. folder: where weights and attacked images are kept, written whole, and found by the
+    next who asks for the same. Raises DataError for a class that the set does not have.
     """
     data = load_labelled(dataset, seed)
     if not 0 <= normal_class < len(data.class_names):
