@@ -102,7 +102,7 @@ def test_doubt_and_squeezing_of_known_probabilities():
 
 
 def test_a_suspicion_is_a_detector(victim):
-    model = Suspicion("confidence", victim.classifier).fit(victim.train, calibration=victim.held)
+    model = Suspicion("doubt", victim.classifier).fit(victim.train, calibration=victim.held)
     alarms = model.predict(victim.clean) == -1
     assert alarms.mean() < 0.3
     with pytest.raises(DataError, match="score must be one of"):
@@ -127,7 +127,7 @@ def test_an_adaptive_attack_is_less_conspicuous_than_a_blind_one(victim):
     blind = bim(victim.classifier, victim.x, victim.y, eps / 255)
     assert roughness(known["adaptive", eps]).mean() < roughness(blind).mean()
     assert adaptive(PCA(n_components=2).fit(victim.train), victim) == {}
-    sure = adaptive(Suspicion("confidence", victim.classifier).fit(victim.train), victim)["adaptive", eps]
+    sure = adaptive(Suspicion("doubt", victim.classifier).fit(victim.train), victim)["adaptive", eps]
     assert doubt(victim.classifier, sure).mean() <= doubt(victim.classifier, blind).mean() + 1e-6
 
 

@@ -51,7 +51,7 @@ def median(x):
 
 
 #: Name -> score of (classifier, images).
-SUSPICIONS = {"confidence": doubt, "squeezing": squeezing, "roughness": lambda classifier, x: roughness(x)}
+SUSPICIONS = {"doubt": doubt, "squeezing": squeezing, "roughness": lambda classifier, x: roughness(x)}
 
 
 class Suspicion(Detector):

@@ -87,7 +87,7 @@ def _adegan():
 
 def _signs():
     """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
-    simple = ("confidence", "squeezing", "roughness")
+    simple = ("doubt", "squeezing", "roughness")
     classical = ("pca", "knn", "isolation_forest", "ocsvm")
     for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan", "dualad_d", "dualad_d_fc"):
         yield "gtsrb", detector, (14,), {"protocol": "p2"}
