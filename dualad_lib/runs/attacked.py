@@ -21,7 +21,7 @@ from .provenance import digest, dump
 from .results import _cell_path, _code_hash, _rows, _store, _stored
 
 LEAST = 10  # lost images of which an AUROC is told
-TINY = {"epochs": 1, "width": 4, "boundary_steps": 5}  # of the profile "smoke"
+TINY = {"epochs": 6, "width": 6, "boundary_steps": 5}  # of the profile "smoke"
 
 
 def measure(detector, dataset, normal_class, command="", label="", **options):
