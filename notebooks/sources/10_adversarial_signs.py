@@ -292,15 +292,17 @@ record(**{f"{name}_{attack}": float(table.loc[name, attack]) for name in table.i
 # %% [markdown]
 # Look at the columns before you look at the rows.
 #
-# - Doubt: FGSM {{ doubt_fgsm | pct }}, BIM {{ doubt_bim | pct }}, DeepFool {{ doubt_deepfool | pct }}.
-#   BIM goes on until the classifier is *surer* of the wrong class than it ever was of a clean image. DeepFool stops
-#   at the border, where everybody doubts. So one published column "detects adversarial examples" may be about one
-#   kind of attacker only.
-# - Roughness, which has learned nothing: {{ roughness_fgsm | pct }}, {{ roughness_bim | pct }},
-#   {{ roughness_deepfool | pct }}.
+# - Doubt: FGSM {{ doubt_fgsm | pct }}, BIM {{ doubt_bim | pct }}, DeepFool {{ doubt_deepfool | pct }}. DeepFool stops
+#   at the border, where everybody doubts. BIM goes on, and the classifier becomes sure of the wrong class. So a
+#   column "detects adversarial examples" may be about one kind of attacker only.
+# - Squeezing: {{ squeezing_fgsm | pct }}, {{ squeezing_bim | pct }}, {{ squeezing_deepfool | pct }}.
+# - Roughness, which asks nobody: {{ roughness_fgsm | pct }}, {{ roughness_bim | pct }}, {{ roughness_deepfool | pct }}.
 # - Autoencoder {{ autoencoder_fgsm | pct }}, {{ autoencoder_bim | pct }}, {{ autoencoder_deepfool | pct }}; DualAD
 #   {{ dualad_fgsm | pct }}, {{ dualad_bim | pct }}, {{ dualad_deepfool | pct }}; LR-GDAN {{ lrgdan_fgsm | pct }},
 #   {{ lrgdan_bim | pct }}, {{ lrgdan_deepfool | pct }}.
+#
+# Now BIM at every strength. **Predict** two lines: does doubt rise with the strength, or fall? And where does a
+# detector of images begin that sees nothing: at 50?
 
 # %%
 curve = {
@@ -311,7 +313,23 @@ figure = plots.sweep(strengths, curve, xlabel="strength of BIM, of 255")
 told = "; ".join(f"{name} {', '.join(f'{100 * v:.0f}' for v in values)}" for name, values in curve.items())
 plots.show(figure, alt=f"AUROC against the strength of BIM, {strengths} of 255: {told}.")
 
+# %%
+record(
+    doubt_weakest=curve["doubt"][0],
+    doubt_strongest=curve["doubt"][-1],
+    autoencoder_weakest=curve["autoencoder"][0],
+    lowest_weakest=min(values[0] for values in curve.values()),
+    strongest=strengths[-1],
+)
+
 # %% [markdown]
+# Doubt *falls*, from {{ doubt_weakest | pct }} at {{ weakest | int }}/255 to {{ doubt_strongest | pct }} at
+# {{ strongest | int }}/255: with more room BIM goes further behind the border.
+#
+# And a figure to be careful with: the lowest line begins at {{ lowest_weakest | pct }}, not at 50. At that strength
+# few images are lost, and *which* ones is no accident. They are compared with all clean images, so the AUROC also
+# says what kind of image is easily lost. Read AUROC at small strengths as a description of the victims.
+#
 # ## Why the reconstruction error sees so little
 #
 # The score of an image is the mean of $(x - \hat x)^2$. An attack adds a change $\delta$ with
@@ -351,9 +369,10 @@ record(
 # a detector is not shown the clean twin. It has to tell the trace from the difference between a plain and a
 # complicated coat.
 #
-# So a score that sees an attack must be one in which clean images *agree*. Roughness rises by
-# {{ fine_deviations | f2 }} deviations: neighbouring pixels of a clean image resemble each other, whatever is on it,
-# and those of an attack do not.
+# So a score that sees an attack must be one in which clean images *agree*. Roughness throws away the large shapes, in
+# which images differ most. It rises by {{ fine_deviations | f2 }} deviations; but images differ in texture as well,
+# and photographs in sharpness. Squeezing goes the whole way: it compares an image with *a smoothed copy of itself*.
+# It makes the twin that the others lack, and asks the one who is attacked.
 #
 # ## 5. An attacker who knows
 #
@@ -545,7 +564,8 @@ record(hter_same=same, hter_across=across)
 #
 # - An attack holds the weights and moves the image. A bound on every pixel leaves room in all of them.
 # - Attackers differ in where they stop: sure of themselves (BIM), or at the border (DeepFool, boundary).
-# - A score sees an attack if clean images agree in it. Reconstruction errors don't; fine residuals do.
+# - A score sees an attack if clean images agree in it. Reconstruction errors differ from image to image by more
+#   than an attack adds.
 # - Who knows a score lowers it. Report the attacker who knows.
 # - A table of attacks needs the classifier, the strength, and who counts as an anomaly.
 #
@@ -617,8 +637,7 @@ checks.check_attack_step(attack_step)
 # </details>
 #
 # **3. Explain.** The attack raises the reconstruction error of nearly every image, and yet the AUROC is far from 100.
-# How can both be true? Which number would you have to make smaller, the attack's or the images', to see attacks
-# better, and how does roughness do it?
+# How can both be true? What would have to become smaller, so that attacks are seen, and how does squeezing do it?
 #
 # <details><summary>Hint</summary>
 #
@@ -630,8 +649,9 @@ checks.check_attack_step(attack_step)
 # Each error grows by a little, always about the same. But clean images differ from each other by more than
 # that: a complicated image has a larger error clean than a plain one attacked. AUROC compares across images, so the
 # growth counts in deviations of the clean scores. You can't make the attack larger, so the deviation has to become
-# smaller: a score in which clean images agree. Roughness throws away what differs most between images, their large
-# shapes, and keeps what an attack must disturb. A network that predicts each image's *usual* error would do it too.
+# smaller: a score in which clean images agree. Squeezing compares an image with a smoothed copy of itself, so
+# that what makes images different drops out of the comparison. A network that predicts each image's *usual* error
+# would be another way.
 #
 # </details>
 #
