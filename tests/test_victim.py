@@ -145,3 +145,28 @@ def test_a_cell_has_a_row_for_each_attack_that_succeeded(tmp_path, monkeypatch):
     more = attacked.measure("roughness", "digits", 3, **options)
     assert any(row["setting"].startswith("attack=adaptive;eps=8/255") for row in more)
     assert all(row["protocol"] == "p2" and row["auroc"] is not None for row in more)
+
+
+def test_tables_of_attacks_by_hand():
+    def row(detector, setting, auroc, score="score"):
+        return {"detector": detector, "setting": setting, "auroc": auroc, "score": score}
+
+    rows = [
+        row("pca", "", 0.7),
+        row("pca", "attack=bim;eps=8/255;fooled=3/4", 0.5),
+        row("pca", "attack=bim;eps=8/255;fooled=3/4", 0.6),  # another seed
+        row("pca", "attack=bim;eps=2/255;fooled=1/4", 0.9),
+        row("pca", "attack=boundary;fooled=2/2", 0.4),
+        row("lrgdan", "parts=AE;attack=bim;eps=8/255;fooled=3/4", 0.8),
+        row("dualad", "attack=bim;eps=8/255;fooled=3/4", 0.1, "pixel"),
+        row("pca", "attack=adaptive;eps=8/255;fooled=0/4", 0.2),
+    ]
+    table = attacked.attack_table(rows)
+    assert list(table.columns) == ["bim", "boundary", "adaptive", "other classes"]
+    assert table.loc["pca"].tolist() == pytest.approx([55, 40, 20, 70])
+    assert list(table.index) == ["pca", "lrgdan, AE"] and table.loc["lrgdan, AE", "bim"] == pytest.approx(80)
+    assert attacked.lost(rows).to_dict() == {
+        ("bim", "8/255"): 0.75,
+        ("bim", "2/255"): 0.25,
+        ("boundary", ""): 1,
+    }
