@@ -89,7 +89,7 @@ def _signs():
     """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
     simple = ("doubt", "squeezing", "roughness")
     classical = ("pca", "knn", "isolation_forest", "ocsvm")
-    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan", "dualad_d", "dualad_d_fc"):
+    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
         yield "gtsrb", detector, (14,), {"protocol": "p2"}
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
     for parts, params in {
