@@ -131,9 +131,9 @@ def attack_table(rows, eps="8/255", scores=("score", "dual")):
     for row in rows:
         attack = attack_of(row["setting"])
         if row["score"] in scores and attack.get("eps", eps) == eps:
-            chosen.append(
-                {**row, "attack": attack.get("attack", "other classes"), "auroc": 100 * row["auroc"]}
-            )
+            name = ", ".join(filter(None, (row["detector"], attack.get("parts"))))
+            kind = attack.get("attack", "other classes")
+            chosen.append({"detector": name, "attack": kind, "auroc": 100 * row["auroc"]})
     frame = pd.DataFrame(chosen, columns=["detector", "attack", "auroc"])
     table = frame.pivot_table(index="detector", columns="attack", values="auroc", sort=False)
     order = ("fgsm", "bim", "deepfool", "boundary", "adaptive", "other classes")
