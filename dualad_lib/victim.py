@@ -1,6 +1,7 @@
 """A classifier that is attacked, and the images it was attacked with: what detectors of attacks are measured on."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -147,7 +148,8 @@ def _kept(data, dataset, normal_class, folder, boundary_steps, **options):
     from safetensors.torch import load_file, save_file
 
     words = "-".join(f"{name}{value}" for name, value in {**options, "steps": boundary_steps}.items())
-    path = Path(folder) / f"victim-{dataset}-{normal_class}-{words}.safetensors"
+    words += "" if find_spec("foolbox") else "-without-boundary"
+    path = Path(folder) / f"{dataset}-{normal_class}-{words}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():

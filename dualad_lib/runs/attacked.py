@@ -36,7 +36,11 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     if stored is not None:
         return stored
     size = TINY if key["profile"] == "smoke" else {}
-    victim = load_victim(dataset, normal_class, options.get("output"), **size)
+    output = options.get("output")
+    kept = (
+        None if output is None else Path(output) / f"victim-{_code_hash(load_victim)[:8]}"
+    )  # other code, another one
+    victim = load_victim(dataset, normal_class, kept, **size)
     model = _model(detector, key, victim.classifier)
     start = time.perf_counter()
     model.fit(
