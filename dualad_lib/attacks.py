@@ -7,13 +7,28 @@ images in [0, 1] of the same shape, and leaves the classifier's parameters and g
 import torch
 from torch.nn.functional import cross_entropy
 
+from .errors import DataError
+from .training import seeded
+
+
+def loss_gradient(classifier, x, y, penalty=None):
+    """Gradient, by the images x, of what an attack raises: the cross-entropy of the true classes y, less a penalty.
+
+    Summed over images, so that no image's gradient depends on the others. penalty: function of images -> (N,), or None.
+    """
+    x = x.detach().requires_grad_()
+    loss = cross_entropy(classifier(x), y, reduction="sum")
+    if penalty is not None:
+        loss = loss - penalty(x).sum()
+    return torch.autograd.grad(loss, x)[0]
+
 
 def fgsm(classifier, x, y, eps):
     """Fast gradient sign method: x + eps sign(grad_x CE), within [0, 1]. y: (N,) true classes; eps: L-infinity bound.
 
     Source: Goodfellow, Shlens & Szegedy, 2015.
     """
-    return (x + eps * _gradient(classifier, x, y).sign()).clamp(0, 1).detach()
+    return (x + eps * loss_gradient(classifier, x, y).sign()).clamp(0, 1).detach()
 
 
 def bim(classifier, x, y, eps, steps=10, step=None, penalty=None):
@@ -26,7 +41,7 @@ def bim(classifier, x, y, eps, steps=10, step=None, penalty=None):
     step = eps / 5 if step is None else step
     adversarial = x.clone()
     for _ in range(steps):
-        gradient = _gradient(classifier, adversarial, y, penalty)
+        gradient = loss_gradient(classifier, adversarial, y, penalty)
         adversarial = adversarial + step * gradient.sign()
         adversarial = torch.minimum(torch.maximum(adversarial, x - eps), x + eps).clamp(0, 1).detach()
     return adversarial
@@ -68,21 +83,39 @@ def deepfool(classifier, x, steps=50, candidates=10, overshoot=0.02, norm="linf"
     return adversarial.detach()
 
 
+def boundary(classifier, x, y, starts, steps=2000, seed=0):
+    """Boundary attack: along the border of class y towards x, asking the classifier for nothing but its class.
+
+    It needs no gradient and has no bound; it ends where `steps` end. starts: (N, C, H, W), an image for each x that
+    the classifier gives another class than y; the attack begins where the straight way from x to it leaves y.
+    Through foolbox, an optional package: ImportError says so where it is missing. Raises DataError for a start of class
+    y. Deterministic for a seed. Source: Brendel, Rauber & Bethge, 2018.
+    """
+    try:
+        import foolbox
+    except ImportError:
+        raise ImportError("the boundary attack needs foolbox: pip install 'dualad[attacks]'") from None
+    import numpy as np
+
+    begun, state = _at_border(classifier, x, y, starts), np.random.get_state()
+    model = foolbox.PyTorchModel(_AsModule(classifier).eval(), bounds=(0, 1), device=x.device)
+    with seeded(seed):
+        np.random.seed(seed)  # foolbox draws from numpy too
+        try:
+            # Its steps adapt when thirty have been counted; by default it counts every tenth.
+            attack = foolbox.attacks.BoundaryAttack(steps=steps, update_stats_every_k=1)
+            found = attack.run(model, x, foolbox.criteria.Misclassification(y), starting_points=begun)
+        finally:
+            np.random.set_state(state)
+    return found.clamp(0, 1).detach()
+
+
 def success_rate(classifier, x, adversarial, y):
     """Share of the images that were classified rightly and no longer are. y: (N,) true classes."""
     with torch.no_grad():
         before, after = classifier(x).argmax(1), classifier(adversarial).argmax(1)
     right = before == y
     return float((right & (after != y)).sum() / right.sum().clamp_min(1))
-
-
-def _gradient(classifier, x, y, penalty=None):
-    """Gradient of the loss that the attack raises, summed over images, so that none depends on the others."""
-    x = x.detach().requires_grad_()
-    loss = cross_entropy(classifier(x), y, reduction="sum")
-    if penalty is not None:
-        loss = loss - penalty(x).sum()
-    return torch.autograd.grad(loss, x)[0]
 
 
 def _borders(classifier, x, order):
@@ -94,6 +127,32 @@ def _borders(classifier, x, order):
         for k in range(order.shape[1])
     ]
     return logits.detach(), torch.stack(slopes, 1)
+
+
+class _AsModule(torch.nn.Module):
+    """Any function of images as the module that foolbox asks for."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@torch.no_grad()
+def _at_border(classifier, x, y, starts, halvings=12):
+    """The images just beyond the border of y on the straight way from x to its start, by bisection."""
+    if (classifier(starts).argmax(1) == y).any():
+        raise DataError(
+            "a start of the boundary attack must be an image that the classifier gives another class."
+        )
+    near, far = torch.zeros(len(x)), torch.ones(len(x))
+    for _ in range(halvings):
+        middle = (near + far) / 2
+        left = classifier(torch.lerp(x, starts, middle.view(-1, 1, 1, 1))).argmax(1) != y
+        near, far = torch.where(left, near, middle), torch.where(left, middle, far)
+    return torch.lerp(x, starts, far.view(-1, 1, 1, 1))
 
 
 def _bounded(x, adversarial, eps, norm):

@@ -1,10 +1,12 @@
 """Attacks: inside their bounds, on a linear classifier as worked out by hand, and in agreement with foolbox."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from dualad_lib import attacks
+from dualad_lib import DataError, attacks
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def trained():
 
 
 EPS = 0.1
+NO_FOOLBOX = "foolbox is not installed: uv run --extra attacks pytest tests/test_attacks.py"
 ATTACKS = {
     "fgsm": lambda net, x, y: attacks.fgsm(net, x, y, EPS),
     "bim": lambda net, x, y: attacks.bim(net, x, y, EPS),
@@ -107,7 +110,7 @@ def test_an_attack_that_knows_the_detector_keeps_its_score_low(trained):
 @pytest.mark.parametrize("eps", [0.02, 0.05, 0.1])
 @pytest.mark.parametrize("name", ["fgsm", "bim", "deepfool"])
 def test_success_agrees_with_foolbox(trained, name, eps):
-    foolbox = pytest.importorskip("foolbox", reason="foolbox is not installed: uv sync")
+    foolbox = pytest.importorskip("foolbox", reason=NO_FOOLBOX)
     net, x, y = trained
     theirs = {
         "fgsm": foolbox.attacks.LinfFastGradientAttack(),
@@ -124,3 +127,36 @@ def test_success_agrees_with_foolbox(trained, name, eps):
     rates = [attacks.success_rate(net, x, found, y) for found in (ours, clipped)]
     assert rates[0] == pytest.approx(rates[1], abs=0.02)
     assert (clipped - x).abs().max() <= eps + 1e-6
+
+
+def test_the_boundary_attack_asks_for_the_class_alone_and_comes_close(trained):
+    pytest.importorskip("foolbox", reason=NO_FOOLBOX)
+    net, x, y = trained
+
+    def classifier(images):  # no gradient to be had
+        with torch.no_grad():
+            return torch.nn.functional.one_hot(net(images).argmax(1), 3).float()
+
+    starts = x.roll(1, 0)  # the next image has another class
+    begun = attacks._at_border(classifier, x[:9], y[:9], starts[:9])
+    found = attacks.boundary(classifier, x[:9], y[:9], starts[:9], steps=800)
+    assert (classifier(found).argmax(1) != y[:9]).all() and found.min() >= 0 and found.max() <= 1
+    far, begun, reached = (
+        (images - x[:9]).flatten(1).norm(dim=1).mean() for images in (starts[:9], begun, found)
+    )
+    assert reached < 0.9 * begun < far
+    assert torch.equal(found, attacks.boundary(classifier, x[:9], y[:9], starts[:9], steps=800))
+
+
+def test_the_boundary_attack_refuses_a_start_of_the_same_class(trained):
+    pytest.importorskip("foolbox", reason=NO_FOOLBOX)
+    net, x, y = trained
+    with pytest.raises(DataError, match="another class"):
+        attacks.boundary(net, x[:3], y[:3], x[:3], steps=1)
+
+
+def test_without_foolbox_the_boundary_attack_says_how_to_get_it(trained, monkeypatch):
+    monkeypatch.setitem(sys.modules, "foolbox", None)
+    net, x, y = trained
+    with pytest.raises(ImportError, match="dualad.attacks"):
+        attacks.boundary(net, x[:3], y[:3], x[3:6])

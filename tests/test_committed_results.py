@@ -188,6 +188,22 @@ def test_what_lesson_08_says_in_words_holds():
     assert said in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_what_lesson_10_says_in_words_holds():
+    """No detector of images is far from chance at 8/255; the attacked classifier's two looks are; boundary is there."""
+    from dualad_lib.runs.attacked import attack_table, lost
+
+    rows = study_rows("10_signs")
+    table, asked = attack_table(rows), ["fgsm", "bim", "deepfool", "boundary"]
+    assert set(asked) <= set(table.columns) and not table[asked].isna().any(axis=None)
+    images = table.drop(index=["doubt", "squeezing"])[asked]
+    assert images.min(axis=None) > 40 and images.max(axis=None) < 75
+    assert table.loc["squeezing", asked].min() > 95
+    strengths = [attack_table(rows, f"{eps}/255").loc["doubt", "bim"] for eps in (2, 4, 8, 16)]
+    assert strengths == sorted(strengths, reverse=True)  # more room, less doubt
+    shares = lost(rows)
+    assert shares["bim", "8/255"] == 1 and shares["fgsm", "8/255"] < shares["deepfool", "8/255"]
+
+
 def test_what_lesson_12_says_in_words_holds():
     """Among known speakers no network is needed; with strangers DualAD is ahead."""
     rows = study_rows("12_sound")

@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dualad_lib import DataError
+from dualad_lib import DataError, DataNotFoundError
+from dualad_lib.data import load_labelled, load_signs, of_class
 from dualad_lib.data.signs import LEAKED, SIGNS, STOP, read_signs, split_by_track
 
 
@@ -61,3 +62,50 @@ def test_a_split_by_track_shares_no_sign(folder):
 def test_a_missing_part_is_named(tmp_path, part):
     with pytest.raises(DataError, match=f"no {part} images"):
         read_signs(tmp_path, part)
+
+
+@pytest.fixture
+def root(folder, tmp_path):
+    """A data folder that holds the made-up set."""
+    (tmp_path / "gtsrb").symlink_to(folder)
+    return tmp_path
+
+
+def test_signs_are_found_where_the_environment_says(root, monkeypatch):
+    monkeypatch.setenv("DUALAD_DATA", str(root))
+    assert len(load_signs("train")) == 30 and len(load_signs("test")) == 3
+
+
+def test_signs_that_are_nowhere_are_named_with_every_way_to_get_them(tmp_path):
+    with pytest.raises(DataNotFoundError, match="GTSRB was not found.*not allowed") as caught:
+        load_signs("train", root=tmp_path, download=False)
+    assert "DUALAD_DATA" in str(caught.value) and "280 MB" in str(caught.value)
+
+
+def test_a_download_lands_whole_or_not_at_all(tmp_path, monkeypatch):
+    class Broken:
+        def __init__(self, root, split, download):
+            (root / "gtsrb" / "GTSRB").mkdir(parents=True, exist_ok=True)
+            if split == "test":
+                raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.GTSRB", Broken)
+    with pytest.raises(DataNotFoundError, match="the download failed: no network"):
+        load_signs("train", root=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_classifier_learns_and_is_judged_on_different_physical_signs(root):
+    data = load_labelled("gtsrb", root=root)
+    assert len(data.train.images) == 24 and len(data.held.images) == 6 and len(data.test.images) == 3
+    tracks = [{(int(i[0, 0, 0]), int(i[1, 0, 0])) for i in part.images} for part in data[:2]]  # red, green
+    assert not tracks[0] & tracks[1] and data.class_names[STOP] == "stop"
+    assert len(of_class(data.held, STOP)) == 3
+    with pytest.raises(DataError, match="no image of class 5"):
+        of_class(data.held, 5)
+
+
+def test_other_sets_hold_out_a_fifth_of_each_class():
+    data = load_labelled("digits")
+    share = len(data.held.images) / (len(data.held.images) + len(data.train.images))
+    assert share == pytest.approx(0.2, abs=0.01) and set(data.held.labels.tolist()) == set(range(10))

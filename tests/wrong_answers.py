@@ -122,6 +122,23 @@ WRONG = {
         ("return -torch.special.log_ndtr(-u) - confidence.log()", "1/n is missing"),
         ("return -(1 - torch.special.ndtr(u)).log() - (confidence - 1 / n).log()", "tie"),
     ],
+    "attack_step": [
+        (
+            "moved = now + step * gradient.sign()\n"
+            "return torch.minimum(torch.maximum(moved, now - eps), now + eps).clamp(0, 1)",
+            "around the original",
+        ),
+        (
+            "moved = now + step * gradient.sign()\n"
+            "return torch.minimum(torch.maximum(moved, x - eps), x + eps)",
+            "leave [0, 1]",
+        ),
+        (
+            "moved = now + step * gradient\n"
+            "return torch.minimum(torch.maximum(moved, x - eps), x + eps).clamp(0, 1)",
+            "not its sign",
+        ),
+    ],
     "to_image": [
         ("return (20 * (energy / energy.max()).log10() / floor + 1).clamp(0, 1)", "amplitudes"),
         ("return (10 * (energy / energy.max()).log() / floor + 1).clamp(0, 1)", "natural"),

@@ -2,12 +2,14 @@
 
 import csv
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ..errors import DataError, DataNotFoundError
+from . import places
 
 STOP = 14
 SIGNS = (
@@ -43,6 +45,16 @@ class Signs:
         return Signs(self.images[chosen], self.labels[chosen], self.tracks[chosen])
 
 
+def load_signs(part, side=32, root=None, download=True):
+    """The "train" or "test" part of GTSRB as Signs, without the leaked test images; see `read_signs`.
+
+    Looked for as gtsrb/ in $DUALAD_DATA, then in the project's data folder; then downloaded by torchvision (about
+    280 MB) if `download` allows. `root` replaces these places by one folder. The result is cached and shared: copy
+    before writing into it. Raises DataNotFoundError when no place holds the set, DataError for a damaged one.
+    """
+    return _read_once(_find(root, download), part, side)
+
+
 def read_signs(folder, part, side=32):
     """Read the "train" or "test" part from torchvision's layout, without the leaked test images.
 
@@ -70,6 +82,42 @@ def split_by_track(signs, share=0.2, seed=0):
         chosen |= (labels == label) & np.isin(tracks, own[:count])
     chosen = torch.from_numpy(chosen)
     return signs[~chosen], signs[chosen]
+
+
+@lru_cache(maxsize=4)
+def _read_once(folder, part, side):
+    return read_signs(folder, part, side)
+
+
+def _find(root, download):
+    """The folder of the set, downloaded first where that is allowed and needed."""
+    candidates = places.places("gtsrb", root=root)
+    for folder, _ in candidates:
+        if (folder / "GTSRB").is_dir():
+            return folder
+    failure = "downloading was not allowed (download=False)"
+    if download:
+        try:
+            return _download(places.own_folder() if root is None else Path(root))
+        except (OSError, RuntimeError) as error:  # no network, permission or space
+            failure = " ".join(f"the download failed: {error}".split())
+    looked = "\n".join(f"  {folder} ({what})" for folder, what in candidates)
+    raise DataNotFoundError(
+        f"GTSRB was not found, and {failure}.\nLooked in:\n{looked}\nWays to get it:\n"
+        "  - with a network: load_signs(part, download=True) fetches about 280 MB\n"
+        "  - without: copy GTSRB/Training, GTSRB/Final_Test and GT-final_test.csv to FOLDER/gtsrb and set "
+        "DUALAD_DATA=FOLDER"
+    )
+
+
+def _download(root):
+    from torchvision.datasets import GTSRB
+
+    print(f"Downloading GTSRB (about 280 MB) to {root} ...", flush=True)
+    with places.download_into(root, "gtsrb") as temporary, places.network_timeout():
+        for part in ("train", "test"):
+            GTSRB(temporary, split=part, download=True)
+    return root / "gtsrb"
 
 
 def _training(folder):

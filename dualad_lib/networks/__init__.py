@@ -10,6 +10,7 @@ from .autoencoder import (
     look,
     start_at_mean,
 )
+from .classifier import ConvClassifier
 from .discriminator import ConvDiscriminator, MLPDiscriminator
 from .feature_constraint import Hypersphere, TransformationCritic
 from .mutual_information import GlobalStatistics, LocalStatistics, ViewStatistics
@@ -17,6 +18,7 @@ from .unet import UNet
 
 __all__ = [
     "ConvAutoencoder",
+    "ConvClassifier",
     "ConvDecoder",
     "ConvDiscriminator",
     "ConvEncoder",

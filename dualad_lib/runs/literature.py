@@ -111,3 +111,14 @@ def published_system(detector, dataset, protocol, setting, evaluation="honest"):
     """
     found = SYSTEMS.get((detector, dataset, protocol, setting)) if evaluation == "honest" else None
     return found or (None, "")
+
+
+#: Published AUROC in % on adversarial stop signs (Chen et al., IJCAI 2020, table 4). Neither the attacked classifier
+#: nor the strength of the attacks is told there: figures to read ours beside, and no bar.
+ADVERSARIAL_SIGNS = {
+    "LR-GDAN": {"boundary": 90.5, "fgsm": 84.4, "bim": 85.9, "deepfool": 84.6},
+    "soft-boundary Deep SVDD": {"boundary": 77.8, "fgsm": 82.7, "bim": 74.9, "deepfool": 78.4},
+    "one-class Deep SVDD": {"boundary": 80.3, "fgsm": 82.8, "bim": 81.8, "deepfool": 65.8},
+    "RCAE": {"boundary": 87.4, "fgsm": 57.6, "bim": 64.5, "deepfool": 46.3},
+    "isolation forest": {"boundary": 73.8, "fgsm": 44.4, "bim": 53.9, "deepfool": 51.1},
+}
