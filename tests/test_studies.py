@@ -26,7 +26,7 @@ def test_a_study_runs_whole_on_digits(name, tmp_path):
     chosen = study(name, profile="smoke", classes=[0])
     cells = list({cell.name: cell for cell in chosen}.values())  # all data sets are digits here
     rows, errors = reproduce(cells, tmp_path, workers=1, say=lambda text: None)
-    assert errors == {} and {cell.options.get("setting", "") for cell in cells} == {
+    assert errors == {} and {cell.options.get("setting", "") for cell in cells} <= {
         r["setting"] for r in rows
     }
     assert len(read_results(tmp_path / "results" / f"{name}_digits.csv")) == len(rows)

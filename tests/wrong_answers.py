@@ -122,4 +122,9 @@ WRONG = {
         ("return -torch.special.log_ndtr(-u) - confidence.log()", "1/n is missing"),
         ("return -(1 - torch.special.ndtr(u)).log() - (confidence - 1 / n).log()", "tie"),
     ],
+    "conformal_p_value": [
+        ("return (calibration >= score).mean()", "itself is missing"),
+        ("return (1 + (calibration > score).sum()) / (len(calibration) + 1)", "Ties"),
+        ("return (1 + (calibration <= score).sum()) / (len(calibration) + 1)", "reversed"),
+    ],
 }

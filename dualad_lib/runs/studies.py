@@ -25,12 +25,12 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if settings is not None and options.get("setting", "") not in settings:
             continue
         if profile == "smoke":
-            trained = detector in ("lrgdan", "agad", "adegan")
+            trained = detector not in ("pca", "knn")
             params = {**options.get("params", {}), **(TINY if trained else {})}
             dataset, of_cell, options = (
                 "digits",
                 [k for k in of_cell if k < 10],
-                {**options, "params": params},
+                {**options, "params": params, **({"splits": 2} if "splits" in options else {})},
             )
         for seed in range(seeds):
             chosen = of_cell if classes is None else [k for k in classes if k in of_cell]
@@ -88,7 +88,20 @@ def _adegan():
         yield "mnist", "adegan", SOME, options
 
 
+def _tiles():
+    """Twenty random splits of a cheap detector, three of a trained one; whole images and patches; careless splits."""
+    for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 3, "dualad": 3}.items():
+        options = {"splits": splits, "maps": 3}
+        yield "magnetic_tiles", detector, (0,), options
+        yield "magnetic_tiles", detector, (0,), {**options, "setting": "patches=32", "patch": 32}
+    for detector in ("pca", "knn"):
+        for split in ("calibrated by image", "image"):
+            setting = "split by image" if split == "image" else split
+            options = {"splits": 20, "setting": setting, "split": split}
+            yield "magnetic_tiles", detector, (0,), options
+
+
 #: Name -> its cells, cheap and important ones first.
-STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan}
+STUDIES = {"07_lrgdan": _lrgdan, "08_agad": _agad, "09_adegan": _adegan, "11_tiles": _tiles}
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
-MEASURED_BY = {}
+MEASURED_BY = {"11_tiles": "dualad_lib.runs.inspected"}
