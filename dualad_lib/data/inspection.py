@@ -124,7 +124,7 @@ def load_inspection(dataset="magnetic_tiles", root=None, image_size=64):
     )
 
 
-def stand_in(dataset="fashion_mnist_sample", normal_class=8, damaged=40, seed=0):
+def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, seed=0):
     """Parts made of one class of a set of images, with `damaged` parts of each kind of DEFECTS drawn anew.
 
     The training images of the class and the rest of its test images are free of defects. Each image is a part of its

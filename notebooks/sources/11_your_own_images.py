@@ -96,7 +96,7 @@ n_trays = 150  # composed images of section 7, of each kind
 # dualad run 11 --profile paper
 # ```
 #
-# What ships is a stand-in: bags as the good part, and bags on which a seeded function has drawn a scratch, a spot, or
+# What ships is a stand-in: trousers as good parts, and trousers on which a seeded function has drawn a scratch, a spot or
 # a missing corner. It knows where, so there are masks. Section 9 reads what was measured on the real tiles.
 
 # %%
@@ -195,7 +195,7 @@ record(
 # %% [markdown]
 # PCA {{ auroc_pca | pct }}, nearest neighbour {{ auroc_knn | pct }} ({{ knn_worst | pct }} on its worst kind), DualAD
 # {{ auroc_dualad | pct }}. A defect of a few pixels is a small part of the distance between two images, and the
-# difference between two good bags is a large one. That is the whole difficulty of inspection: *the defect is smaller
+# difference between two good parts is a large one. That is the whole difficulty of inspection: *the defect is smaller
 # than what is allowed to vary.*
 #
 # ## 3. What does "5 %" promise?
