@@ -96,8 +96,8 @@ n_trays = 150  # composed images of section 7, of each kind
 # dualad run 11 --profile paper
 # ```
 #
-# What ships is a stand-in: trousers as good parts, and trousers on which a seeded function has drawn a scratch, a spot or
-# a missing corner. It knows where, so there are masks. Section 9 reads what was measured on the real tiles.
+# What ships is a stand-in: trousers as good parts, and trousers on which a seeded function has drawn a scratch, a
+# spot or a missing corner. It knows where, so there are masks. Section 9 reads what was measured on the real tiles.
 
 # %%
 data = load_inspection(dataset, image_size=image_size)
