@@ -99,7 +99,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
 
     normal_class: 0, the parts without defects. Of the options, seed (0) and profile, params, setting and output are
     those of `results.measure`; splits (1): how many random splits; maps (0): of how many of them the heat maps are
-    measured; split: one of SPLITS; patch: side of the patches (None: whole images).
+    measured; shifts (False): whether all is measured again under each of SHIFTS; split: one of SPLITS; patch: side of
+    the patches (None: whole images).
     """
     model, key, cell = _identity(detector, dataset, normal_class, **options)
     stored = _stored(cell, key)
@@ -165,14 +166,24 @@ def _merge(rows, path):
 
 
 def _identity(
-    detector, dataset, normal_class, splits=1, maps=0, split="part", patch=None, output=None, **options
+    detector,
+    dataset,
+    normal_class,
+    splits=1,
+    maps=0,
+    shifts=False,
+    split="part",
+    patch=None,
+    output=None,
+    **options,
 ):
     if split not in SPLITS:
         raise RunError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}.")
     if normal_class != 0:
         raise RunError(f"the normal class of an inspection set is 0, free of defects; got {normal_class!r}.")
     model, key, cell = _cell(detector, dataset, normal_class, protocol="parts", output=output, **options)
-    return model, {**key, "splits": splits, "maps": maps, "split_by": split, "patch": patch}, cell
+    own = {"splits": splits, "maps": maps, "shifts": shifts, "split_by": split, "patch": patch}
+    return model, {**key, **own}, cell
 
 
 def _one_split(inspector, data, key, with_maps, command):
@@ -204,7 +215,7 @@ def _one_split(inspector, data, key, with_maps, command):
     measures = _alarms(inspector, "none", normal.final, anomalous.final)
     if with_maps:
         measures += _pixels(inspector, test, bad)
-    if key["split_by"] == "part":
+    if key["shifts"]:
         changed = {n: [camera(p.images, **how) for p in (held, test, bad)] for n, how in SHIFTS.items()}
         for name, (_, *both) in changed.items():
             measures += _alarms(inspector, name, *(inspector.scores(x).final for x in both))
