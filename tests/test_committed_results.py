@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from dualad_lib.runs.course import load_course
-from dualad_lib.runs.inspected import FLAW, read_measures
+from dualad_lib.runs.inspected import FLAW
 from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.report import RESULTS, committed, render
 from dualad_lib.runs.results import COLUMNS, FLAWED, study_rows

@@ -89,8 +89,8 @@ def _adegan():
 
 
 def _tiles():
-    """Twenty random splits of a cheap detector, two of a trained one; whole images and patches; careless splits."""
-    for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 2, "dualad": 2}.items():
+    """Twenty random splits of a cheap detector, one or two of a trained one; whole, in patches, and careless splits."""
+    for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 2, "dualad": 1}.items():
         options = {"splits": splits, "maps": 2}
         yield "magnetic_tiles", detector, (0,), {**options, "shifts": True}
         yield "magnetic_tiles", detector, (0,), {**options, "setting": "patches=32", "patch": 32}

@@ -583,7 +583,8 @@ record(
 # ## 9. Real tiles, read aloud
 #
 # The tiles were measured once, with the library's defaults, nothing chosen on their labels: 60 % of the good tiles
-# train, 20 % calibrate, 20 % test; PCA and nearest neighbour over 20 random divisions, the two that train over 2.
+# train, 20 % calibrate, 20 % test; PCA and nearest neighbour over 20 random divisions, the autoencoder over two,
+# DualAD over one.
 #
 # ```bash
 # dualad reproduce --study 11_tiles
