@@ -142,6 +142,11 @@ def _fit_options(parser):
     parser.add_argument("--normal", required=True, metavar="DIR", help="folder of normal images")
     parser.add_argument("--out", required=True, metavar="FILE", help="model file, ends in .safetensors")
     parser.add_argument(
+        "--calibration",
+        metavar="DIR",
+        help="further normal images that set the threshold (default: a tenth of the normal images is held back)",
+    )
+    parser.add_argument(
         "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
     )
     parser.add_argument(
@@ -178,6 +183,7 @@ def _fit(arguments):
         1 if arguments.grey else None,
         arguments.strict,
         parameters,
+        arguments.calibration,
         say=_say,
     )
 

@@ -156,6 +156,30 @@ def test_given_calibration_images_are_not_trained_on(name):
     assert close(finals(one, TEST), finals(other, TEST))
 
 
+def test_recalibration_moves_the_threshold_and_nothing_learned(name, fitted):
+    model = build(name).fit(stripes(80, 0))
+    pixel, darker = model.anomaly_scores(TEST).pixel, (stripes(40, 5) * 0.8).astype(np.uint8)
+    assert model.recalibrate(darker) is model and len(model.calibration_scores_) == 40
+    assert np.array_equal(model.anomaly_scores(TEST).pixel, pixel)
+    assert model.threshold_ != fitted.threshold_
+    with pytest.raises(DataError, match="resize"):
+        model.recalibrate(np.zeros((30, 9, 9)))
+
+
+def test_anomaly_maps_of_what_reconstructs(name, fitted):
+    if not hasattr(fitted, "reconstruct"):
+        with pytest.raises(DataError, match="reconstructs nothing"):
+            fitted.anomaly_map(TEST)
+        return
+    maps = fitted.anomaly_map(TEST)
+    assert maps.shape == (40, 12, 12) and maps.dtype == np.float64 and (maps >= 0).all()
+    error = (torch.from_numpy(TEST / 255) - fitted.reconstruct(TEST).clamp(0, 1).double()).square().mean(1)
+    assert close(maps, error.numpy())
+    blurred = fitted.anomaly_map(TEST, blur=1.0)
+    assert blurred.std() < maps.std() and blurred.mean() == pytest.approx(maps.mean(), rel=0.1)
+    assert close(fitted.anomaly_map(TEST[:1], blur=1.0)[0], blurred[0]), "no image blurs into the next"
+
+
 def test_save_and_load(name, fitted, tmp_path):
     path = tmp_path / "model.safetensors"
     fitted.save(path)

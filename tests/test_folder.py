@@ -127,7 +127,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(folders, tmp_path, c
 
 def test_a_detector_without_reconstruction_has_no_heat_maps(folders, tmp_path, capsys):
     model = tmp_path / "m.safetensors"
-    main(["fit", "--normal", str(folders / "normal"), "--out", str(model), "--detector", "knn", *QUICK[:2]])
+    main(["fit", "--normal", str(folders / "normal"), "--out", str(model), "--detector", "kde", *QUICK[:2]])
     score = [
         "score",
         "--model",
@@ -139,3 +139,15 @@ def test_a_detector_without_reconstruction_has_no_heat_maps(folders, tmp_path, c
     ]
     assert main([*score, "--heatmaps", str(tmp_path / "maps")]) == 2
     assert "heat maps" in capsys.readouterr().err and not (tmp_path / "s.csv").exists()
+
+
+def test_calibration_images_come_from_a_folder_of_their_own(folders, tmp_path, capsys):
+    from dualad_lib import Detector
+
+    model = tmp_path / "m.safetensors"
+    fit = ["fit", "--out", str(model), "--detector", "knn", *QUICK[:2], "--normal", str(folders / "normal")]
+    assert main([*fit, "--calibration", str(folders / "new" / "fine")]) == 0
+    assert "trained on 220; 15 held back" in capsys.readouterr().out
+    assert len(Detector.load(model).calibration_scores_) == 15
+    assert main([*fit, "--calibration", str(folders)]) == 2
+    assert "inside one another" in capsys.readouterr().err

@@ -75,6 +75,36 @@ def test_p_values_by_hand():
     assert conformal_p_values(calibration, np.array([0.5, 2.0, 2.5, 9.0])).tolist() == [1.0, 0.75, 0.5, 0.25]
 
 
+def test_p_values_of_exchangeable_scores_are_uniform():
+    random = np.random.default_rng(0)
+    n, p = 39, []
+    for _ in range(4000):
+        scores = random.exponential(size=n + 1)
+        p.append(conformal_p_values(scores[:-1], scores[-1:])[0])
+    places, counts = np.unique(np.round(np.array(p) * (n + 1)).astype(int), return_counts=True)
+    assert places.tolist() == list(range(1, n + 2))
+    assert counts == pytest.approx(np.full(n + 1, 100), abs=5 * 10)  # each place as often as any other
+    for alpha in (0.05, 0.1, 0.5):
+        assert np.mean(np.array(p) <= alpha) == pytest.approx(alpha, abs=0.02)
+
+
+def test_ties_make_p_values_larger_never_smaller():
+    """A detector that gives every image the same score raises no alarm."""
+    assert conformal_p_values(np.zeros(99), np.zeros(3)).tolist() == [1, 1, 1]
+    random = np.random.default_rng(0)
+    p = [conformal_p_values(s[:-1], s[-1:])[0] for s in random.integers(0, 4, (3000, 20))]
+    assert np.mean(np.array(p) <= 0.05) <= 0.06
+
+
+@pytest.mark.parametrize("n", [19, 20, 57, 99, 100, 333])
+@pytest.mark.parametrize("rate", [0.05, 0.07, 0.1, 0.29])
+def test_threshold_and_p_value_raise_the_same_alarms(n, rate):
+    random = np.random.default_rng(n)
+    calibration, scores = random.normal(size=n).round(1), random.normal(1, 2, 500).round(1)
+    alarms = scores > threshold_at(calibration, rate)
+    assert np.array_equal(alarms, conformal_p_values(calibration, scores) <= rate)
+
+
 def test_threshold_keeps_its_promise():
     """The false-alarm rate over many draws stays at or under the promised one, and is not far below."""
     random = np.random.default_rng(0)

@@ -139,6 +139,11 @@ WRONG = {
             "not its sign",
         ),
     ],
+    "conformal_p_value": [
+        ("return (calibration >= score).mean()", "itself is missing"),
+        ("return (1 + (calibration > score).sum()) / (len(calibration) + 1)", "Ties"),
+        ("return (1 + (calibration <= score).sum()) / (len(calibration) + 1)", "reversed"),
+    ],
     "to_image": [
         ("return (20 * (energy / energy.max()).log10() / floor + 1).clamp(0, 1)", "amplitudes"),
         ("return (10 * (energy / energy.max()).log() / floor + 1).clamp(0, 1)", "natural"),

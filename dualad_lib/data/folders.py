@@ -31,7 +31,7 @@ def load_image_folder(normal, test=None, image_size=64, strict=False, channels=N
     normal = _folder(normal)
     if test is not None:
         test = _folder(test)
-        _check_apart(normal, test)
+        check_apart(normal, test)
     train, train_paths, skipped = read_images(normal, image_size, channels, strict, label="training images")
     images = labels = classes = None
     names, paths = ("normal",), ()
@@ -212,7 +212,9 @@ def _folder(path):
     return path
 
 
-def _check_apart(normal, test):
+def check_apart(normal, test):
+    """Raise DataError where one of two folders lies inside the other."""
+    normal, test = Path(normal), Path(test)
     inner, outer = normal.resolve(), test.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise DataError(

@@ -11,6 +11,7 @@ from ..data.images import as_images
 from ..errors import DataError
 from ..files import atomic_write
 from ..scoring import Scores, check_rate, conformal_p_values, threshold_at
+from ..training import as_float
 
 FORMAT = "dualad-1"
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
@@ -87,6 +88,28 @@ class Detector(OutlierMixin, BaseEstimator):
         """Threshold minus final score: negative = anomalous. Shape (N,)."""
         final = self.anomaly_scores(x).final
         return self.threshold_ - final
+
+    def anomaly_map(self, x, blur=0.0):
+        """Where an image departs from its reconstruction: squared error, mean over channels, float64 (N, H, W).
+
+        blur: deviation in pixels of a Gaussian over the map, against the noise of single pixels. Raises DataError for
+        a detector that reconstructs nothing.
+        """
+        from scipy.ndimage import gaussian_filter
+
+        if not hasattr(self, "reconstruct"):
+            raise DataError(f"a {type(self).__name__} reconstructs nothing, so it has no heat maps.")
+        images = self._checked(x)
+        error = (as_float(images, "cpu") - self.reconstruct(images).clamp(0, 1)).square().mean(1)
+        error = error.double().numpy()
+        return gaussian_filter(error, (0, blur, blur)) if blur else error
+
+    def recalibrate(self, x):
+        """New threshold and score scales from other held-out normal images, say of a changed camera; return self.
+
+        What was learned stays. x must not have been trained on.
+        """
+        return self._finish(self._checked(x))
 
     def predict(self, x):
         """1 for normal, -1 for anomalous, at the threshold set by `false_alarm_rate` on held-out normals. (N,)."""

@@ -8,6 +8,7 @@ import torch
 
 from ..data.preprocessing import GCN
 from ..errors import DataError
+from ..training import as_float
 from .base import Detector, choose
 
 PREPROCESS = {None: None, "gcn_l1": GCN("l1"), "gcn_l2": GCN("l2")}
@@ -83,6 +84,12 @@ class NearestNeighbours(ClassicalDetector):
 
     def _distance(self, flat):
         return self.model_.kneighbors(flat)[0][:, -1]
+
+    def reconstruct(self, x):
+        """The nearest training image of each image, float32 tensor (N, C, H, W) in [0, 1]."""
+        x = self._checked(x)
+        nearest = self.model_.kneighbors(self._flat(x), 1, return_distance=False)[:, 0]
+        return as_float(self._train[torch.from_numpy(nearest)], "cpu")
 
 
 class IsolationForest(ClassicalDetector):

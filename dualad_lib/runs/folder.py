@@ -13,15 +13,26 @@ TABLE = ("rank", "file", "verdict", "score", "p_value", "pixel", "latent")
 
 
 def fit_folder(
-    normal, out, detector="dualad", image_size=64, channels=None, strict=False, parameters=None, say=print
+    normal,
+    out,
+    detector="dualad",
+    image_size=64,
+    channels=None,
+    strict=False,
+    parameters=None,
+    calibration=None,
+    say=print,
 ):
     """Train a detector on a folder of normal images and save it to `out`; return it.
 
     detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. A training
     that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size,
-    channels and strict as in `dualad_lib.data.read_images`. Raises DataError for what cannot be used.
+    channels and strict as in `dualad_lib.data.read_images`. calibration: a folder of further normal images that set the
+    threshold; without it a tenth of `normal`, drawn at random, is held back. Give one where several images show the
+    same part: its views must not stand on both sides. Raises DataError for what cannot be used.
     """
     from ..data import read_images
+    from ..data.folders import check_apart
     from ..detectors import create
 
     out = Path(out)
@@ -33,19 +44,24 @@ def fit_folder(
         raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
     model = create(detector, **parameters)
     images, paths, skipped = read_images(normal, image_size, channels, strict, label="reading")
+    held = None
+    if calibration is not None:
+        check_apart(normal, calibration)
+        held, _, more = read_images(calibration, image_size, images.shape[1], strict, label="reading")
+        skipped += more
     _list_skipped(skipped, say)
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_name(f"{out.name}.training.pt")
     if "steps" in model.get_params():
-        model.fit(images, checkpoint=state, label="training")
+        model.fit(images, held, checkpoint=state, label="training")
     else:
-        model.fit(images)
+        model.fit(images, held)
     model.save(out)
     state.unlink(missing_ok=True)
-    held = len(model.calibration_scores_)
+    count = len(model.calibration_scores_)
     say(
         f"{out}: {detector} for {' x '.join(map(str, model.image_shape_))} images, "
-        f"trained on {len(paths) - held}; {held} held back to set the threshold "
+        f"trained on {len(paths) - (count if held is None else 0)}; {count} held back to set the threshold "
         f"for a false-alarm rate of {model.false_alarm_rate:g}."
     )
     return model
@@ -104,12 +120,12 @@ def _draw(detector, x, names, folder):
     from ..progress import progress
 
     x_hat = detector.reconstruct(x).clamp(0, 1)
-    error = (x.float() / 255 - x_hat).square().mean(1)  # (N, H, W)
-    top = max(float(np.quantile(error.numpy(), 0.999)), 1e-9)
+    error = detector.anomaly_map(x)
+    top = max(float(np.quantile(error, 0.999)), 1e-9)
     for i, name in enumerate(progress(names, label="heat maps")):
         pictures = [(x[i].float() / 255).expand(3, -1, -1), x_hat[i].expand(3, -1, -1)]
         panels = [picture.permute(1, 2, 0).numpy() for picture in pictures]
-        panels.append(colormaps["cividis"](np.clip(error[i].numpy() / top, 0, 1))[..., :3])
+        panels.append(colormaps["cividis"](np.clip(error[i] / top, 0, 1))[..., :3])
         picture = Image.fromarray((255 * np.concatenate(panels, axis=1)).round().astype(np.uint8))
         path = folder / f"{name}.png"
         with atomic_write(path) as temporary:

@@ -185,6 +185,10 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
         own = [row for row in rows if row["dataset"] == dataset]
         if own:
             merge_results(own, output / "results" / f"{study}_{dataset}.csv")
+    for module in dict.fromkeys(cell.module for cell in cells):  # tables of its own that a module may write
+        finish = getattr(import_module(module), "finish", None)
+        if finish is not None:
+            finish([cell for cell in cells if cell.module == module], output)
     for name, error in errors.items():
         say(f"FAILED {name}: {error}")
     say(f"{len(cells) - len(errors)} of {len(cells)} cells finished; results in {output / 'results'}")

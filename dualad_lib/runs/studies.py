@@ -31,7 +31,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
             dataset, of_cell, options = (
                 "digits",
                 [k for k in of_cell if k < 10] or [0],
-                {**options, "params": params},
+                {**options, "params": params, **({"splits": 2} if "splits" in options else {})},
             )
         for seed in range(seeds):
             chosen = of_cell if classes is None else [k for k in classes if k in of_cell]
@@ -118,6 +118,19 @@ def _signs():
         yield "gtsrb", "lrgdan", (14,), {"protocol": "p2", "setting": f"parts={parts}", "params": params}
 
 
+def _tiles():
+    """Twenty random splits of a cheap detector, one or two of a trained one; whole, in patches, and careless splits."""
+    for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 2, "dualad": 1}.items():
+        options = {"splits": splits, "maps": 2}
+        yield "magnetic_tiles", detector, (0,), {**options, "shifts": True}
+        yield "magnetic_tiles", detector, (0,), {**options, "setting": "patches=32", "patch": 32}
+    for detector in ("pca", "knn"):
+        for split in ("calibrated by image", "image"):
+            setting = "split by image" if split == "image" else split
+            options = {"splits": 20, "setting": setting, "split": split}
+            yield "magnetic_tiles", detector, (0,), options
+
+
 def _sound():
     """Spoken digits, of speakers who train and of others: the baselines, the autoencoder, DualAD."""
     quick = {"steps": 100, "batch_size": 64}  # 180 or 243 clips train: some thirty times over all of them
@@ -135,7 +148,8 @@ STUDIES = {
     "08_agad": _agad,
     "09_adegan": _adegan,
     "10_signs": _signs,
+    "11_tiles": _tiles,
     "12_sound": _sound,
 }
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
-MEASURED_BY = {"10_signs": "dualad_lib.runs.attacked"}
+MEASURED_BY = {"10_signs": "dualad_lib.runs.attacked", "11_tiles": "dualad_lib.runs.inspected"}

@@ -1,0 +1,73 @@
+"""The measurement behind lesson 11: splits, alarms, shifts, maps, and the files they end in."""
+
+import numpy as np
+import pytest
+import torch
+
+from dualad_lib import PCA, RunError
+from dualad_lib.data.inspection import DEFECTS, SHIFTS, load_inspection
+from dualad_lib.data.patches import cut, image_scores
+from dualad_lib.runs.grid import Cell, reproduce
+from dualad_lib.runs.inspected import FLAW, MEASURES, Inspector, measure, measured, read_measures
+
+CELL = {"detector": "pca", "dataset": "digits", "normal_class": 0, "params": {"n_components": 8}}
+
+
+def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
+    options = {**CELL, "splits": 2, "setting": "tried", "output": tmp_path}
+    assert measured(**options) is None
+    rows = measure(**options)
+    settings = ["tried", *(f"tried, {kind}" for kind in DEFECTS)]
+    assert [(r["setting"], r["seed"]) for r in rows] == [(s, k) for k in (0, 1) for s in settings]
+    assert rows[0]["auroc"] == pytest.approx(np.mean([r["auroc"] for r in rows[1:4]])), (
+        "kinds of equal numbers"
+    )
+    assert rows[0]["auroc"] != rows[4]["auroc"] and {r["evaluation"] for r in rows} == {"honest"}
+    assert measured(**options) == rows and measured(**{**options, "splits": 3}) is None
+
+
+def test_measures_end_in_a_file_of_their_own(tmp_path):
+    options = {"params": CELL["params"], "splits": 2, "maps": 1, "shifts": True}
+    cell = Cell("digits", "pca", (0,), 0, "smoke", "11_tiles", options, "dualad_lib.runs.inspected")
+    for _ in range(2):  # the second time all is read
+        reproduce([cell], tmp_path, "python", workers=1, say=lambda text: None)
+        found = read_measures("11_tiles", tmp_path / "measures")
+    shifts = ["none", *SHIFTS, *(f"{name}, recalibrated" for name in SHIFTS)]
+    assert {row["shift"] for row in found} == set(shifts) and {row["measure"] for row in found} == set(
+        MEASURES
+    )
+    assert len(found) == 2 * 3 * len(shifts) + 2
+    assert all(0 <= row["value"] <= 1 and row["count"] > 0 and row["command"] for row in found)
+
+
+def test_views_on_both_sides_are_a_flaw_that_the_rows_name():
+    assert {r["evaluation"] for r in measure(**CELL, split="image")} == {FLAW}
+    assert {r["evaluation"] for r in measure(**CELL, split="calibrated by image")} == {"honest"}
+    with pytest.raises(RunError, match="unknown split 'luck'"):
+        measure(**CELL, split="luck")
+    with pytest.raises(RunError, match="free of defects"):
+        measure(**{**CELL, "normal_class": 3})
+
+
+def test_patches_are_calibrated_on_images():
+    data = load_inspection("digits")
+    good = data.images[data.labels == 0]
+    inspector = Inspector(PCA(n_components=4), patch=4).fit(good[:80], good[80:140])
+    assert len(inspector.calibration_scores_) == 60
+    assert (inspector.calibration_scores_ > inspector.threshold_).mean() <= 0.05
+    by_hand = image_scores(inspector.model.anomaly_scores(cut(good[140:150], 4)).final, 9)
+    assert inspector.scores(good[140:150]).final == pytest.approx(by_hand)
+    assert inspector.maps(good[:3]).shape == (3, 8, 8)
+    with pytest.raises(RunError, match="need calibration images"):
+        Inspector(PCA(), patch=4).fit(good)
+
+
+def test_recalibration_brings_the_promise_back():
+    data = load_inspection("digits")
+    good = data.images[data.labels == 0]
+    darker = (good.float() * 0.5).to(torch.uint8)
+    inspector = Inspector(PCA(n_components=4)).fit(good[:60], good[60:110])
+    before = (inspector.scores(255 - good[110:]).final > inspector.threshold_).mean()
+    inspector.recalibrate(255 - good[60:110])
+    assert before == 1 and (inspector.scores(255 - good[110:]).final > inspector.threshold_).mean() < 0.25
+    assert inspector.recalibrate(darker[60:110]).threshold_ > 0
