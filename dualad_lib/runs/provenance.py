@@ -58,7 +58,11 @@ def _results_hashes(tree, root):
             named = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             study = {"study_rows": named[:1], "committed": ["06_benchmark"]}.get(node.func.id, [])
             for name in study:
-                paths = sorted((root / "figures" / "results").glob(f"{name}*.csv"))
+                folder = root / "figures" / "results"
+                paths = [
+                    *sorted(folder.glob(f"{name}*.csv")),
+                    *sorted((folder / "measures").glob(f"{name}*.csv")),
+                ]
                 found[f"figures/results/{name}"] = digest("\n".join(map(source_hash, paths)))
     return found
 

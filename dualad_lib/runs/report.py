@@ -9,10 +9,12 @@ from ..files import atomic_write
 from . import tables
 from .features import feature_table
 from .grid import merge_results
+from .inspected import read_measures
 from .literature import published_system
 from .provenance import ROOT
 from .results import COLUMNS, read_results, study_rows
 from .speed import benchmark, ceiling_table, growth_table, speed_table
+from .world import signs_table, sound_table, tiles_table
 
 RESULTS = ROOT / "figures" / "results"
 FIGURES = ROOT / "figures"
@@ -220,6 +222,11 @@ TABLES = {
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),
     "features": lambda: feature_table([*committed(), *studied()]),
+    "signs": lambda: signs_table(study_rows("10_signs", RESULTS)),
+    "tiles": lambda: tiles_table(
+        study_rows("11_tiles", RESULTS), read_measures("11_tiles", RESULTS / "measures")
+    ),
+    "sound": lambda: sound_table(study_rows("12_sound", RESULTS)),
     "speed": lambda: speed_table(benchmark("throughput", RESULTS)),
     "ceiling": lambda: ceiling_table(benchmark("ceiling", RESULTS)),
     "growth": lambda: growth_table(benchmark("growth", RESULTS)),

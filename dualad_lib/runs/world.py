@@ -1,0 +1,67 @@
+"""The README's tables of lessons 10 to 12, drawn from figures/results: attacked signs, inspected tiles, sounds."""
+
+import pandas as pd
+
+from .attacked import attack_table
+from .literature import ADVERSARIAL_SIGNS
+
+FINAL = ("score", "dual")
+
+
+def signs_table(rows):
+    """Markdown table: AUROC in percent of each detector against each attack at 8/255, beside the published row."""
+    table = attack_table(rows)
+    if table.empty:
+        return "Not measured yet."
+    lines = [f"| detector | {' | '.join(table.columns)} |", "|---|" + "---:|" * len(table.columns)]
+    for name, line in table.iterrows():
+        lines.append(f"| {name} | {' | '.join(_figure(value) for value in line)} |")
+    for name, figures in ADVERSARIAL_SIGNS.items():
+        cells = [_figure(figures.get(attack, float("nan"))) for attack in table.columns]
+        lines.append(f"| *{name}, as published* | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tiles_table(rows, measures):
+    """Markdown table of the magnetic tiles: image AUROC, pixel AUROC, PRO, and false alarms where 5 % are promised."""
+    frame = pd.DataFrame(
+        [row for row in rows if row["score"] in FINAL and row["setting"] in ("", "patches=32")]
+    )
+    if frame.empty:
+        return "Not measured yet."
+    image = 100 * frame.groupby(["detector", "setting"], sort=False).auroc.mean()
+    own = pd.DataFrame([row for row in measures if row["profile"] == "paper" and row["shift"] == "none"])
+    own = own.groupby(["detector", "setting", "measure"]).value.agg(["mean", "min", "max", "count"])
+    lines = [
+        "| detector | image AUROC | pixel AUROC | PRO | false alarms, % (lowest, highest), splits |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for (detector, setting), auroc in image.items():
+        maps = [_figure(100 * _value(own, (detector, setting, name))) for name in ("pixel_auroc", "pro")]
+        alarms = own.loc[(detector, setting, "false_alarms")]
+        said = f"{100 * alarms['mean']:.1f} ({100 * alarms['min']:.1f}, {100 * alarms['max']:.1f}), {alarms['count']:.0f}"
+        name = detector + (", patches of 32" if setting else "")
+        lines.append(f"| {name} | {auroc:.1f} | {' | '.join(maps)} | {said} |")
+    return "\n".join(lines)
+
+
+def sound_table(rows):
+    """Markdown table: mean AUROC in percent over the ten words, speakers who train and strangers."""
+    frame = pd.DataFrame([row for row in rows if row["score"] in FINAL])
+    if frame.empty:
+        return "Not measured yet."
+    table = 100 * frame.pivot_table(index="detector", columns="dataset", values="auroc", sort=False)
+    lines = ["| detector | speakers who also train | strangers |", "|---|---:|---:|"]
+    for name, line in table.iterrows():
+        lines.append(
+            f"| {name} | {_figure(line['spoken_digits'])} | {_figure(line['spoken_digits_unheard'])} |"
+        )
+    return "\n".join(lines)
+
+
+def _value(table, key):
+    return table["mean"].get(key, float("nan"))
+
+
+def _figure(value):
+    return "" if pd.isna(value) else f"{value:.1f}"
