@@ -109,8 +109,11 @@ def test_a_defect_that_is_not_known_is_refused():
 
 
 def test_the_stand_in_shares_no_image_between_good_and_damaged_parts():
+    whole = stand_in("fashion_mnist_sample", damaged=20, alike=1.0)
     found = stand_in("fashion_mnist_sample", damaged=20)
-    assert [int((found.labels == k).sum()) for k in range(4)] == [1140, 20, 20, 20]
+    assert [int((whole.labels == k).sum()) for k in range(4)] == [1140, 20, 20, 20]
+    assert [int((found.labels == k).sum()) for k in range(4)] == [780, 20, 20, 20]
+    assert found.images[:780].float().std(0).mean() < 0.8 * whole.images[:1140].float().std(0).mean()
     assert not found.masks[found.labels == 0].any() and found.masks[found.labels > 0].flatten(1).any(1).all()
     assert found.class_names == ("Free", *DEFECTS)
     assert load_inspection("digits").images.shape[1:] == (1, 8, 8)

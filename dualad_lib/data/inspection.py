@@ -124,16 +124,22 @@ def load_inspection(dataset="magnetic_tiles", root=None, image_size=64):
     )
 
 
-def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, seed=0):
+def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, alike=0.7, seed=0):
     """Parts made of one class of a set of images, with `damaged` parts of each kind of DEFECTS drawn anew.
 
-    The training images of the class and the rest of its test images are free of defects. Each image is a part of its
-    own. Returns an Inspection.
+    alike: share of the class that is taken, the images nearest to its median image: a factory makes parts alike. Its
+    training images and the rest of its test images are free of defects. Each image is a part of its own. Where there
+    are few test images, fewer are damaged. Returns an Inspection.
     """
     from .sources import load_part
 
     train, test = load_part(dataset, "train"), load_part(dataset, "test")
     good, more = (part.images[part.labels == normal_class] for part in (train, test))
+    everything = torch.cat([good, more]).double()
+    median = np.median(everything.numpy(), axis=0)
+    apart = (everything - torch.from_numpy(median)).square().flatten(1).mean(1)
+    near = apart <= apart.quantile(alike)
+    good, more = good[near[: len(good)]], more[near[len(good) :]]
     count = min(damaged, len(more) // (1 + len(DEFECTS)))
     rest = more[count * len(DEFECTS) :]
     images, masks = [good, rest], [torch.zeros(len(good) + len(rest), *good.shape[2:], dtype=torch.bool)]

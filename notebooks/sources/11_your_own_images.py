@@ -96,8 +96,9 @@ n_trays = 150  # composed images of section 7 that train, and damaged ones
 # dualad run 11 --profile paper
 # ```
 #
-# What ships is a stand-in: trousers as good parts, and trousers on which a seeded function has drawn a scratch, a
-# spot or a missing corner. It knows where, so there are masks. Section 9 reads what was measured on the real tiles.
+# What ships is a stand-in: trousers as good parts (the seven in ten that look most alike: a factory makes parts
+# alike), and trousers on which a seeded function has drawn a scratch, a spot or a missing corner. It knows where, so
+# there are masks. Section 9 reads what was measured on the real tiles.
 
 # %%
 data = load_inspection(dataset, image_size=image_size)
@@ -290,8 +291,9 @@ pd.DataFrame({"AUROC": by_kind.loc["mean"], "found at 5 %": hit}).mul(100).round
 record(hit_pca=hit["pca"], hit_dualad=hit["dualad"])
 
 # %% [markdown]
-# PCA: AUROC {{ auroc_pca | pct }}, and {{ hit_pca | pct }} % of the defects found. AUROC averages over all thresholds.
-# You have one, and a few odd good parts (shorts among trousers) have pushed it up. In a shop *this* is the number.
+# PCA: AUROC {{ auroc_pca | pct }}, and {{ hit_pca | pct }} % of the defects found; DualAD {{ auroc_dualad | pct }} and
+# {{ hit_dualad | pct }} %. AUROC averages over all thresholds. You have one, and in a shop *that* column is the number.
+# It hangs on the oddest good parts, for they set the threshold.
 #
 # ## 4. When the promise breaks I: one part, several images
 #
