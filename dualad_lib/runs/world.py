@@ -39,7 +39,8 @@ def tiles_table(rows, measures):
     for (detector, setting), auroc in image.items():
         maps = [_figure(100 * _value(own, (detector, setting, name))) for name in ("pixel_auroc", "pro")]
         alarms = own.loc[(detector, setting, "false_alarms")]
-        said = f"{100 * alarms['mean']:.1f} ({100 * alarms['min']:.1f}, {100 * alarms['max']:.1f}), {alarms['count']:.0f}"
+        mean, low, high = 100 * alarms[["mean", "min", "max"]]
+        said = f"{mean:.1f} ({low:.1f}, {high:.1f}), {alarms['count']:.0f}"
         name = detector + (", patches of 32" if setting else "")
         lines.append(f"| {name} | {auroc:.1f} | {' | '.join(maps)} | {said} |")
     return "\n".join(lines)
