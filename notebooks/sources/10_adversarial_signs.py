@@ -556,10 +556,12 @@ record(
 #
 # **Which part earns its place?** Of LR-GDAN's none, here. On the boundary attack: autoencoder
 # {{ signs_ae_boundary | f1 }}, with discriminator {{ signs_aed_boundary | f1 }}, dual {{ signs_dual_boundary | f1 }},
-# with mutual information {{ signs_lrgdan_boundary | f1 }} (published: 19.4, 40.3, 89.4, 92.1). What does earn its place is
-# no detector of images at all: a second look of the classifier that was attacked. Squeezing has
-# {{ signs_squeezing_fgsm | f1 }}, {{ signs_squeezing_bim | f1 }}, {{ signs_squeezing_deepfool | f1 }} and
-# {{ signs_squeezing_boundary | f1 }}, and {{ signs_squeezing_adaptive | f1 }} against our attacker who knows it.
+# with mutual information {{ signs_lrgdan_boundary | f1 }} (published: 19.4, 40.3, 89.4, 92.1).
+#
+# What does earn its place is no detector of images at all: a second look of the classifier that was attacked.
+# Squeezing has {{ signs_squeezing_fgsm | f1 }}, {{ signs_squeezing_bim | f1 }}, {{ signs_squeezing_deepfool | f1 }} and
+# {{ signs_squeezing_boundary | f1 }}, and {{ signs_squeezing_adaptive | f1 }} against our attacker who knows it. On the
+# coats of section 5 that attacker won: one defence, two data sets, two answers.
 #
 # ## 7. Faces: an exercise with data of your own
 #
@@ -614,8 +616,9 @@ print(
 record(hter_same=same, hter_across=across)
 
 # %% [markdown]
-# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other: nothing about the
-# attacks has changed, only the light of the other camera. AUROC would not have told, because it has no threshold to carry across.
+# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other, where 50 is a coin.
+# Nothing about the attacks has changed, only the light. The threshold did not travel. AUROC has none to carry across,
+# and would not have told.
 #
 # ## Recap
 #
