@@ -302,8 +302,8 @@ record(**{f"{name}_{attack}": float(table.loc[name, attack]) for name in table.i
 #
 # And the isolation forest, a weak detector in every lesson so far: {{ isolation_forest_fgsm | pct }},
 # {{ isolation_forest_bim | pct }}, {{ isolation_forest_deepfool | pct }}. Before you celebrate, ask what it saw. It
-# cuts at single pixels, and the background of these pictures is 0 in all clean images, exactly. An attack lifts it to
-# 1 or 2 per cent. That is a property of the *data set*, not of attacks. No camera delivers an exact zero: look for
+# cuts at single pixels, and the background of these pictures is 0 in all clean images, exactly. An attack lifts much
+# of it a little. That is a property of the *data set*, not of attacks. No camera delivers an exact zero: look for
 # the forest in section 6.
 #
 # Now BIM at every strength. **Predict** two lines: does doubt rise with the strength, or fall? And where does a
@@ -616,7 +616,7 @@ print(
 record(hter_same=same, hter_across=across)
 
 # %% [markdown]
-# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other, where 50 is a coin.
+# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other (50 is a coin).
 # Nothing about the attacks has changed, only the light. The threshold did not travel. AUROC has none to carry across,
 # and would not have told.
 #
