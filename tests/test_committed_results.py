@@ -201,6 +201,12 @@ def test_what_lesson_10_says_in_words_holds():
     assert table.loc["squeezing", asked].min() > 95
     strengths = [attack_table(rows, f"{eps}/255").loc["doubt", "bim"] for eps in (2, 4, 8, 16)]
     assert strengths == sorted(strengths, reverse=True)  # more room, less doubt
+    weak, main = (attack_table(rows, f"{eps}/255").loc["dualad", "bim"] for eps in (2, 8))
+    assert weak > main + 20  # those lost to little were odd before
+    assert table.loc["dualad", "other classes"] > 99 > 60 > table.loc["autoencoder", "other classes"]
+    assert (
+        table.loc["lrgdan", "boundary"] < table.loc["lrgdan, AE", "boundary"]
+    )  # no part of it earns its place
     shares = lost(rows)
     assert shares["bim", "8/255"] == 1 and shares["fgsm", "8/255"] < shares["deepfool", "8/255"]
 

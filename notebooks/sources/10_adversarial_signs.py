@@ -165,7 +165,7 @@ shown = torch.arange(0, len(x), max(1, len(x) // 6))[:6]
 figure = plots.image_grid(
     {
         "clean": x[shown],
-        "change x 10": (0.5 + 10 * change[shown] / 2).clamp(0, 1),
+        "change x 10": (0.5 + 10 * change[shown]).clamp(0, 1),
         "attacked": one_step[shown],
     },
     titles=[data.class_names[k] for k in classify(net, one_step[shown]).argmax(1)],
@@ -182,7 +182,6 @@ record(
     lost_fgsm=success_rate(net, x, one_step, y),
     n_pixels=x[0].numel(),
     share_moved=float((change.abs() > eps / 2).float().mean()),
-    sure_wrong=float(classify(net, one_step).amax(1).mean()),
     main_strength=main,
 )
 
@@ -301,13 +300,19 @@ record(**{f"{name}_{attack}": float(table.loc[name, attack]) for name in table.i
 #   {{ dualad_fgsm | pct }}, {{ dualad_bim | pct }}, {{ dualad_deepfool | pct }}; LR-GDAN {{ lrgdan_fgsm | pct }},
 #   {{ lrgdan_bim | pct }}, {{ lrgdan_deepfool | pct }}.
 #
+# And the isolation forest, a weak detector in every lesson so far: {{ isolation_forest_fgsm | pct }},
+# {{ isolation_forest_bim | pct }}, {{ isolation_forest_deepfool | pct }}. Before you celebrate, ask what it saw. It
+# cuts at single pixels, and the background of these pictures is 0 in all clean images, exactly. An attack lifts much
+# of it a little. That is a property of the *data set*, not of attacks. No camera delivers an exact zero: look for
+# the forest in section 6.
+#
 # Now BIM at every strength. **Predict** two lines: does doubt rise with the strength, or fall? And where does a
 # detector of images begin that sees nothing: at 50?
 
 # %%
 curve = {
     name: [seen(detectors[name], adversarial["bim"][s]) for s in strengths]
-    for name in ("doubt", "squeezing", "roughness", "autoencoder", "dualad", "lrgdan")
+    for name in ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
 }
 figure = plots.sweep(strengths, curve, xlabel="strength of BIM, of 255")
 told = "; ".join(f"{name} {', '.join(f'{100 * v:.0f}' for v in values)}" for name, values in curve.items())
@@ -317,7 +322,6 @@ plots.show(figure, alt=f"AUROC against the strength of BIM, {strengths} of 255: 
 record(
     doubt_weakest=curve["doubt"][0],
     doubt_strongest=curve["doubt"][-1],
-    autoencoder_weakest=curve["autoencoder"][0],
     lowest_weakest=min(values[0] for values in curve.values()),
     strongest=strengths[-1],
 )
@@ -365,7 +369,7 @@ record(
 # In thousandths: the change is {{ change_squared | f2 }}, the score grows by {{ growth | f2 }}, and clean images
 # differ among themselves by {{ score_deviation | f2 }}. The growth is {{ growth_deviations | f2 }} deviations.
 #
-# And yet it grows for {{ rises | pct0 }} % of the images! The attack leaves a trace in nearly every one of them. But
+# And yet it grows for {{ rises | pct0 }} % of the images! The attack leaves a trace in most of them. But
 # a detector is not shown the clean twin. It has to tell the trace from the difference between a plain and a
 # complicated coat.
 #
@@ -475,7 +479,8 @@ record(n_odd_attacked=count, share_attacked=float(is_attacked.float().mean()))
 # %%
 committed_rows = study_rows("10_signs")
 shares = lost(committed_rows)
-(100 * shares.unstack()).round(1)
+by_attack = (100 * shares).unstack().rename(columns={"": "no bound"})
+by_attack.reindex(columns=["2/255", "4/255", "8/255", "16/255", "no bound"]).round(1)
 
 # %%
 signs = attack_table(committed_rows, f"{main}/255")
@@ -484,11 +489,16 @@ signs.round(1)
 # %%
 bounds = (2, 4, 8, 16)
 by_bound = {s: attack_table(committed_rows, f"{s}/255")["bim"] for s in bounds}
-chosen = ("doubt", "squeezing", "roughness", "autoencoder", "dualad", "lrgdan")
+chosen = ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
 curve = {name: [by_bound[s].get(name, np.nan) / 100 for s in bounds] for name in chosen}
 figure = plots.sweep(bounds, curve, xlabel="strength of BIM on stop signs, of 255")
 told = "; ".join(f"{name} {', '.join(f'{100 * v:.0f}' for v in values)}" for name, values in curve.items())
 plots.show(figure, alt=f"AUROC on stop signs against the strength of BIM, {bounds} of 255: {told}.")
+
+# %% [markdown]
+# A share is missing in the table, and a row in the results, where fewer than ten signs were lost. And look at the left
+# end of DualAD's line: it begins *high*. At 2/255 a dozen signs were lost, and those were odd signs before. At
+# 8/255, where all are lost, little of it is left. Such a curve, read from its left end, would make a fine paper.
 
 # %%
 published = pd.DataFrame(ADVERSARIAL_SIGNS).T  # LR-GDAN's table 4
@@ -544,12 +554,14 @@ record(
 # - Their ablation begins at 19.4 for the autoencoder (boundary attack). Far *below* 50 means that a score is
 #   systematically higher for clean images. No change adds so much fit. Something else differed between the two sets.
 #
-# **Which part earns its place?** LR-GDAN's own, on the boundary attack: autoencoder {{ signs_ae_boundary | f1 }}, with
-# discriminator {{ signs_aed_boundary | f1 }}, dual {{ signs_dual_boundary | f1 }}, with mutual information
-# {{ signs_lrgdan_boundary | f1 }} (published: 19.4, 40.3, 89.4, 92.1). What does earn its place is no detector of
-# images at all: a second look of the classifier that was attacked. Squeezing has {{ signs_squeezing_fgsm | f1 }},
-# {{ signs_squeezing_bim | f1 }}, {{ signs_squeezing_deepfool | f1 }} and {{ signs_squeezing_boundary | f1 }}, and
-# {{ signs_squeezing_adaptive | f1 }} against one who knows it.
+# **Which part earns its place?** Of LR-GDAN's none, here. On the boundary attack: autoencoder
+# {{ signs_ae_boundary | f1 }}, with discriminator {{ signs_aed_boundary | f1 }}, dual {{ signs_dual_boundary | f1 }},
+# with mutual information {{ signs_lrgdan_boundary | f1 }} (published: 19.4, 40.3, 89.4, 92.1).
+#
+# What does earn its place is no detector of images at all: a second look of the classifier that was attacked.
+# Squeezing has {{ signs_squeezing_fgsm | f1 }}, {{ signs_squeezing_bim | f1 }}, {{ signs_squeezing_deepfool | f1 }} and
+# {{ signs_squeezing_boundary | f1 }}, and {{ signs_squeezing_adaptive | f1 }} against our attacker who knows it. On the
+# coats of section 5 that attacker won: one defence, two data sets, two answers.
 #
 # ## 7. Faces: an exercise with data of your own
 #
@@ -573,25 +585,25 @@ record(
 
 
 # %%
-def video(folder, contrast, random, frames=4):
+def video(folder, contrast, random, light=90, frames=10):
     """Made-up frames of one video: a bright disc of a random size, with noise."""
     folder.mkdir(parents=True)
-    place = np.hypot(*np.mgrid[-1:1:24j, -1:1:24j]) < random.uniform(0.4, 0.7)
+    disc = np.hypot(*np.mgrid[-1:1:24j, -1:1:24j]) < random.uniform(0.4, 0.7)
+    contrast = random.normal(contrast, 5)
     for number in range(frames):
-        image = 90 + contrast * place[..., None] + random.normal(0, 6, (24, 24, 3))
+        image = light + contrast * disc[..., None] + random.normal(0, 6, (24, 24, 3))
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / f"{number:05d}.png")
 
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
     folder, random = Path(folder), np.random.default_rng(seed)
-    for part in ("train", "devel"):
-        for i in range(8):
+    for i in range(20):
+        for part in ("train", "devel"):
             video(folder / "replay" / part / "real" / f"client{i}", 90, random)
             video(folder / "replay" / part / "attack" / "fixed" / f"client{i}", 60, random)
-    for i in range(8):
-        video(folder / "casia" / "test_release" / f"{i}" / "1", 80, random)  # another camera
-        video(folder / "casia" / "test_release" / f"{i}" / "3", 55, random)
+        video(folder / "casia" / "test_release" / f"{i}" / "1", 90, random, light=80)  # another camera
+        video(folder / "casia" / "test_release" / f"{i}" / "3", 60, random, light=80)
     learn, tune = (read_replay(folder / "replay", part, side=24) for part in ("train", "development"))
     other = read_casia(folder / "casia", "test", side=24)
     across, threshold = cross_dataset_hter(PCA(n_components=8), learn, tune, other)
@@ -604,8 +616,9 @@ print(
 record(hter_same=same, hter_across=across)
 
 # %% [markdown]
-# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other: nothing about the
-# attacks has changed, only the camera. AUROC would not have told, because it has no threshold to carry across.
+# {{ hter_same | pct }} % on the set that gave the threshold, {{ hter_across | pct }} % on the other (50 is a coin).
+# Nothing about the attacks has changed, only the light. The threshold did not travel. AUROC has none to carry across,
+# and would not have told.
 #
 # ## Recap
 #
@@ -683,7 +696,7 @@ checks.check_attack_step(attack_step)
 #
 # </details>
 #
-# **3. Explain.** The attack raises the reconstruction error of nearly every image, and yet the AUROC is far from 100.
+# **3. Explain.** The attack raises the reconstruction error of most images, and yet the AUROC is near 50.
 # How can both be true? What would have to become smaller, so that attacks are seen, and how does squeezing do it?
 #
 # <details><summary>Hint</summary>
