@@ -190,7 +190,7 @@ def test_what_lesson_08_says_in_words_holds():
 
 
 def test_what_lesson_11_says_in_words_holds():
-    """Tiles: DualAD in patches finds most and its maps are not the best; the promise, what breaks it, what repairs it."""
+    """DualAD in patches finds most, and its maps are not the best; the promise, what breaks it, what repairs it."""
     rows = [row for row in study_rows("11_tiles") if row["score"] in ("score", "dual")]
     measures = read_measures("11_tiles")
 

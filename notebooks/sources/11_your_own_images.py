@@ -681,10 +681,10 @@ record(
 # **Detection.** On whole tiles PCA has {{ tiles_pca | pct }}, the nearest neighbour {{ tiles_knn | pct }}, the
 # autoencoder {{ tiles_ae | pct }}, DualAD {{ tiles_dualad | pct }}. In patches: {{ tiles_pca_patches | pct }},
 # {{ tiles_knn_patches | pct }}, {{ tiles_ae_patches | pct }}, and DualAD {{ tiles_dualad_patches | pct }}. So DualAD
-# in patches beats the nearest neighbour and everything else here (one division, but on cracks too:
-# {{ tiles_dualad_crack | pct }} against {{ tiles_pca_crack | pct }} of PCA). **Which part earns its place?** Not the
-# reconstruction: its pixel score alone has {{ tiles_dualad_pixel | pct }}. What the codes learned beside it is worth the
-# ten points, and an autoencoder's codes do not have it.
+# in patches beats the nearest neighbour and everything else here (one division only; on cracks it has
+# {{ tiles_dualad_crack | pct }}, PCA {{ tiles_pca_crack | pct }}). **Which part earns its place?** Not the
+# reconstruction: its pixel score alone has {{ tiles_dualad_pixel | pct }}. The games around the codes do: they are
+# the {{ tiles_dualad_patches - tiles_ae_patches | pct }} points between the autoencoder and DualAD.
 #
 # And still: at the promised 5 % it finds {{ tiles_found_dualad_patches | pct }} % of the defects, PCA in patches
 # {{ tiles_found_pca | pct }} %. No row of this table would be accepted on a line. At 64 x 64 a blowhole is nine pixels.
@@ -693,8 +693,8 @@ record(
 # for DualAD; pixel AUROC {{ tiles_pixel_pca | pct }} and {{ tiles_pixel_dualad | pct }}.
 #
 # **The promise.** The nearest neighbour's false alarms over 20 divisions: {{ tiles_fa | pct }} % on average, from
-# {{ tiles_fa_lowest | pct }} to {{ tiles_fa_highest | pct }} %. Nearly 200 images calibrate, but they are views of fewer
-# than 30 tiles, and *tiles* are what is exchangeable. With the lamp 30 % brighter it is {{ tiles_fa_bright | pct }} %
+# {{ tiles_fa_lowest | pct }} to {{ tiles_fa_highest | pct }} %. Nearly 200 images calibrate, but they are views of
+# fewer than 30 tiles, and *tiles* are what is exchangeable. With the lamp 30 % brighter it is {{ tiles_fa_bright | pct }} %
 # (DualAD {{ tiles_fa_dualad_bright | pct }} %), after recalibration {{ tiles_fa_bright_repaired | pct }} %. PCA under
 # 5 % noise: {{ tiles_fa_pca_noise | pct }} %, DualAD {{ tiles_fa_dualad_noise | pct }} %.
 #
