@@ -51,7 +51,9 @@ from dualad_lib.runs.environment import describe
 print(describe())
 
 # %%
+import io
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -153,19 +155,24 @@ pd.Series({folder: len(part) for folder, part in folders.items()}, name="images"
 
 # %%
 small = {"width": width, "steps": steps, "batch_size": batch_size, "seed": seed, "false_alarm_rate": rate}
-for name in ("pca", "knn", "dualad"):
-    fit_folder(
-        shop / "train",
-        shop / f"{name}.safetensors",
-        name,
-        image_size,
-        parameters=small if name == "dualad" else {"false_alarm_rate": rate},
-        calibration=shop / "held",
-    )
+said = []
+with redirect_stdout(io.StringIO()):  # the progress of reading and training
+    for name in ("pca", "knn", "dualad"):
+        fit_folder(
+            shop / "train",
+            shop / f"{name}.safetensors",
+            name,
+            image_size,
+            parameters=small if name == "dualad" else {"false_alarm_rate": rate},
+            calibration=shop / "held",
+            say=said.append,
+        )
+print("\n".join(said).replace(f"{shop}{os.sep}", ""))
 models = {name: Detector.load(shop / f"{name}.safetensors") for name in ("pca", "knn", "dualad")}
 
 # %%
-table = score_folder(shop / "dualad.safetensors", shop / "new", shop / "scores.csv")
+with redirect_stdout(io.StringIO()):
+    table = score_folder(shop / "dualad.safetensors", shop / "new", shop / "scores.csv")
 pd.DataFrame(table[:5])[["rank", "file", "verdict", "score", "p_value"]].round(3)
 
 
@@ -694,7 +701,8 @@ record(
 #
 # **The promise.** The nearest neighbour's false alarms over 20 divisions: {{ tiles_fa | pct }} % on average, from
 # {{ tiles_fa_lowest | pct }} to {{ tiles_fa_highest | pct }} %. Nearly 200 images calibrate, but they are views of
-# fewer than 30 tiles, and *tiles* are what is exchangeable. With the lamp 30 % brighter it is {{ tiles_fa_bright | pct }} %
+# fewer than 30 tiles, and *tiles* are what is exchangeable. With the lamp 30 % brighter it is
+# {{ tiles_fa_bright | pct }} %
 # (DualAD {{ tiles_fa_dualad_bright | pct }} %), after recalibration {{ tiles_fa_bright_repaired | pct }} %. PCA under
 # 5 % noise: {{ tiles_fa_pca_noise | pct }} %, DualAD {{ tiles_fa_dualad_noise | pct }} %.
 #
