@@ -177,7 +177,7 @@ pd.DataFrame(table[:5])[["rank", "file", "verdict", "score", "p_value"]].round(3
 
 
 # %%
-def found(model, images, name):
+def found(model, images):
     """AUROC of one kind of defect against the good test images."""
     scores = model.anomaly_scores(torch.cat([test.images, images])).final
     return auroc(np.repeat([0, 1], [len(test), len(images)]), scores)
@@ -185,7 +185,7 @@ def found(model, images, name):
 
 by_kind = pd.DataFrame(
     {
-        name: {kind: found(model, bad[chosen].images, kind) for kind, chosen in each.items()}
+        name: {kind: found(model, bad[chosen].images) for kind, chosen in each.items()}
         for name, model in models.items()
     }
 )
