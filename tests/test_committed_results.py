@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from dualad_lib.runs.course import load_course
-from dualad_lib.runs.inspected import FLAW
+from dualad_lib.runs.inspected import FLAW, read_measures
 from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.report import RESULTS, committed, render
 from dualad_lib.runs.results import COLUMNS, FLAWED, study_rows
@@ -209,6 +209,41 @@ def test_what_lesson_10_says_in_words_holds():
     )  # no part of it earns its place
     shares = lost(rows)
     assert shares["bim", "8/255"] == 1 and shares["fgsm", "8/255"] < shares["deepfool", "8/255"]
+
+
+def test_what_lesson_11_says_in_words_holds():
+    """DualAD in patches finds most, and its maps are not the best; the promise, what breaks it, what repairs it."""
+    rows = [row for row in study_rows("11_tiles") if row["score"] in ("score", "dual")]
+    measures = read_measures("11_tiles")
+
+    def auroc_of(detector, setting):
+        return mean_of([r["auroc"] for r in rows if (r["detector"], r["setting"]) == (detector, setting)])
+
+    def measured(detector, measure, setting="", shift="none"):
+        wanted = (detector, measure, setting, shift)
+        return [
+            m["value"]
+            for m in measures
+            if tuple(m[n] for n in ("detector", "measure", "setting", "shift")) == wanted
+        ]
+
+    def mean_of(values):
+        return sum(values) / len(values)
+
+    others = [auroc_of(d, s) for d in ("pca", "knn", "autoencoder") for s in ("", "patches=32")]
+    best = auroc_of("dualad", "patches=32")
+    assert best > max(others) + 0.05 and best > auroc_of("dualad", "") and max(others) < 0.62
+    assert (
+        mean_of(measured("pca", "pro", "patches=32"))
+        > mean_of(measured("dualad", "pro", "patches=32")) + 0.05
+    )
+    assert auroc_of("pca", "split by image") > auroc_of("pca", "") + 0.05
+    for detector in ("pca", "knn"):
+        alarms = measured(detector, "false_alarms")
+        assert len(alarms) == 20 and 0.03 < mean_of(alarms) < 0.07
+        assert mean_of(measured(detector, "false_alarms", shift="brightness +30 %")) > 0.2
+        assert mean_of(measured(detector, "false_alarms", shift="brightness +30 %, recalibrated")) < 0.07
+    assert mean_of(measured("pca", "false_alarms", shift="noise 5 %")) > 0.9
 
 
 def test_what_lesson_12_says_in_words_holds():

@@ -99,8 +99,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
 
     normal_class: 0, the parts without defects. Of the options, seed (0) and profile, params, setting and output are
     those of `results.measure`; splits (1): how many random splits; maps (0): of how many of them the heat maps are
-    measured; shifts (False): whether all is measured again under each of SHIFTS; split: one of SPLITS; patch: side of
-    the patches (None: whole images).
+    measured; shifts (False): whether alarms are measured again under each of SHIFTS, and recalibrate (True) once more
+    after recalibration; split: one of SPLITS; patch: side of the patches (None: whole images).
     """
     model, key, cell = _identity(detector, dataset, normal_class, **options)
     stored = _stored(cell, key)
@@ -172,6 +172,7 @@ def _identity(
     splits=1,
     maps=0,
     shifts=False,
+    recalibrate=True,
     split="part",
     patch=None,
     output=None,
@@ -183,7 +184,7 @@ def _identity(
         raise RunError(f"the normal class of an inspection set is 0, free of defects; got {normal_class!r}.")
     model, key, cell = _cell(detector, dataset, normal_class, protocol="parts", output=output, **options)
     own = {"splits": splits, "maps": maps, "shifts": shifts, "split_by": split, "patch": patch}
-    return model, {**key, **own}, cell
+    return model, {**key, **own, "recalibrate": recalibrate}, cell
 
 
 def _one_split(inspector, data, key, with_maps, command):
@@ -219,7 +220,7 @@ def _one_split(inspector, data, key, with_maps, command):
         changed = {n: [camera(p.images, **how) for p in (held, test, bad)] for n, how in SHIFTS.items()}
         for name, (_, *both) in changed.items():
             measures += _alarms(inspector, name, *(inspector.scores(x).final for x in both))
-        for name, (calibration, *both) in changed.items():
+        for name, (calibration, *both) in changed.items() if key["recalibrate"] else ():
             inspector.recalibrate(calibration)
             measures += _alarms(
                 inspector, f"{name}, recalibrated", *(inspector.scores(x).final for x in both)

@@ -30,7 +30,7 @@
 # [07](07_lrgdan.ipynb).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
-# and about 45 minutes of yours.
+# and about 45 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.
