@@ -122,7 +122,7 @@ def _tiles():
     """Twenty random splits of a cheap detector, one or two of a trained one; whole, in patches, and careless splits."""
     for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 2, "dualad": 1}.items():
         options = {"splits": splits, "maps": 2}
-        again = {"shifts": True, "recalibrate": detector != "dualad"}  # which would take it ten minutes
+        again = {"shifts": True, "recalibrate": detector != "dualad"}  # to keep the study short
         yield "magnetic_tiles", detector, (0,), {**options, **again}
         yield "magnetic_tiles", detector, (0,), {**options, "setting": "patches=32", "patch": 32}
     for detector in ("pca", "knn"):
