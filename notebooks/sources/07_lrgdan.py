@@ -328,14 +328,15 @@ full.round(1)
 #
 # **What made the paper's first row a coin toss?** Compare "AE" with "AE, augmented". The paper trains on random crops
 # and flips. A mirrored digit is no digit: an autoencoder that must rebuild mirrored and shifted sevens learns to
-# rebuild strokes, and with strokes it can rebuild every digit. That lowers the first row, on every digit of the
-# subset, and it is the row from which the paper's steps are counted. How far it falls with a longer code and a longer
-# training is in the row "AE, augmented, long", where that is measured.
+# rebuild strokes, and with strokes it can rebuild every digit. That lowers the row from which the paper's steps are
+# counted. But ours stays far above 0.510. So it can be a part of the reason, and is not the whole. The rest we don't
+# know.
 #
-# **Verdict.** Our LR-GDAN does not reach the published 98.5 under protocol 1, and on the sample of section 5 the parts
-# took away what the paper's table says they add. What could be wrong is on our side as well: small networks, 600
-# steps, a warm-up and a cap that are not the paper's, and a reading of its norms. What is wrong on the other side is
-# the first row.
+# **Verdict.** Our LR-GDAN does not reach the published 98.5 under protocol 1. Whether its parts help with 600 steps can
+# be read where this table has a row with a part and one without it under one protocol; the rows that are missing are
+# not measured yet. On the small sample of section 5 they did not help on average. What could be wrong is on our side:
+# small networks, few steps, a warm-up and a cap that are not the paper's, and a reading of its norms. What looks wrong
+# on the other side is the first row: we could not make an autoencoder that bad.
 #
 # ## Recap
 #
