@@ -315,6 +315,7 @@ curve = {
     for name in ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
 }
 figure = plots.sweep(strengths, curve, xlabel="strength of BIM, of 255")
+figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
 told = "; ".join(f"{name} {', '.join(f'{100 * v:.0f}' for v in values)}" for name, values in curve.items())
 plots.show(figure, alt=f"AUROC against the strength of BIM, {strengths} of 255: {told}.")
 
@@ -492,6 +493,7 @@ by_bound = {s: attack_table(committed_rows, f"{s}/255")["bim"] for s in bounds}
 chosen = ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
 curve = {name: [by_bound[s].get(name, np.nan) / 100 for s in bounds] for name in chosen}
 figure = plots.sweep(bounds, curve, xlabel="strength of BIM on stop signs, of 255")
+figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
 told = "; ".join(f"{name} {', '.join(f'{100 * v:.0f}' for v in values)}" for name, values in curve.items())
 plots.show(figure, alt=f"AUROC on stop signs against the strength of BIM, {bounds} of 255: {told}.")
 
