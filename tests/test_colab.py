@@ -95,3 +95,14 @@ def test_the_shipped_sample_is_there(colab):
         "print(auroc(task.test_labels.numpy(), scores))"
     )
     assert float(run(python, "-c", code, PYTHONPATH="")) > 0.8
+
+
+def test_the_committed_tables_that_lessons_read_are_there(colab):
+    python, wheel = colab
+    run(python, "-c", bootstrap_text(COURSE.folder), DUALAD_SOURCE=wheel, PYTHONPATH="")
+    code = (
+        "from dualad_lib.runs.report import committed\n"
+        "from dualad_lib.runs.results import study_rows\n"
+        "print(len(committed()), len(study_rows('12_sound')))"
+    )
+    assert all(int(rows) > 100 for rows in run(python, "-c", code, PYTHONPATH="").split())
