@@ -265,3 +265,34 @@ def test_what_lesson_12_says_in_words_holds():
     others = ("pca", "knn", "isolation_forest", "ocsvm", "kde", "autoencoder")
     assert mean_of(unheard, "dualad") > 1 + max(mean_of(unheard, detector) for detector in others)
     assert abs(mean_of(heard, "dualad") - mean_of(heard, "autoencoder")) < 2
+
+
+def test_what_the_readme_says_of_the_package_holds():
+    """On T-shirts copies or sphere alone bring nothing, copies and critic all but all of it."""
+    wanted = ("fashion_mnist", 0, "dual", 0)
+    names = ("dataset", "normal_class", "score", "seed")
+
+    def auroc_of(rows, detector, setting):
+        (found,) = [
+            r["auroc"]
+            for r in rows
+            if tuple(r[n] for n in names) == wanted and (r["detector"], r["setting"]) == (detector, setting)
+        ]
+        return 100 * found
+
+    package, main = study_rows("03_feature_constraint"), study_rows("06_benchmark")
+    nothing, whole = (auroc_of(main, detector, "") for detector in ("dualad_d", "dualad_d_fc"))
+    for alone in ("copies", "sphere"):
+        assert auroc_of(package, "dualad_d_fc", alone) < nothing + 0.5
+    assert auroc_of(package, "dualad_d_fc", "copies, critic") > nothing + 0.8 * (whole - nothing)
+
+
+def test_the_model_cards_figure_is_the_measured_one():
+    best = {}
+    for r in study_rows("11_tiles"):
+        if r["score"] in ("score", "dual") and r["setting"] in ("", "patches=32"):
+            best.setdefault((r["detector"], r["setting"]), []).append(100 * r["auroc"])
+    reached = max(sum(values) / len(values) for values in best.values())
+    assert f"an AUROC of {reached:.0f} " in (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8").replace(
+        "\n", " "
+    )

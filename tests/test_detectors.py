@@ -274,3 +274,20 @@ def test_the_callers_images_and_random_state_are_left_alone(name):
 def test_impossible_parameters_are_refused_with_the_choices(name, wrong):
     with pytest.raises(DataError, match=next(iter(wrong))):
         build(name, **wrong).fit(stripes(40, 0))
+
+
+def test_a_fit_that_failed_leaves_no_half_fitted_detector(monkeypatch):
+    from sklearn.exceptions import NotFittedError
+
+    from dualad_lib import Autoencoder, DataError
+
+    x = torch.rand(40, 1, 8, 8)
+    model = Autoencoder(steps=2, width=4, latent_dim=4, device="cpu").fit(x)
+    model.set_params(steps=0)
+    with pytest.raises(DataError, match="steps must be a whole number of 1 or more, got 0"):
+        model.fit(x)
+    with pytest.raises(NotFittedError):
+        model.anomaly_scores(x)
+    monkeypatch.setattr(Autoencoder, "_fit", lambda *a, **k: pytest.fail("it trained first"))
+    with pytest.raises(DataError, match="false-alarm rate"):
+        Autoencoder(false_alarm_rate=5).fit(x)

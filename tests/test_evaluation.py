@@ -126,3 +126,10 @@ def test_equal_error_threshold_by_hand():
     assert equal_error_threshold(LABELS, SCORES) == pytest.approx(0.55)
     assert 0.4 < equal_error_threshold([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9]) < 0.6
     assert hter([0, 0, 1, 1], [0.1, 0.4, 0.6, 0.9], 0.5) == 0
+
+
+def test_the_overlap_wants_maps_as_large_as_masks():
+    masks = np.zeros((1, 4, 4), bool)
+    masks[0, 0, 0] = True
+    with pytest.raises(DataError, match="alike"):
+        per_region_overlap(masks, np.zeros((1, 2, 2)))

@@ -187,15 +187,20 @@ def test_a_second_call_keeps_the_rows_of_the_first(tmp_path):
     assert [row["detector"] for row in rows] == ["knn", "pca"]
 
 
-@pytest.mark.parametrize("name, gpu", [("0", "0"), ("5", "1"), ("alone", None)])
-def test_each_local_worker_takes_a_gpu_of_its_own(monkeypatch, name, gpu):
-    """On a machine of four GPUs, made up: worker 5 takes GPU 1; one that has no number leaves the choice to torch."""
+@pytest.mark.parametrize(
+    "name, preset, gpu",
+    [("0", "", "0"), ("5", "", "1"), ("alone", "", ""), ("1", "4,5,6,7", "5"), ("alone", "4,5", "4,5")],
+)
+def test_each_local_worker_takes_a_gpu_of_its_own(monkeypatch, name, preset, gpu):
+    """On a machine of four GPUs, made up: worker 5 takes GPU 1, of the GPUs that a cluster has given its own.
+
+    One that has no number leaves the choice to torch.
+    """
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr("distributed.get_worker", lambda: type("Worker", (), {"name": name}))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # restored after the test
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", preset)  # restored after the test
     grid_module._take_own_gpu()
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") == gpu
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == gpu

@@ -163,3 +163,14 @@ def test_the_package_is_taken_apart_on_the_classes_that_all_settings_have():
     assert lines[2] == "| nothing of it | 80.0 |  |  |" and lines[4] == "| copies alone | 70.0 |  |  |"
     assert lines[-1] == "| copies, critic and sphere | 90.0 |  |  |"
     assert report.package_table(main, []).splitlines()[2] == "| nothing of it |  |  |  |"
+
+
+def test_nothing_is_taken_over_where_a_file_is_no_results_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    write_results([row("mnist", "pca", "score", 0.9, train_seconds=1.0)], theirs / "a_mnist.csv")
+    (theirs / "b_other.csv").write_text("metric,value\nx,1\n")
+    with pytest.raises(RunError, match=r"b_other\.csv is no results file: nothing was taken over"):
+        report.collect(theirs)
+    assert not (tmp_path / "ours").exists()

@@ -164,3 +164,13 @@ def test_equations_are_drawn_without_a_network(browser, address):
     page.wait_for_selector("mjx-container", timeout=20_000)
     page.close()
     assert all(url.startswith((address, "data:")) for url in requests)
+
+
+def test_a_folder_with_other_things_is_not_replaced(tmp_path):
+    from dualad_lib import RunError
+    from dualad_lib.runs.site import build_site
+
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="something else than a site"):
+        build_site(tmp_path, say=lambda text: None)
+    assert (tmp_path / "thesis.txt").exists()

@@ -103,3 +103,14 @@ def test_what_cannot_be_stacked_says_why():
         )
     with pytest.raises(DataError, match="2 detectors cannot be fitted on 3"):
         fit_stacked([Autoencoder(**SETTINGS)] * 2, images)
+
+
+def test_what_does_not_train_stacked_is_refused():
+    from dualad_lib import PublishedDualAD
+
+    x = torch.rand(40, 1, 8, 8)
+    with pytest.raises(DataError, match="only Autoencoder and DualAD train stacked, not PublishedDualAD"):
+        fit_stacked([PublishedDualAD(), PublishedDualAD()], [x, x])
+    small = {"steps": 2, "width": 4, "latent_dim": 4, "batch_size": 32, "device": "cpu"}
+    with pytest.raises(DataError, match="smaller than a batch"):
+        fit_stacked([Autoencoder(**small), Autoencoder(**small)], [torch.rand(60, 1, 8, 8), x[:20]])

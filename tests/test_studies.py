@@ -98,3 +98,14 @@ def test_labelled_anomalies_may_be_of_some_kinds_alone():
     for kinds in ([], [3], [11]):
         with pytest.raises(DataError, match="beside the normal one, 3"):
             load_labelled_anomalies("digits", 3, 0.3, kinds=kinds)
+
+
+def test_labels_and_flaws_where_they_mean_nothing_are_refused():
+    from dualad_lib.runs.results import measure_stacked
+
+    with pytest.raises(RunError, match="those of protocol p2, not of loo"):
+        measure(**AGAD, labelled=0.1, protocol="loo")
+    with pytest.raises(RunError, match="pca has no steps"):
+        measure("pca", "digits", 3, flaws=["best step"])
+    with pytest.raises(RunError, match="one at a time"):
+        measure_stacked("dualad", "digits", [0, 1], labelled=0.1)

@@ -535,3 +535,10 @@ def test_the_committed_assignments_are_those_of_the_lessons(tmp_path):
     made, there = (folder / "student" for folder in (tmp_path, load_course().folder / "assignments"))
     made, there = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.ipynb")} for f in (made, there))
     assert made == there
+
+
+@pytest.mark.parametrize("line", ["", "[1", "3", '["a"]', '[1, "b"]', "null"])
+def test_what_student_code_writes_among_the_results_does_not_count(line):
+    from dualad_lib.teaching.grading import _result
+
+    assert _result(line) is None and _result('["a", ""]') == ("a", "")

@@ -15,6 +15,7 @@ import torch
 
 from ..detectors import create
 from ..detectors.suspicion import SUSPICIONS, Suspicion
+from ..detectors.trained import Trained
 from ..training import as_float
 from ..victim import adaptive, load_victim
 from .provenance import digest, dump
@@ -43,9 +44,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     victim = load_victim(dataset, normal_class, kept, **size)
     model = _model(detector, key, victim.classifier)
     start = time.perf_counter()
-    model.fit(
-        victim.train, calibration=victim.held, **({"label": label} if "steps" in model.get_params() else {})
-    )
+    shown = {"label": label} if isinstance(model, Trained) else {}
+    model.fit(victim.train, calibration=victim.held, **shown)
     trained = time.perf_counter() - start
     rows = []
     for setting, anomalies in _tests(model, victim).items():

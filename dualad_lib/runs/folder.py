@@ -34,6 +34,7 @@ def fit_folder(
     from ..data import read_images
     from ..data.folders import check_apart
     from ..detectors import create
+    from ..detectors.trained import Trained
 
     out = Path(out)
     if out.suffix != ".safetensors":
@@ -52,7 +53,7 @@ def fit_folder(
     _list_skipped(skipped, say)
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_name(f"{out.name}.training.pt")
-    if "steps" in model.get_params():
+    if isinstance(model, Trained):
         model.fit(images, held, checkpoint=state, label="training")
     else:
         model.fit(images, held)

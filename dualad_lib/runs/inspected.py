@@ -8,7 +8,6 @@ figures/results/measures/STUDY_DATASET.csv: a row a measure (see MEASURES), spli
 import csv
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,7 @@ class Inspector:
             return scores
         count = per_image(images.shape[2:], self.patch)
         own = {name: values for name, values in vars(scores).items() if values is not None}
-        return replace(Scores(), **{name: image_scores(values, count) for name, values in own.items()})
+        return Scores(**{name: image_scores(values, count) for name, values in own.items()})
 
     def maps(self, images):
         """Heat maps float64 (N, H, W); None for a detector that reconstructs nothing."""
