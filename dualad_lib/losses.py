@@ -46,6 +46,16 @@ def adversarial_loss(fake):
     return softplus(-fake).mean()
 
 
+def gradient_penalty(logits, x):
+    """R1: the squared norm of the gradient of D's logits in the real images, averaged over the batch; keeps D smooth.
+
+    logits: (N,) D(x), computed from x: (N, C, H, W), which requires gradient. Returns a scalar >= 0 that D's parameters
+    can lower. Source: Mescheder et al., ICML 2018, eq. 9, without its factor gamma / 2.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
+
+
 def feature_matching(f_hat, f):
     """L_fm = mean (f(x_hat) - f(x))^2 on the discriminator's features: be alike where D looks.
 

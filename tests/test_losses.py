@@ -15,6 +15,7 @@ from dualad_lib.losses import (
     dual_game,
     enclosure,
     feature_matching,
+    gradient_penalty,
     info_nce,
     jsd_mutual_information,
     kl_to_standard_normal,
@@ -167,3 +168,18 @@ def test_uniform_cross_entropy_by_hand():
     assert uniform_cross_entropy(torch.zeros(3, 4)).item() == pytest.approx(math.log(4))
     p = torch.tensor([[0.9, 0.1]])
     assert uniform_cross_entropy(p.log()).item() == pytest.approx(-(math.log(0.9) + math.log(0.1)) / 2)
+
+
+def test_gradient_penalty_by_hand():
+    """D(x) = 3 a + b^2 of pixels a, b: its gradient is (3, 2 b), the squared norms 9 + 4 b^2."""
+    x = torch.tensor([[0.2, 1.0], [0.7, 2.0]]).view(2, 1, 1, 2).requires_grad_()
+    logits = 3 * x[:, 0, 0, 0] + x[:, 0, 0, 1].square()
+    assert gradient_penalty(logits, x).item() == pytest.approx(((9 + 4) + (9 + 16)) / 2)
+
+
+def test_gradient_penalty_can_be_lowered_by_the_discriminator():
+    weight = torch.tensor([[2.0, -1.0]], requires_grad=True)
+    x = torch.rand(5, 1, 1, 2, requires_grad=True)
+    penalty = gradient_penalty((x.flatten(1) @ weight.T).squeeze(1), x)
+    (gradient,) = torch.autograd.grad(penalty, weight)
+    assert penalty.item() == pytest.approx(5) and gradient.tolist() == [[4, -2]]

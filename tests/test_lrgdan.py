@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualad_lib import LRGDAN
+from dualad_lib import LRGDAN, DataError
+from dualad_lib.detectors.lrgdan import JUDGED
 from dualad_lib.training import Step
 
 X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -96,6 +97,21 @@ def test_score_is_the_distance_to_what_both_autoencoders_leave():
     assert model.anomaly_scores(x).final == pytest.approx(expected, rel=1e-5)
     restored = restored * scale.deviation + scale.mean
     assert torch.allclose(model.reconstruct(x), restored.clamp(0, 1), atol=1e-6)
+
+
+def test_d_prime_may_be_asked_about_the_image_itself():
+    model = fitted(judged="image")
+    x, scale = X[:5], model.parts_["scale"]
+    with torch.no_grad():
+        seen = scale(x)
+        restored = model._decode("A", model.parts_["A"].encode(seen))
+    expected = (seen - restored).abs().flatten(1).mean(1).numpy()
+    assert model.anomaly_scores(x).final == pytest.approx(expected, rel=1e-5)
+    assert model.history_ == fitted().history_  # the training is the same
+    alone = {"dual": False, "image_discriminator": False, "mutual_information": False}
+    assert np.array_equal(*(fitted(**alone, judged=j).anomaly_scores(x).final for j in JUDGED))
+    with pytest.raises(DataError, match="judged"):
+        fitted(judged="both")
 
 
 def test_what_is_drawn_may_leave_black_and_white_by_a_tenth():

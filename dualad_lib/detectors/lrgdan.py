@@ -24,11 +24,13 @@ from ..networks import (
 from ..scoring import pixel_score
 from ..training import Turn, as_float
 from ..transforms import crop_and_flip
+from .base import choose
 from .trained import Trained, check_side
 
 # How far what is drawn may leave [0, 1]. Not at all, and black and white lie at the sigmoid's ends, where an absolute
 # error has no gradient that brings a pixel back; without end, and D' lowers L_dual by failing ever worse.
 OVERSHOOT = 0.1
+JUDGED = ("reconstruction", "image")
 
 
 class LRGDAN(Trained):
@@ -39,6 +41,10 @@ class LRGDAN(Trained):
     With mutual information the code is drawn from N(mean(x), variance(x)); the information of image and code is
     raised, global and local, and a KL term draws codes towards N(0, I) (eq. 10 and 11). When scores are made the code
     is the mean. Score: mean |x - D'(G(x))|; without D', mean |x - G(x)|.
+
+    judged: what D' restores when scores are made. "reconstruction": G(x), as in the paper. "image": x itself,
+    score mean |x - D'(x)|, which is ours. D' was trained to fail on what is only nearly a normal image, G's
+    reconstructions, and that skill also serves against anomalies; lesson 07 measures what it is worth.
 
     image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
     literal: eq. 1 read word for word, in which G too wants D' to fail on its reconstructions (it lowers -k L_direc).
@@ -54,11 +60,14 @@ class LRGDAN(Trained):
     Images are standardised by each channel's mean and deviation over the training images, as in the paper.
     """
 
+    AFTERWARDS = (*Trained.AFTERWARDS, "judged")
+
     def __init__(
         self,
         image_discriminator=True,
         dual=True,
         mutual_information=True,
+        judged="reconstruction",
         literal=False,
         augmented=False,
         w_irec=1.0,
@@ -83,6 +92,7 @@ class LRGDAN(Trained):
         self.image_discriminator = image_discriminator
         self.dual = dual
         self.mutual_information = mutual_information
+        self.judged = judged
         self.literal = literal
         self.augmented = augmented
         self.w_irec = w_irec
@@ -105,12 +115,13 @@ class LRGDAN(Trained):
         self.device = device
 
     def reconstruct(self, x):
-        """What the score compares with x: D'(G(x)), or G(x) without D'. Float32 tensor (N, C, H, W) on the CPU."""
+        """What the score compares with x: D'(G(x)), D'(x), or G(x) without D'. Float32 (N, C, H, W) on the CPU."""
         scale = self.parts_["scale"]
         found = torch.cat([self._restored(batch)[1] for batch in self._checked(x).split(512)])
         return (found * scale.deviation + scale.mean).clamp(0, 1).cpu()
 
     def _check_parameters(self):
+        choose(self.judged, JUDGED, "judged")
         check_side(self.image_shape_)
 
     def _parts(self):
@@ -217,8 +228,8 @@ class LRGDAN(Trained):
     def _restored(self, images):
         """Standardised images and what is compared with them."""
         x = self.parts_["scale"](self._images(images))
-        _, x_hat = self._through("G", x)
-        return x, self._through("A", x_hat)[1] if self.dual else x_hat
+        seen = x if self.dual and self.judged == "image" else self._through("G", x)[1]
+        return x, self._through("A", seen)[1] if self.dual else seen
 
     def _score(self, images):
         return {"pixel": pixel_score(*self._restored(images), "l1").double().cpu().numpy()}

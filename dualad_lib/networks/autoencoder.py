@@ -147,12 +147,12 @@ class Standardise(nn.Module):
 
 @torch.no_grad()
 def start_at_mean(network, mean):
-    """Let a new ConvAutoencoder draw the mean brightness of each channel. mean: (C,) in [0, 1].
+    """Let a new ConvAutoencoder, or ConvDecoder, draw the mean brightness of each channel. mean: (C,) in [0, 1].
 
     From mid-grey, images that are mostly dark push a fresh sigmoid so far down that no gradient brings it back, and
     the decoder draws black for ever.
     """
-    last = [part for part in network.decoder.modules() if isinstance(part, nn.Conv2d)][-1]
+    last = [part for part in network.modules() if isinstance(part, nn.Conv2d)][-1]
     last.bias.copy_(torch.logit(mean, eps=0.01).repeat_interleave(len(last.bias) // len(mean)))
 
 
