@@ -109,9 +109,24 @@ def test_d_prime_may_be_asked_about_the_image_itself():
     assert model.anomaly_scores(x).final == pytest.approx(expected, rel=1e-5)
     assert model.history_ == fitted().history_  # the training is the same
     alone = {"dual": False, "image_discriminator": False, "mutual_information": False}
-    assert np.array_equal(*(fitted(**alone, judged=j).anomaly_scores(x).final for j in JUDGED))
+    one, *others = (fitted(**alone, judged=j).anomaly_scores(x).final for j in JUDGED)
+    assert all(np.array_equal(one, other) for other in others)
     with pytest.raises(DataError, match="judged"):
         fitted(judged="both")
+
+
+def test_d_prime_may_be_asked_for_the_code():
+    model = fitted(judged="code")
+    x = X[:5]
+    with torch.no_grad():
+        z = model.parts_["G"].encode(model.parts_["scale"](x))
+        found = model.parts_["A"].encode(model._decode("G", z))
+    expected = [
+        sum((a - b) ** 2 for a, b in zip(*rows, strict=True)) / 6 for rows in zip(found, z, strict=True)
+    ]
+    scores = model.anomaly_scores(x)
+    assert scores.latent == pytest.approx([float(e) ** 0.5 for e in expected], rel=1e-4)
+    assert scores.pixel is None and np.array_equal(scores.final, scores.latent)
 
 
 def test_what_is_drawn_may_leave_black_and_white_by_a_tenth():

@@ -30,7 +30,7 @@ from .trained import Trained, check_side
 # How far what is drawn may leave [0, 1]. Not at all, and black and white lie at the sigmoid's ends, where an absolute
 # error has no gradient that brings a pixel back; without end, and D' lowers L_dual by failing ever worse.
 OVERSHOOT = 0.1
-JUDGED = ("reconstruction", "image")
+JUDGED = ("reconstruction", "image", "code")
 
 
 class LRGDAN(Trained):
@@ -42,9 +42,9 @@ class LRGDAN(Trained):
     raised, global and local, and a KL term draws codes towards N(0, I) (eq. 10 and 11). When scores are made the code
     is the mean. Score: mean |x - D'(G(x))|; without D', mean |x - G(x)|.
 
-    judged: what D' restores when scores are made. "reconstruction": G(x), as in the paper. "image": x itself,
-    score mean |x - D'(x)|, which is ours. D' was trained to fail on what is only nearly a normal image, G's
-    reconstructions, and that skill also serves against anomalies; lesson 07 measures what it is worth.
+    judged: what D' is asked when scores are made. "reconstruction": to restore G(x), as in the paper. The others are
+    ours; lesson 07 measures what they are worth. "image": to restore x itself, score mean |x - D'(x)|. "code": to find
+    G's code in G(x), score the root mean square of G_e(x) - D'_e(G(x)), L_zrec of one image, as GANomaly scores.
 
     image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
     literal: eq. 1 read word for word, in which G too wants D' to fail on its reconstructions (it lowers -k L_direc).
@@ -115,7 +115,7 @@ class LRGDAN(Trained):
         self.device = device
 
     def reconstruct(self, x):
-        """What the score compares with x: D'(G(x)), D'(x), or G(x) without D'. Float32 (N, C, H, W) on the CPU."""
+        """D'(G(x)), with judged="image" D'(x), without D' G(x). Float32 tensor (N, C, H, W) on the CPU."""
         scale = self.parts_["scale"]
         found = torch.cat([self._restored(batch)[1] for batch in self._checked(x).split(512)])
         return (found * scale.deviation + scale.mean).clamp(0, 1).cpu()
@@ -232,4 +232,11 @@ class LRGDAN(Trained):
         return x, self._through("A", seen)[1] if self.dual else seen
 
     def _score(self, images):
+        if self.dual and self.judged == "code":
+            return {"latent": self._code_errors(images).double().cpu().numpy()}
         return {"pixel": pixel_score(*self._restored(images), "l1").double().cpu().numpy()}
+
+    @torch.no_grad()
+    def _code_errors(self, images):
+        z, x_hat = self._through("G", self.parts_["scale"](self._images(images)))
+        return (self.parts_["A"].encode(x_hat) - z).square().mean(1).sqrt()

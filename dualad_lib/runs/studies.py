@@ -58,9 +58,11 @@ def _lrgdan():
     """Protocol 1 on three sets, protocol 2 and the rows of the paper's table 1, and readings of what it leaves open."""
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
     long_code = {"latent_dim": 64}
-    asked = {**long_code, "judged": "image"}
+    image = {**long_code, "judged": "image"}
+    code = {**off, **long_code, "dual": True, "k": 0.0, "judged": "code"}
+    ours = {"": {}, "parts=AE": off, "judged=image": image, "judged=code, no game": code}
     for dataset in ("mnist", "fashion_mnist"):
-        for setting, params in {"": {}, "AE": off, "judged=image": asked}.items():
+        for setting, params in ours.items():
             yield dataset, "lrgdan", range(10), {"protocol": "p1", "setting": setting, "params": params}
     yield "coil100", "lrgdan", VIEWS, {"protocol": "p1"}
     rows = {
@@ -70,8 +72,10 @@ def _lrgdan():
         "dual AE": {**off, "dual": True},
         "AE": off,
         "AE, long code": {**off, **long_code},
-        "judged=image": asked,
-        "judged=image, no game": {**asked, "k": 0.0},
+        "full, judged=image": image,
+        "full, judged=image, no game": {**image, "k": 0.0},
+        "dual AE, judged=code": {**code, "k": 0.4},
+        "dual AE, judged=code, no game": code,
         "augmented": {"augmented": True},
         "AE, augmented": {**off, "augmented": True},
         "literal": {"literal": True},
