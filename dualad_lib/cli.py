@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 
 from dualad_lib.errors import DualADError
 
@@ -18,7 +19,9 @@ def main(argv=None):
         sub.set_defaults(action=action)
     arguments = parser.parse_args(argv)
     try:
-        return arguments.action(arguments) or 0
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return arguments.action(arguments) or 0
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -41,6 +44,11 @@ def _version():
 
 def _say(line):
     print(line, flush=True)
+
+
+def _warn(message, category, filename, lineno, file=None, line=None):
+    """One line: the place in the library that warned says nothing to who typed a command."""
+    print(f"dualad: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _run_options(parser):
@@ -147,6 +155,12 @@ def _fit_options(parser):
         help="further normal images that set the threshold (default: a tenth of the normal images is held back)",
     )
     parser.add_argument(
+        "--by",
+        metavar="REGEX",
+        help="where several images show one part: what names the part in a file's path inside the folder, such as "
+        "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together",
+    )
+    parser.add_argument(
         "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
     )
     parser.add_argument(
@@ -184,6 +198,7 @@ def _fit(arguments):
         arguments.strict,
         parameters,
         arguments.calibration,
+        arguments.by,
         say=_say,
     )
 

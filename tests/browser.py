@@ -9,17 +9,25 @@ from functools import cache
 import pytest
 
 
-@cache
 def chromium():
     """Its path; skips the test, and says why, where there is none."""
-    for _ in range(2):
-        found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-        if found:
-            return found
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
-            break
+    found = _found_or_installed()
+    if found is None:
+        pytest.skip("no Chromium: install one (Debian: apt install chromium) to run the tests in a browser")
+    return found
+
+
+@cache  # installing is tried once
+def _found_or_installed():
+    found = _found()
+    if found is None and shutil.which("apt-get") and os.geteuid() == 0:
         install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
         for command in (["apt-get", "update"], install):
             with suppress(subprocess.TimeoutExpired):
                 subprocess.run(command, capture_output=True, timeout=180, check=False)
-    pytest.skip("no Chromium: install one (Debian: apt install chromium) to run the tests in a browser")
+        found = _found()
+    return found
+
+
+def _found():
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

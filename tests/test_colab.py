@@ -1,4 +1,7 @@
-"""The bootstrap cell where Colab and Kaggle run it: torch, torchvision and Jupyter are there, this package is not."""
+"""A release, away from the checkout: the bootstrap cell as on Colab and Kaggle, and the wheel alone.
+
+Where DUALAD_NEWEST is set, as in the weekly check, the environments get the newest versions and not the pinned ones.
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -36,23 +40,53 @@ def run(*command, **environment):
         env={**os.environ, **environment},
         cwd=tempfile.gettempdir(),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
-def colab(tmp_path_factory):
-    """(python of a bare environment, path of a wheel of this package)."""
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv is not installed: it makes the bare environment in seconds (pip install uv)")
-    folder = tmp_path_factory.mktemp("colab")
-    run(uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT))
+def uv():
+    found = shutil.which("uv")
+    if found is None:
+        pytest.skip("uv is not installed: it makes bare environments in seconds (pip install uv)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(uv, tmp_path_factory):
+    """Path of a wheel built as for a release: from the source distribution, not from the checkout."""
+    folder = tmp_path_factory.mktemp("release")
+    run(uv, "build", "--quiet", "--out-dir", str(folder), str(ROOT))
+    assert list(folder.glob("*.tar.gz"))
     (wheel,) = folder.glob("*.whl")
+    return str(wheel)
+
+
+def bare(uv, folder, *packages):
+    """Make an environment of these packages and what they need; return the path of its Python."""
     run(uv, "venv", "--quiet", "--seed", "--python", sys.executable, str(folder / "env"))
     python = str(folder / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
-    pins = re.findall(r'^    "([\w.-]+==[\w.]+)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    (folder / "pins.txt").write_text("\n".join(pins))
+    constraint = []
+    if not os.environ.get("DUALAD_NEWEST"):
+        pins = re.findall(r'^    "([\w.-]+==[\w.]+)",$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+        (folder / "pins.txt").write_text("\n".join(pins))
+        constraint = ["--constraint", str(folder / "pins.txt")]
+    run(uv, "pip", "install", "--quiet", "--python", python, *constraint, *packages)
+    return python
+
+
+def test_the_wheel_alone_in_a_clean_environment_runs_a_lesson(uv, wheel, tmp_path):
+    command = str(Path(bare(uv, tmp_path, wheel)).with_name("dualad"))
+    run(command, "run", "00", "--profile", "smoke", "--output", str(tmp_path / "runs"), PYTHONPATH="")
+    result = json.loads((tmp_path / "runs" / "00_start_here.metrics.json").read_text(encoding="utf-8"))
+    assert result["parameters"]["dataset"] == "fashion_mnist_sample" and result["metrics"]
+    places = {path.parent.name for path in tmp_path.rglob("06_benchmark_mnist.csv")}
+    assert places == {"_results"}  # inside the package
+
+
+@pytest.fixture(scope="module")
+def colab(uv, wheel, tmp_path_factory):
+    """(python of a bare environment, path of a wheel of this package)."""
     given = [
         "torch",
         "torchvision",
@@ -63,8 +97,7 @@ def colab(tmp_path_factory):
         "jupyterlab",
         "ipykernel",
     ]
-    run(uv, "pip", "install", "--quiet", "--python", python, "--constraint", str(folder / "pins.txt"), *given)
-    return python, str(wheel)
+    return bare(uv, tmp_path_factory.mktemp("colab"), *given), wheel
 
 
 def versions(python):

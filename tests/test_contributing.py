@@ -3,11 +3,15 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+import yaml
 
 from dualad_lib.runs.provenance import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
 CODE = re.search(r"```python\n(.*?)```", TEXT, re.DOTALL)[1]
 
 RUN = """
@@ -45,6 +49,18 @@ def test_twenty_lines_are_twenty_lines():
 def test_every_file_that_is_named_exists():
     for name in re.findall(r"`((?:dualad_lib|tests|notebooks|data|figures)/[\w./]+)`", TEXT):
         assert Path(ROOT / name).exists() or "NN_name" in name, name
+
+
+def test_workflows_can_be_read_and_name_tests_that_exist():
+    found = {
+        path.stem: path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")
+    }
+    assert found.keys() == {"tests", "weekly", "release"}
+    for text in found.values():
+        assert yaml.safe_load(text)["jobs"]
+        assert all((ROOT / name).is_file() for name in re.findall(r"tests/\w+\.py", text))
+    oldest = next(dependency for dependency in DEPENDENCIES if dependency.startswith("torch>="))
+    assert f"Torch from {oldest.removeprefix('torch>=')} on" in TEXT and "lowest-direct" in found["tests"]
 
 
 def test_the_changelog_has_the_version():

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from dualad_lib import PCA, DataError
-from dualad_lib.data.faces import cross_dataset_hter, read_casia, read_replay
+from dualad_lib.data.faces import read_casia, read_replay
+from dualad_lib.spoofing import cross_dataset_hter
 
 
 def video(folder, brightness, frames=6):

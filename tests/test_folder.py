@@ -141,6 +141,59 @@ def test_a_detector_without_reconstruction_has_no_heat_maps(folders, tmp_path, c
     assert "heat maps" in capsys.readouterr().err and not (tmp_path / "s.csv").exists()
 
 
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    """150 parts to learn from and 60 new ones, each photographed three times with a little noise."""
+    root, noise = tmp_path_factory.mktemp("views"), np.random.default_rng(0)
+    parts = load_one_class("fashion_mnist_sample", 8).train[:210, 0].numpy().astype(float)
+    for number, part in enumerate(parts):
+        folder = root / ("old" if number < 150 else "new")
+        folder.mkdir(exist_ok=True)
+        for view in range(3):
+            seen = np.clip(part + noise.normal(0, 4, part.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(seen).save(folder / f"part{number}_view{view}.png")
+    return root
+
+
+def test_views_of_a_part_are_held_back_together(views, tmp_path, capsys):
+    """Held back one by one they stand beside their twins: the threshold is so low that new parts raise alarms."""
+    from dualad_lib import Detector
+    from dualad_lib.data import read_images
+
+    new, fit = read_images(views / "new", 28)[0], ["fit", "--normal", str(views / "old"), "--detector", "knn"]
+    alarms = {}
+    for by in (["--by", r"part\d+"], ["--by", r"(\w+)_view"], []):
+        model = tmp_path / f"{len(alarms)}.safetensors"
+        assert main([*fit, "--out", str(model), *QUICK[:2], *by]) == 0
+        alarms[len(alarms)] = np.mean(Detector.load(model).predict(new) < 0)
+    said = capsys.readouterr().out
+    assert said.count("trained on 405; 45 (all of 15 parts) held back") == 2
+    assert alarms[0] == alarms[1] < alarms[2] - 0.5
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        (["(part"], "'(part' is no regular expression"),
+        (["view9"], "'view9' finds no part in the name part0_view0.png"),
+        (["part"], "finds too few parts (1)"),
+        ([r"part\d+", "--calibration", "elsewhere"], "give one of the two"),
+    ],
+)
+def test_parts_that_cannot_be_told_are_one_line(views, tmp_path, capsys, by, message):
+    fit = ["fit", "--normal", str(views / "old"), "--out", str(tmp_path / "m.safetensors")]
+    assert main([*fit, "--detector", "pca", *QUICK[:2], "--by", *by]) == 2
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("default:.*calibration images")
+def test_a_warning_is_one_line_that_names_no_file_of_the_library(folders, tmp_path, capsys):
+    fit = ["fit", "--normal", str(folders / "normal"), "--out", str(tmp_path / "m.safetensors")]
+    assert main([*fit, "--detector", "pca", *QUICK[:2], "--rate", "0.01"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dualad: warning: 22 calibration images cannot promise") and ".py" not in line
+
+
 def test_calibration_images_come_from_a_folder_of_their_own(folders, tmp_path, capsys):
     from dualad_lib import Detector
 

@@ -43,7 +43,7 @@ def test_the_distance_is_cielabs():
 
 @pytest.mark.parametrize("sight", SIMULATIONS)
 def test_colours_stay_apart(sight):
-    close = {(a, b): distance(a, b, sight) for a, b in combinations(COLOURS[:5], 2)}
+    close = {(a, b): distance(a, b, sight) for a, b in combinations(COLOURS, 2)}
     assert min(close.values()) > 10, min(close, key=close.get)
 
 

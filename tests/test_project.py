@@ -82,6 +82,8 @@ def test_wheel_carries_the_sample():
     for name in ("fashion_mnist_sample.npz", "spoken_digits.npz", "README.md"):
         assert included[f"data/{name}"] == f"dualad_lib/data/_shipped/{name}"
         assert (ROOT / "data" / name).is_file()
+    assert set(included.values()) >= {"dualad_lib/_course", "dualad_lib/_results"}
+    assert all(place.startswith("dualad_lib/") for place in included.values())
 
 
 def test_ci_runs_the_readme_command():

@@ -7,12 +7,14 @@ import pytest
 
 from dualad_lib.runs.notebook import read_source
 from dualad_lib.runs.provenance import (
+    ROOT,
     code_hash,
     combined,
     digest,
     dump,
     library_hashes,
     module_hashes,
+    results_folder,
     taught_differences,
 )
 
@@ -173,6 +175,13 @@ def test_taught_code_is_the_librarys(library):
     assert "defines no" in differences("x = 1")[0]
     teaches["squared_error"] = "dualad_lib.losses.absolute_error"
     assert "not defined in the library" in differences(f"def squared_error(x_hat, x):\n    {body}")[0]
+
+
+def test_committed_results_are_the_checkouts_else_the_packages(tmp_path):
+    assert results_folder() == ROOT / "figures" / "results"
+    assert results_folder(tmp_path) == tmp_path / "dualad_lib" / "_results"
+    (tmp_path / "figures" / "results").mkdir(parents=True)
+    assert results_folder(tmp_path) == tmp_path / "figures" / "results"
 
 
 def test_lessons_that_read_results_are_stale_when_these_change(tmp_path):

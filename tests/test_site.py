@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag
@@ -67,8 +68,30 @@ def test_every_lesson_and_page_is_there(site, pages):
         "glossary.html",
         "api.html",
         "teaching.html",
+        "data.html",
+        "model_card.html",
+        "contributing.html",
         "search.html",
     } <= names
+
+
+def committed(lesson):
+    return json.loads(lesson.notebook.read_text(encoding="utf-8"))
+
+
+def test_every_lesson_has_its_measured_minutes_memory_and_date():
+    from dualad_lib.runs.site import lessons_page
+
+    course = load_course()
+    lines = [line for line in lessons_page(course).splitlines() if line.startswith("| [")]
+    for line, lesson in zip(lines, course.lessons, strict=True):
+        run = committed(lesson)["metadata"]["dualad"]
+        assert f"(lessons/{lesson.notebook.name})" in line and lesson.title in line
+        assert [cell.strip() for cell in line.split("|")[2:4]] == [
+            f"{run['seconds'] / 60:.1f}",
+            f"{run['peak_memory_mb']} MB",
+        ]
+        assert f"{run['date']}, torch {run['versions']['torch']}" in line
 
 
 def test_no_link_is_broken(pages):
@@ -97,18 +120,26 @@ def test_every_image_has_a_text(site, pages):
             assert image.get("alt", "").strip(), (path.name, image.get("src"))
             number += 1
     assert number > 40
-    lesson = next(page for path, page in pages.items() if path.name.startswith("03_"))
-    figures = [image["alt"] for image in lesson.images if not is_badge(image)]
-    assert len(figures) >= 5 and min(map(len, figures)) > 40, (
-        "figures carry the lesson's own alternative text"
-    )
+
+
+def test_every_figure_has_its_own_text(site, pages):
+    """Also where a cell shows several: the lesson's texts, in the lesson's order."""
+    for lesson in load_course().lessons:
+        outputs = [output for cell in committed(lesson)["cells"] for output in cell.get("outputs", ())]
+        texts = [o["metadata"]["image/png"]["alt"] for o in outputs if "image/png" in o.get("data", ())]
+        shown = [i["alt"] for i in pages[site / f"lessons/{lesson.name}.html"].images if not is_badge(i)]
+        assert [" ".join(text.split()) for text in shown] == texts and min(map(len, texts)) > 40
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
 
 
 @pytest.fixture(scope="module")
 def address(site):
     """The site on a local port."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(site))
-    handler.log_message = lambda *args: None
+    handler = functools.partial(Quiet, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -116,7 +147,10 @@ def address(site):
         server.shutdown()
 
 
-LOOKED_AT = ["index", "lessons", "results", "glossary", "teaching", "api", "lessons/03_feature_constraint"]
+LOOKED_AT = [
+    "index", "lessons", "results", "glossary", "teaching", "api", "data", "model_card", "contributing", "references",
+    *(f"lessons/{lesson.name}" for lesson in load_course().lessons),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +171,15 @@ def test_a_phone_need_not_scroll_sideways(browser, address, name):
     assert wide <= 1
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_axe_finds_nothing_serious(browser, address, name):
+DARK = ["index", "results", "lessons/03_feature_constraint"]  # as a reader's system may ask for
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"), [*((name, "light") for name in LOOKED_AT), *((name, "dark") for name in DARK)]
+)
+def test_axe_finds_nothing_serious(browser, address, name, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = browser.new_page()
+    page = browser.new_page(color_scheme=scheme)
     page.goto(f"{address}/{name}.html", wait_until="load")
     found = axe.run(page).response["violations"]
     page.close()
@@ -164,6 +203,12 @@ def test_equations_are_drawn_without_a_network(browser, address):
     page.wait_for_selector("mjx-container", timeout=20_000)
     page.close()
     assert all(url.startswith((address, "data:")) for url in requests)
+
+
+def test_without_a_chromium_the_reason_is_said(monkeypatch):
+    monkeypatch.setattr("browser._found_or_installed", lambda: None)
+    with pytest.raises(pytest.skip.Exception, match="apt install chromium"):
+        chromium()
 
 
 def test_a_folder_with_other_things_is_not_replaced(tmp_path):

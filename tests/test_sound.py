@@ -62,6 +62,14 @@ def test_loudness_does_not_matter():
     assert np.allclose(mel([tone(700)]), mel([0.1 * tone(700)]), atol=1e-4)
 
 
+def test_a_silent_clip_is_black_and_a_click_lights_nothing_else():
+    click = np.zeros(4000)
+    click[2000] = 2**-15  # the least that 16 bits hold
+    silent, clicked = MelSpectrogram()([np.zeros(4000), click])
+    assert silent.max() == 0
+    assert clicked.max() == 1 and (clicked > 0).any(1).sum() <= 2  # columns
+
+
 @pytest.mark.parametrize("clip", [np.zeros(0), np.zeros((10, 2))])
 def test_what_is_no_clip_is_refused(clip):
     with pytest.raises(DataError, match="row of samples"):

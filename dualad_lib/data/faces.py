@@ -64,20 +64,6 @@ def read_replay(folder, part, side=64, frames=10):
     return _read(root, clips, side, frames)
 
 
-def cross_dataset_hter(detector, train, development, test):
-    """HTER of a fitted-here detector on another set's faces, at the threshold of equal errors on development videos.
-
-    detector: unfitted; it learns from the real frames of `train` (Faces) alone. development: Faces of the set that it
-    was trained on, with attacks: they set the threshold and nothing else. test: Faces of the other set.
-    Returns (HTER, threshold).
-    """
-    from ..evaluation import equal_error_threshold, hter
-
-    detector.fit(train.images[train.labels == 0])
-    threshold = equal_error_threshold(*development.by_clip(detector.anomaly_scores(development.images).final))
-    return hter(*test.by_clip(detector.anomaly_scores(test.images).final), threshold), threshold
-
-
 def _part(folder, part, parts, title):
     if part not in parts:
         raise DataError(f"{title} has no part {part!r}; choose one of {', '.join(parts)}.")

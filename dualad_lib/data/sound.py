@@ -11,6 +11,7 @@ from ..errors import DataError
 from . import formats, places
 
 DIGITS = tuple(map(str, range(10)))
+SILENCE = 1e-10  # energy below which a bin is silent, however quiet the rest of its clip
 
 
 def mel(hertz):
@@ -44,7 +45,8 @@ class MelSpectrogram:
     """Clips of any length -> images: log energy in mel bands over time, scaled to [0, 1].
 
     rate: samples a second; bands: rows of the image; frames: columns, cut from the loudest stretch or filled up with
-    silence; window, hop: samples. floor: decibels under the loudest bin of a clip that count as silence.
+    silence; window, hop: samples. floor: decibels under the loudest bin of a clip that count as silence. Silence is 0,
+    so a silent clip is black.
     """
 
     rate: int = 8000
@@ -80,8 +82,9 @@ class MelSpectrogram:
         )
         energy = filters @ spectrum.abs().square()
         energy = self._cut(energy)
-        decibels = 10 * torch.log10(energy.clamp_min(1e-10))
-        return ((decibels - decibels.max()) / self.floor + 1).clamp(0, 1).flip(0)
+        decibels = 10 * torch.log10(energy.clamp_min(SILENCE))
+        image = ((decibels - decibels.max()) / self.floor + 1).clamp(0, 1)
+        return torch.where(energy > SILENCE, image, 0).flip(0)  # the loudest bin of silence is silent too
 
     def _cut(self, energy):
         """`frames` columns: the stretch with the most energy, or all and silence after it."""

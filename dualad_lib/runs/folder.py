@@ -1,6 +1,7 @@
 """The practitioner's path: a folder of normal images in, a model out; a folder of images in, a ranked table out."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ def fit_folder(
     strict=False,
     parameters=None,
     calibration=None,
+    by=None,
     say=print,
 ):
     """Train a detector on a folder of normal images and save it to `out`; return it.
@@ -28,8 +30,10 @@ def fit_folder(
     detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. A training
     that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size,
     channels and strict as in `dualad_lib.data.read_images`. calibration: a folder of further normal images that set the
-    threshold; without it a tenth of `normal`, drawn at random, is held back. Give one where several images show the
-    same part: its views must not stand on both sides. Raises DataError for what cannot be used.
+    threshold; without it a tenth of `normal`, drawn at random, is held back. Where several images show the same part,
+    its views must not stand on both sides: give such a folder, or `by`, a regular expression that finds the part's name
+    in each path inside `normal` (its first group, or all that it finds); then whole parts are held back. Raises
+    DataError for what cannot be used.
     """
     from ..data import read_images
     from ..data.folders import check_apart
@@ -44,12 +48,19 @@ def fit_folder(
     for name in set(parameters) - set(known):
         raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
     model = create(detector, **parameters)
+    if by is not None:
+        by = _pattern(by)
+        if calibration is not None:
+            raise DataError("by divides the normal images, calibration brings others: give one of the two.")
     images, paths, skipped = read_images(normal, image_size, channels, strict, label="reading")
-    held = None
+    held, of_parts = None, ""
     if calibration is not None:
         check_apart(normal, calibration)
         held, _, more = read_images(calibration, image_size, images.shape[1], strict, label="reading")
         skipped += more
+    if by is not None:
+        learn, hold, count = _divide([_name(path, normal) for path in paths], by, model.seed)
+        images, held, of_parts = images[learn], images[hold], f" (all of {count} parts)"
     _list_skipped(skipped, say)
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_name(f"{out.name}.training.pt")
@@ -62,10 +73,34 @@ def fit_folder(
     count = len(model.calibration_scores_)
     say(
         f"{out}: {detector} for {' x '.join(map(str, model.image_shape_))} images, "
-        f"trained on {len(paths) - (count if held is None else 0)}; {count} held back to set the threshold "
+        f"trained on {len(images) - (count if held is None else 0)}; {count}{of_parts} held back to set the threshold "
         f"for a false-alarm rate of {model.false_alarm_rate:g}."
     )
     return model
+
+
+def _pattern(by):
+    try:
+        return re.compile(by)
+    except re.error as error:
+        raise DataError(f"{by!r} is no regular expression: {error}.") from error
+
+
+def _divide(names, by, seed):
+    """(indices of the images to learn from, of those to hold back, the parts of these): a part stays on one side."""
+    from ..data.inspection import split_by_part
+
+    found = [by.search(name) for name in names]
+    parts = [match and (match[1] if by.groups else match[0]) for match in found]
+    if not all(parts):
+        unnamed = next(name for name, part in zip(names, parts, strict=True) if not part)
+        raise DataError(f"{by.pattern!r} finds no part in the name {unnamed}.")
+    learn, hold = split_by_part(parts, (0.9, 0.1), seed)
+    if not len(hold):
+        raise DataError(
+            f"{by.pattern!r} finds too few parts ({len(set(parts))}) to hold a tenth back: give others as calibration."
+        )
+    return learn, hold, len({parts[i] for i in hold})
 
 
 def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say=print):

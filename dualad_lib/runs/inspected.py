@@ -19,7 +19,7 @@ from ..errors import RunError
 from ..evaluation import per_region_overlap, pixel_auroc
 from ..files import atomic_write
 from ..scoring import Scores, threshold_at
-from .provenance import ROOT
+from .provenance import results_folder
 from .results import _cell, _rows, _stored
 
 RATE = 0.05  # the false-alarm rate that is promised
@@ -143,7 +143,7 @@ def finish(cells, output):
 
 def read_measures(study, folder=None):
     """Measures of a study as dicts, numbers as numbers; default: the committed ones."""
-    folder = ROOT / "figures" / "results" / "measures" if folder is None else Path(folder)
+    folder = results_folder() / "measures" if folder is None else Path(folder)
     rows = []
     for path in sorted(folder.glob(f"{study}*.csv")):
         with open(path, newline="") as file:

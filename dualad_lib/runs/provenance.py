@@ -17,6 +17,12 @@ _KEPT = tuple(f"{PACKAGE}.runs.{name}" for name in ("results", "recording", "tab
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+def results_folder(root=ROOT):
+    """Where the committed results lie: figures/results of a checkout, else the copy inside the installed package."""
+    checkout = Path(root) / "figures" / "results"
+    return checkout if checkout.is_dir() else Path(root) / PACKAGE / "_results"
+
+
 def digest(text):
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
@@ -58,7 +64,7 @@ def _results_hashes(tree, root):
             named = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
             study = {"study_rows": named[:1], "committed": ["06_benchmark"]}.get(node.func.id, [])
             for name in study:
-                folder = root / "figures" / "results"
+                folder = results_folder(root)
                 paths = [
                     *sorted(folder.glob(f"{name}*.csv")),
                     *sorted((folder / "measures").glob(f"{name}*.csv")),

@@ -11,12 +11,12 @@ from .features import feature_table
 from .grid import merge_results
 from .inspected import read_measures
 from .literature import published_system
-from .provenance import ROOT
+from .provenance import ROOT, results_folder
 from .results import COLUMNS, read_results, study_rows
 from .speed import benchmark, ceiling_table, growth_table, speed_table
 from .world import signs_table, sound_table, tiles_table
 
-RESULTS = ROOT / "figures" / "results"
+RESULTS = results_folder()
 FIGURES = ROOT / "figures"
 STUDY = "06_benchmark"
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}

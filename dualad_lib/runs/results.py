@@ -279,10 +279,10 @@ def read_results(path):
 
 
 def study_rows(study, folder=None):
-    """Rows of all results files of a study, FOLDER/STUDY*.csv; default: the committed ones, figures/results."""
-    from .provenance import ROOT
+    """Rows of all results files of a study, FOLDER/STUDY*.csv; default: the committed ones."""
+    from .provenance import results_folder
 
-    folder = ROOT / "figures" / "results" if folder is None else Path(folder)
+    folder = results_folder() if folder is None else Path(folder)
     return [row for path in sorted(folder.glob(f"{study}*.csv")) for row in read_results(path)]
 
 

@@ -53,7 +53,7 @@ def build_site(output, say=print):
 
 
 def prepare(source):
-    """Write what Sphinx reads: the pages of site/, the lessons, the README's sections on results and teaching."""
+    """Write what Sphinx reads: pages of site/ and of the repository, the lessons, and sections of the README."""
     shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     course = load_course()
     (source / "lessons").mkdir()
@@ -66,6 +66,7 @@ def prepare(source):
     for name, text in {
         "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
         "results": "# Results\n" + _section(readme, "Results so far") + "## Files\n\n" + _files(),
+        "data": (ROOT / "data" / "README.md").read_text(encoding="utf-8"),
         "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
         "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     }.items():
@@ -73,13 +74,25 @@ def prepare(source):
 
 
 def readable(nb):
-    """A notebook whose figures carry their alternative text where the site's builder looks for it."""
+    """A notebook whose figures carry their alternative text where the site's builder looks for it: on their cell.
+
+    A cell has one such place, so its further figures, and what follows them, go to cells of their own, whose code is
+    not shown.
+    """
+    cells = []
     for cell in nb["cells"]:
-        for output in cell.get("outputs", ()):
+        outputs = cell.get("outputs", ())
+        cells.append(cell if not outputs else {**cell, "outputs": []})
+        for output in outputs:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt and "mystnb" in cells[-1]["metadata"]:
+                # Sphinx would drop a cell without a source.
+                hidden = {"metadata": {"tags": ["remove-input"]}, "source": "# above"}
+                cells.append({**cell, **hidden, "id": f"{cell['id']}-{len(cells)}", "outputs": []})
             if alt:
-                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
-    return nb
+                cells[-1]["metadata"]["mystnb"] = {"image": {"alt": alt}}
+            cells[-1]["outputs"].append(output)
+    return {**nb, "cells": cells}
 
 
 def lessons_page(course):
@@ -93,7 +106,7 @@ def lessons_page(course):
         )
     lines += [
         "",
-        "Minutes of computing on two cores; a reader takes about half an hour to an hour for each.",
+        "Minutes of computing on two cores; a reader takes half an hour to an hour and a half for each.",
         "",
     ]
     lines += [
@@ -128,4 +141,5 @@ def _links(text):
     text = re.sub(r"\(notebooks/(\w+)\.ipynb(?:#[^)]*)?\)", r"(lessons/\1.ipynb)", text)
     text = re.sub(r"\[([^\]]+)\]\(dualad_lib/[^)]*\)", r"\1", text)
     text = re.sub(r"\[([^\]]+)\]\(README\.md\)", r"[\1](results.md)", text)
+    text = text.replace("(data/README.md)", "(data.md)")
     return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)
