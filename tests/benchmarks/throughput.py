@@ -21,6 +21,7 @@ import torch
 from common import machine, seconds, write
 
 from dualad_lib import Autoencoder, DualAD, PublishedDualAD, load_one_class
+from dualad_lib.networks import MLPAutoencoder
 from dualad_lib.runs.report import RESULTS
 from dualad_lib.runs.speed import benchmark
 
@@ -117,19 +118,34 @@ def quiet():
         yield
 
 
-MLP = {"hidden_neuron_list": [1024, 256, 64], "dropout_rate": 0.0, "batch_norm": False}
+class Small(Autoencoder):
+    """Autoencoder on the network that PyOD's detectors have by default: 784-64-32 and back."""
+
+    def _parts(self):
+        return {"G": MLPAutoencoder(self.image_shape_, hidden=(64,), latent_dim=32)}
+
+
+BARE = {"dropout_rate": 0.0, "batch_norm": False}
+MLP = {"hidden_neuron_list": [1024, 256, 64], **BARE}
+SMALL = {"network": "mlp", "latent_dim": 32, "steps": 2000}
 ENTRIES = (
     ("ours: Autoencoder", ours(Autoencoder)),
     ("ours: DualAD", ours(DualAD)),
+    ("ours: Autoencoder, 784-64-32, batch 1,000", ours(Small, **SMALL, batch_size=1000)),
     ("published DualAD, scores one at a time", published(500, 1)),
     ("published DualAD, scored by us in batches", published(2000, 512)),
     ("PyOD AutoEncoder", pyod("auto_encoder.AutoEncoder", 10)),
     ("PyOD DeepSVDD", pyod("deep_svdd.DeepSVDD", 20)),
     ("anomalib Ganomaly, side 256", ganomaly(256, 128)),
-    ("ours: Autoencoder, mlp, batch 128", ours(Autoencoder, network="mlp")),
+    ("ours: Autoencoder, 784-1024-256-64, batch 128", ours(Autoencoder, network="mlp")),
     (
-        "PyOD AutoEncoder, that network, batch 128",
+        "PyOD AutoEncoder, 784-1024-256-64, batch 128",
         pyod("auto_encoder.AutoEncoder", 10, batch_size=128, **MLP),
+    ),
+    ("ours: Autoencoder, 784-64-32, batch 32", ours(Small, **SMALL, batch_size=32)),
+    (
+        "PyOD AutoEncoder, 784-64-32, batch 32",
+        pyod("auto_encoder.AutoEncoder", 10, batch_size=32, hidden_neuron_list=[64, 32], **BARE),
     ),
     ("anomalib Ganomaly, side 32", ganomaly(32, 512)),
 )
