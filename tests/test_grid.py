@@ -73,6 +73,12 @@ def _serial(scheduler, workers, threads, say):
     return nullcontext(grid_module._in_turn)
 
 
+def test_cells_are_done_in_their_order(tmp_path):
+    cells = grid(["digits"], ["knn", "pca", "kde"], range(4), profile="smoke")
+    reproduce(cells, tmp_path, "python", workers=1, say=quiet)
+    assert finished(tmp_path) == [cell.name for cell in cells]
+
+
 def test_a_stacked_group_writes_one_cell_a_class(tmp_path):
     (group,) = grid(["digits"], ["dualad_d"], [0, 1, 2], profile="smoke", stacked=True)
     rows = run_cell(group, tmp_path)

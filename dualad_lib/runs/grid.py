@@ -221,9 +221,18 @@ def _pool(scheduler, workers, threads, say):
             def finish(cells, output, executor, threads):
                 output = output.resolve()
                 how = {"pure": False, "fifo_timeout": "0ms"}
+                # Dask groups tasks by the words before the first number of their key, and hands the first tasks of each
+                # group out at once, whatever their priority: one group keeps the cells in their order.
                 futures = {
                     client.submit(
-                        run_cell, cell, output, executor, threads, key=cell.name, priority=-place, **how
+                        run_cell,
+                        cell,
+                        output,
+                        executor,
+                        threads,
+                        key=f"cell-0-{cell.name}",
+                        priority=-place,
+                        **how,
                     ): cell
                     for place, cell in enumerate(cells)
                 }
