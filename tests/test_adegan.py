@@ -100,6 +100,7 @@ def test_it_learns_to_draw_and_to_find_two_kinds_of_bars():
         "noise_dim": 8,
         "noise": 1.0,
         "patterns": 2,
+        "learning_rate": 2e-3,
         "steps": 250,
         "batch_size": 64,
         "device": "cpu",
@@ -118,6 +119,37 @@ def test_a_file_keeps_the_scale_of_the_error(tmp_path):
     model = ADeGAN(**TINY).fit(X)
     model.save(tmp_path / "m.safetensors")
     assert ADeGAN.load(tmp_path / "m.safetensors").error_ == model.error_
+
+
+def test_the_discriminator_is_kept_smooth_if_asked():
+    assert (
+        "penalty" in ADeGAN(**TINY).fit(X).history_ and "penalty" not in ADeGAN(r1=0, **TINY).fit(X).history_
+    )
+
+    def penalty(r1):
+        model = ADeGAN(r1=r1, learning_rate=0.0, **TINY).fit(X)
+        turns, _ = model._game()
+        step = Step(0, 0.0, {"train": X[:10]})
+        torch.manual_seed(0)
+        turns[0].loss(step)
+        return turns[1].loss(step)["penalty"].item()
+
+    assert penalty(3.0) == pytest.approx(3 * penalty(1.0), rel=1e-4) and penalty(1.0) > 0
+
+
+def test_the_generator_has_an_optimiser_for_each_of_its_turns():
+    turns, _ = ADeGAN(**TINY).fit(X)._game()
+    first, last = turns[0].players[0], turns[2].players[0]
+    assert first.module is last.module and first.optimiser is not last.optimiser
+
+
+def test_the_generator_begins_with_the_mean_image():
+    dark = 0.1 * X
+    model = ADeGAN(**TINY).fit(dark)
+    model.parts_ = model._build()
+    model._start(dark)
+    drawn = model.generate(one_hot(torch.arange(3), 3).float(), torch.zeros(3, 4))
+    assert drawn.mean().item() == pytest.approx(dark.mean().item(), rel=0.3)
 
 
 @pytest.mark.parametrize("bad", [{"patterns": 1}, {"schedule": "both"}])

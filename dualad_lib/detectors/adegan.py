@@ -120,16 +120,14 @@ class ADeGAN(Trained):
         start_at_mean(self.parts_["G"], as_float(images, "cpu").mean((0, 2, 3)))
 
     def _game(self):
-        G, again, E = (self._adam(*names) for names in (("G", "G"), ("G, taking apart", "G"), ("E", "E")))
-        D = self._adam("D", "D", rate=0.2)
+        G, E, D = self._adam("G"), self._adam("E"), self._adam("D", rate=0.2)
+        again = self._adam("G", name="G, taking apart")
         return [Turn(self._deceive, G), Turn(self._discriminate, D), Turn(self._take_apart, again, E)], None
 
-    def _adam(self, name, part, rate=1.0):
-        part = self.parts_[part]
-        optimiser = torch.optim.Adam(
-            part.parameters(), rate * self.learning_rate, betas=(0.5, 0.99), fused=True
-        )
-        return Player(name, part, optimiser, warmup_cosine(), clip=5.0)
+    def _adam(self, part, name=None, rate=1.0):
+        parameters = self.parts_[part].parameters()
+        optimiser = torch.optim.Adam(parameters, rate * self.learning_rate, betas=(0.5, 0.99), fused=True)
+        return Player(name or part, self.parts_[part], optimiser, warmup_cosine(), clip=5.0)
 
     def _draw(self, z_c, z_n):
         return self.parts_["G"](torch.cat([z_c, z_n], 1))
