@@ -59,10 +59,14 @@ def mean_over_classes(rows):
 def paired(rows, dataset, first, second):
     """Difference first - second of two (detector, score) pairs, class by class: mean, 95 % interval, classes won.
 
-    The classes are the sample: both methods saw the same ones, so their difficulty cancels out. Returns a Series with
-    mean, low, high, won, classes.
+    The classes are the sample: both methods saw the same ones, so their difficulty cancels out. Only seeds that both
+    were measured with count, because one seed's luck is no part. Returns a Series with mean, low, high, won, classes.
     """
-    table = by_class(rows, dataset).drop(columns="mean")
+    rows = [row for row in rows if row["dataset"] == dataset]
+    seeds = [{r["seed"] for r in rows if (r["detector"], r["score"]) == pair} for pair in (first, second)]
+    table = by_class([row for row in rows if row["seed"] in seeds[0] & seeds[1]], dataset).drop(
+        columns="mean"
+    )
     difference = (table.loc[first] - table.loc[second]).dropna()
     count = len(difference)
     half = difference.std() * _student(count) / np.sqrt(count)
