@@ -210,8 +210,8 @@ record(purity=purity, n_used=int((counts.sum() > 0.02 * len(kinds)).sum()))
 
 # %% [markdown]
 # Look at the figure. Rows differ: a pattern stands for a shape. Columns hardly do: noise with a deviation of
-# {{ noise_deviation | f1 }} says little. Some rows have the outline of a garment, and none is a picture of one: a few
-# hundred steps are little for a game that starts from nothing.
+# {{ noise_deviation | f1 }} says little. All are coarse blots, none is a picture of a garment: a few hundred
+# steps are little for a game that starts from nothing.
 #
 # Now the table. If each pattern were named after the class that it holds most of, {{ purity | pct }} % of the images
 # would be named right (guessing: 11 %). {{ n_used | int }} of {{ n_patterns | int }} patterns hold 2 % of the images or
