@@ -192,8 +192,8 @@ record(auroc_without=without)
 
 # %% [markdown]
 # With $l_{adcon}$ {{ auroc_honest | pct }}, without it {{ auroc_without | pct }}: on bags the idea of the paper is
-# worth {{ 100 * (auroc_honest - auroc_without) | f1 }} points. It is one class and one seed, and no table on full data has
-# this row yet.
+# worth {{ 100 * (auroc_honest - auroc_without) | f1 }} points. It is one class and one seed,
+# and no table on full data has this row yet.
 #
 # ## 2. The same network, scored as its code family does
 #
