@@ -52,9 +52,7 @@ class PCA(ClassicalDetector):
         self.seed = seed
 
     def _learn(self, flat):
-        from sklearn.decomposition import PCA as Model
-
-        self.model_ = Model(_at_most(self.n_components, flat), random_state=self.seed).fit(flat)
+        self.model_ = _projection(self.n_components, flat, self.seed)
 
     def _distance(self, flat):
         return np.square(flat - self.model_.inverse_transform(self.model_.transform(flat))).mean(1)
@@ -67,10 +65,14 @@ class PCA(ClassicalDetector):
 
 
 class NearestNeighbours(ClassicalDetector):
-    """Euclidean distance to the k-th nearest training image."""
+    """Euclidean distance to the k-th nearest training image, in pixels or in the first principal components.
 
-    def __init__(self, n_neighbours=1, preprocess=None, false_alarm_rate=0.05, seed=0):
+    n_components: at most min(N, C * H * W); None: pixels.
+    """
+
+    def __init__(self, n_neighbours=1, n_components=None, preprocess=None, false_alarm_rate=0.05, seed=0):
         self.n_neighbours = n_neighbours
+        self.n_components = n_components
         self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
@@ -80,15 +82,21 @@ class NearestNeighbours(ClassicalDetector):
 
         if not 1 <= self.n_neighbours <= len(flat):
             raise DataError(f"n_neighbours must lie between 1 and the {len(flat)} training images.")
-        self.model_ = Model(n_neighbors=self.n_neighbours, algorithm="brute").fit(flat)
+        self.projection_ = None
+        if self.n_components is not None:
+            self.projection_ = _projection(self.n_components, flat, self.seed)
+        self.model_ = Model(n_neighbors=self.n_neighbours, algorithm="brute").fit(self._point(flat))
+
+    def _point(self, flat):
+        return flat if self.projection_ is None else self.projection_.transform(flat)
 
     def _distance(self, flat):
-        return self.model_.kneighbors(flat)[0][:, -1]
+        return self.model_.kneighbors(self._point(flat))[0][:, -1]
 
     def reconstruct(self, x):
         """The nearest training image of each image, float32 tensor (N, C, H, W) in [0, 1]."""
         x = self._checked(x)
-        nearest = self.model_.kneighbors(self._flat(x), 1, return_distance=False)[:, 0]
+        nearest = self.model_.kneighbors(self._point(self._flat(x)), 1, return_distance=False)[:, 0]
         return as_float(self._train[torch.from_numpy(nearest)], "cpu")
 
 
@@ -144,21 +152,22 @@ class KDE(ClassicalDetector):
         self.seed = seed
 
     def _learn(self, flat):
-        from sklearn.decomposition import PCA as Projection
         from sklearn.neighbors import KernelDensity
 
-        components = _at_most(self.n_components, flat)
-        self.projection_ = Projection(components, whiten=True, random_state=self.seed).fit(flat)
+        self.projection_ = _projection(self.n_components, flat, self.seed, whiten=True)
         self.model_ = KernelDensity(bandwidth="scott").fit(self.projection_.transform(flat))
 
     def _distance(self, flat):
         return -self.model_.score_samples(self.projection_.transform(flat))
 
 
-def _at_most(n_components, flat):
+def _projection(n_components, flat, seed, **options):
+    """scikit-learn's PCA, fitted. Raises DataError for more components than images or pixels can give."""
+    from sklearn.decomposition import PCA as Projection
+
     if not 1 <= n_components <= min(flat.shape):
         raise DataError(
             f"n_components = {n_components} must lie between 1 and {min(flat.shape)}, the smaller of the number of "
             "training images (a tenth is held back) and of pixels."
         )
-    return n_components
+    return Projection(n_components, random_state=seed, **options).fit(flat)

@@ -13,7 +13,7 @@ from .inspected import read_measures
 from .literature import published_system
 from .provenance import ROOT, results_folder
 from .results import COLUMNS, read_results, study_rows
-from .speed import benchmark, ceiling_table, growth_table, speed_table
+from .speed import benchmark, ceiling_table, growth_table, speed_table, workers_table
 from .world import signs_table, sound_table, tiles_table
 
 RESULTS = results_folder()
@@ -230,6 +230,7 @@ TABLES = {
     "speed": lambda: speed_table(benchmark("throughput", RESULTS)),
     "ceiling": lambda: ceiling_table(benchmark("ceiling", RESULTS)),
     "growth": lambda: growth_table(benchmark("growth", RESULTS)),
+    "workers": lambda: workers_table(benchmark("workers", RESULTS)),
 }
 
 

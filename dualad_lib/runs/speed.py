@@ -86,5 +86,19 @@ def growth_table(rows):
     return "\n".join(lines)
 
 
+def workers_table(rows):
+    """Markdown table of ways to divide the cores: workers, threads of each, seconds of one small grid."""
+    if not rows:
+        return "Not measured yet."
+    lines = [
+        f"On {rows[0]['machine'].split(',')[0]}, {rows[0]['cells']} cells of `dualad` on the shipped sample.",
+        "",
+        "| workers | threads of each | seconds |",
+        "|---:|---:|---:|",
+    ]
+    lines += [f"| {row['workers']} | {row['threads']} | {float(row['seconds']):.0f} |" for row in rows]
+    return "\n".join(lines)
+
+
 def _times(ratio):
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"

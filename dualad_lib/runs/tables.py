@@ -101,7 +101,7 @@ def steps(rows, dataset, score="dual"):
 
 
 def cost(rows):
-    """Seconds of training and scoring a class, median over classes and seeds, by data set and detector."""
+    """Seconds of training and scoring a class, median over classes (first seeds), by data set and detector."""
     return (
         _cells(rows).groupby(["dataset", "detector"], sort=False)[["train_seconds", "score_seconds"]].median()
     )
@@ -110,20 +110,26 @@ def cost(rows):
 def hours(rows):
     """Hours of the cells, one after the other with one seed: columns total, longest, and their number, by data set.
 
-    Of several seeds the mean counts. Trainings whose seconds are not known (they went on from a checkpoint) are taken
-    to last as long as their detector's mean.
+    Trainings whose seconds are not known (they went on from a checkpoint) are taken to last as long as their
+    detector's mean.
     """
     frame = _cells(rows)
     train = frame.train_seconds.astype(float)
     train = train.fillna(train.groupby([frame.dataset, frame.detector]).transform("mean"))
     spent = frame.assign(spent=(train + frame.score_seconds) / 3600)
-    cells = spent.groupby(["dataset", "detector", "normal_class"], sort=False).spent.mean()
-    return cells.groupby(level="dataset", sort=False).agg(total="sum", longest="max", number="size")
+    return spent.groupby("dataset", sort=False).spent.agg(total="sum", longest="max", number="size")
 
 
 def _cells(rows):
-    """One row for each trained model, whatever its scores."""
-    return honest(rows).drop_duplicates(["dataset", "detector", "normal_class", "seed"])
+    """One row for each class of a detector, whatever its scores: the first seed's.
+
+    Later seeds may have run on other threads or beside other work: their seconds do not compare.
+    """
+    return (
+        honest(rows)
+        .sort_values("seed", kind="stable")
+        .drop_duplicates(["dataset", "detector", "normal_class"])
+    )
 
 
 def beside_published(rows, dataset, detector="dualad", score="dual"):
