@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from test_report import row
 
@@ -57,6 +58,23 @@ def test_ablation_keeps_the_order_of_the_stages():
     assert table.loc["dualad_d"].isna().all()
     assert list(table.columns) == ["pixel", "latent", "dual"]
     assert table.loc["dualad", "dual"] == pytest.approx(92.0)
+
+
+def test_left_out_has_a_mean_of_all_classes_alone_and_published_rows_beside():
+    """knn: 0.5, 0.55, ..., 0.95 over ten digits, mean 72.5; adegan has one digit and no mean; others are left alone."""
+    rows = [row("mnist", "knn", "score", 0.5 + 0.05 * k, k, protocol="loo", setting="k=5") for k in range(10)]
+    rows += [row("mnist", "adegan", "dual", 0.6, 3, protocol="loo")]
+    rows += [
+        row("mnist", "pca", "score", 0.9, 0),
+        row("fashion_mnist", "pca", "score", 0.9, 0, protocol="loo"),
+    ]
+    table = tables.left_out(rows)
+    assert list(table.index[:2]) == ["knn, k=5", "adegan, dual"] and "pca" not in table.index
+    assert table.loc["knn, k=5", "mean"] == pytest.approx(72.5)
+    assert table.loc["adegan, dual", 3] == pytest.approx(60.0)
+    assert np.isnan(table.loc["adegan, dual", "mean"]) and np.isnan(table.loc["adegan, dual", 0])
+    assert table.loc["ADe-GAN, as published", "mean"] == pytest.approx(90.7, abs=0.1)
+    assert tables.left_out([], "fashion_mnist").empty
 
 
 def test_hours_of_a_table_fill_the_gap_that_a_resumed_training_leaves():

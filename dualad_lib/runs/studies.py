@@ -118,7 +118,7 @@ def _adegan():
         projected = {"n_neighbours": 5, "n_components": 64}
         yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5, PCA-64", "params": projected}
         yield dataset, "adegan", range(10), {"protocol": "loo"}
-        yield dataset, "dualad", SOME, {"protocol": "loo", "params": table_settings(dataset, "dualad")}
+    yield "mnist", "dualad", range(10), {"protocol": "loo", "params": table_settings("mnist", "dualad")}
     yield "mnist", "adegan", SOME, {"protocol": "loo", "setting": "no penalty", "params": {"r1": 0.0}}
     for patterns in (2, 4, 6, 8, 12, 14):
         options = {"protocol": "loo", "setting": f"patterns={patterns}", "params": {"patterns": patterns}}
