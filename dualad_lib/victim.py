@@ -133,12 +133,22 @@ def adaptive(model, victim):
 
 
 def differentiable_score(model):
-    """A detector's pixel score as a function of float images that has a gradient, (N,); None where there is none."""
+    """A detector's pixel score as a function of float images that has a gradient, (N,); None where there is none.
+
+    Images and scores are on the images' device, whatever the detector's. LR-GDAN asked for the code has no pixel score.
+    """
     if isinstance(model, LRGDAN):
+        if model.dual and model.judged == "code":
+            return None
         restored = LRGDAN._restored.__wrapped__  # the same without torch.no_grad
-        return lambda x: pixel_score(*restored(model, x), "l1")
+        return lambda x: pixel_score(*restored(model, model._images(x)), "l1").to(x.device)
     if isinstance(model, Autoencoder):
-        return lambda x: pixel_score(x, model.network_(x)[1], model.pixel)
+
+        def score(x):
+            own = model._images(x)
+            return pixel_score(own, model.network_(own)[1], model.pixel).to(x.device)
+
+        return score
     return model.score_of if isinstance(model, Suspicion) else None
 
 

@@ -66,6 +66,12 @@ def test_a_discriminator_that_has_won_starts_anew():
     restless = AGAD(restart_below=100.0, **TINY).fit(X)
     assert sum(calm.history_["restarts"]) == 0
     assert restless.history_["restarts"] == [1.0] * 4
+    turns, _ = restless._game()
+    D, step = restless.parts_["D"], Step(0, 0.0, {"train": restless._images(X[:10])})
+    before = [weight.clone() for weight in D.parameters()]
+    for turn in turns:
+        turn.loss(step)
+    assert not any(torch.equal(a, b) for a, b in zip(before, D.parameters(), strict=True))
 
 
 def test_batch_statistics_make_scores_depend_on_company_and_leave_no_trace():

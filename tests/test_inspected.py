@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from dualad_lib import PCA, RunError
-from dualad_lib.data.inspection import DEFECTS, SHIFTS, load_inspection
+from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection, load_inspection
 from dualad_lib.data.patches import cut, image_scores
+from dualad_lib.runs import inspected
 from dualad_lib.runs.grid import Cell, reproduce
 from dualad_lib.runs.inspected import FLAW, MEASURES, Inspector, measure, measured, read_measures
 
@@ -38,6 +39,34 @@ def test_measures_end_in_a_file_of_their_own(tmp_path):
     )
     assert len(found) == 2 * 3 * len(shifts) + 2
     assert all(0 <= row["value"] <= 1 and row["count"] > 0 and row["command"] for row in found)
+
+
+def test_a_defect_of_a_part_that_trains_or_calibrates_is_not_tested(monkeypatch):
+    """Each damaged part also has a view without defects; where that view trains, the damaged one leaves the test."""
+    data = load_inspection("digits")
+    bad = data.labels > 0
+    parts = data.parts.clone()
+    parts[bad] = data.parts[~bad][: int(bad.sum())]
+    shared = Inspection(data.images, data.masks, data.labels, parts, data.class_names)
+    monkeypatch.setattr(inspected, "load_inspection", lambda name: shared)
+    seen, fit, scores = {}, Inspector.fit, Inspector.scores
+
+    def watched_fit(self, images, calibration=None):
+        seen["known"] = torch.cat([images, calibration])
+        return fit(self, images, calibration)
+
+    def watched_scores(self, images):
+        seen["tested"] = images  # the defects come last
+        return scores(self, images)
+
+    monkeypatch.setattr(Inspector, "fit", watched_fit)
+    monkeypatch.setattr(Inspector, "scores", watched_scores)
+    measure(**CELL)
+    of = {image.numpy().tobytes(): int(part) for image, part in zip(data.images, parts, strict=True)}
+    known, tested = ({of[image.numpy().tobytes()] for image in seen[name]} for name in ("known", "tested"))
+    assert 0 < len(seen["tested"]) < bad.sum() and not known & tested
+    measure(**CELL, split="image")
+    assert len(seen["tested"]) == bad.sum()  # the flawed evaluation keeps them
 
 
 def test_views_on_both_sides_are_a_flaw_that_the_rows_name():

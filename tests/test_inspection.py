@@ -87,6 +87,8 @@ def test_no_part_stands_on_two_sides_and_shares_are_nearly_met():
     assert all(torch.equal(a, b) for a, b in zip(split, split_by_part(parts, seed=3), strict=True))
     with pytest.raises(DataError, match="sum to 1"):
         split_by_part(parts, (0.6, 0.2))
+    with pytest.raises(DataError, match="2 parts cannot be dealt out to 3 sides"):
+        split_by_part([0, 0, 0, 1, 1, 1])
 
 
 @pytest.mark.parametrize("kind", DEFECTS)

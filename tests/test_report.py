@@ -111,6 +111,32 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
     assert there == {"pca": 0.7, "knn": 0.8}
 
 
+def test_collect_takes_over_the_measures_that_stand_beside_the_results(tmp_path, monkeypatch):
+    from dualad_lib.runs.inspected import merge_measures, read_measures
+
+    def measure(dataset, value):
+        keys = {
+            "detector": "pca",
+            "setting": "",
+            "seed": 0,
+            "profile": "paper",
+            "shift": "none",
+            "measure": "pro",
+        }
+        return {"dataset": dataset, **keys, "value": value, "count": 3, "command": "made"}
+
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
+    run = tmp_path / "run"
+    write_results([row("mnist", "pca", "score", 0.9)], run / "results" / "11_tiles_mnist.csv")
+    merge_measures([measure("mnist_sample", 0.1)], run / "measures" / "11_tiles_mnist_sample.csv")
+    merge_measures([measure("mnist", 0.5)], run / "measures" / "11_tiles_mnist.csv")
+    merge_measures([measure("mnist", 0.3)], tmp_path / "ours" / "measures" / "11_tiles_mnist.csv")
+    report.collect(run / "results")
+    found = read_measures("11_tiles", tmp_path / "ours" / "measures")
+    assert {(r["dataset"], r["value"]) for r in found} == {("mnist", 0.5), ("mnist_sample", 0.1)}
+    assert len(found) == 2
+
+
 def test_systems_stand_beside_what_was_published_and_a_verdict():
     def all_classes(auroc, **more):
         return [row("mnist", "lrgdan", "score", auroc, k, study="07_lrgdan", **more) for k in range(10)]

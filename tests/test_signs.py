@@ -32,6 +32,14 @@ def folder(tmp_path_factory):
     return root
 
 
+def test_an_unknown_part_and_a_table_without_its_columns_are_refused(tmp_path):
+    with pytest.raises(DataError, match="not 'Train'"):
+        read_signs(tmp_path, "Train")
+    (tmp_path / "GT-final_test.csv").write_text("Filename;Width\n00000.ppm;32\n")
+    with pytest.raises(DataError, match="no columns Filename and ClassId"):
+        read_signs(tmp_path, "test")
+
+
 def test_images_have_the_class_of_their_folder_and_the_track_of_their_name(folder):
     signs = read_signs(folder, "train", side=16)
     assert signs.images.shape == (30, 3, 16, 16) and signs.images.dtype == torch.uint8

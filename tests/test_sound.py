@@ -113,6 +113,18 @@ def test_clips_that_overlap_an_event_are_marked(tmp_path):
         read_events(tmp_path, tmp_path / "labels.txt", rate=16000)
 
 
+def test_an_event_at_the_end_of_a_recording_and_a_short_recording_are_not_lost(tmp_path):
+    """2.875 s give clips at 0, 1 and 1.875 s; the event at 2.3 s lies in the last alone. Half a second is one clip."""
+    wavfile.write(tmp_path / "a.wav", RATE, np.arange(round(2.875 * RATE), dtype=np.int16))
+    wavfile.write(tmp_path / "b.wav", RATE, np.zeros(RATE // 2, np.int16))
+    (tmp_path / "labels.txt").write_text("a.wav\t2.3\t2.7\tgunshot\nb.wav\t\t\t\n")
+    clips, events, names = read_events(tmp_path, tmp_path / "labels.txt")
+    assert [len(clip) for clip in clips] == [RATE, RATE, RATE, RATE // 2]
+    assert events.tolist() == [False, False, True, False] and events.dtype == bool
+    assert names.tolist() == ["a.wav"] * 3 + ["b.wav"]
+    assert round(float(clips[2][-1]) * 2**15) == round(2.875 * RATE) - 1
+
+
 def test_the_mel_scale_and_its_inverse():
     assert mel(1000.0) == pytest.approx(1000, abs=0.1) and mel(0.0) == 0
     assert hertz(mel(np.array([30.0, 440.0, 4000.0]))) == pytest.approx([30, 440, 4000])

@@ -7,6 +7,7 @@ from dualad_lib import RunError, cli
 from dualad_lib.data import load_one_class
 from dualad_lib.detectors import create
 from dualad_lib.evaluation import auroc
+from dualad_lib.runs import results
 from dualad_lib.runs.grid import reproduce
 from dualad_lib.runs.results import measure, read_results, sorted_batches
 from dualad_lib.runs.studies import MEASURED_BY, SOME, STUDIES, TINY, study
@@ -55,11 +56,14 @@ def test_what_no_study_has_is_named(capsys):
 
 
 def test_flawed_evaluations_stand_in_rows_of_their_own_and_train_nothing_else(monkeypatch):
-    monkeypatch.setattr("dualad_lib.runs.results._Watch.EVERY", 10)
+    looks, look = [], results._Watch.look
+    monkeypatch.setattr(results._Watch, "EVERY", 10)
+    monkeypatch.setattr(results._Watch, "look", lambda self: looks.append(self) or look(self))
     flaws = ["batch statistics", "best step", "batch statistics, best step"]
     plain, rows = measure(**AGAD), measure(**AGAD, flaws=flaws)
     found = {row["evaluation"]: row["auroc"] for row in rows}
     assert list(found) == ["honest", *flaws] and found["honest"] == plain[0]["auroc"]
+    assert len(looks) == 2 * (30 // 10 + 1)  # both flaws look every ten steps, and at the end
     assert found["best step"] >= found["honest"]
     assert found["batch statistics, best step"] >= found["batch statistics"] != found["honest"]
     with pytest.raises(RunError, match="unknown flaw 'luck'"):
@@ -105,6 +109,8 @@ def test_labels_and_flaws_where_they_mean_nothing_are_refused():
 
     with pytest.raises(RunError, match="those of protocol p2, not of loo"):
         measure(**AGAD, labelled=0.1, protocol="loo")
+    with pytest.raises(RunError, match="pca takes no labelled anomalies"):
+        measure("pca", "digits", 3, labelled=0.1)
     with pytest.raises(RunError, match="pca has no steps"):
         measure("pca", "digits", 3, flaws=["best step"])
     with pytest.raises(RunError, match="one at a time"):

@@ -107,6 +107,8 @@ def test_a_suspicion_is_a_detector(victim):
     assert alarms.mean() < 0.3
     with pytest.raises(DataError, match="score must be one of"):
         Suspicion("luck").fit(victim.train)
+    with pytest.raises(DataError, match="give classifier="):
+        Suspicion("squeezing").fit(victim.train)
 
 
 @pytest.mark.parametrize("kind", [Autoencoder, LRGDAN])
@@ -116,6 +118,8 @@ def test_the_score_with_a_gradient_is_the_detectors_own(victim, kind):
     assert np.allclose(score(victim.x).detach().numpy(), model.anomaly_scores(victim.x).pixel, rtol=1e-4)
     x = victim.x.clone().requires_grad_()
     assert torch.autograd.grad(score(x).sum(), x)[0].abs().sum() > 0
+    if kind is LRGDAN:
+        assert differentiable_score(model.set_params(judged="code")) is None  # it goes by no picture
 
 
 def test_an_adaptive_attack_is_less_conspicuous_than_a_blind_one(victim):

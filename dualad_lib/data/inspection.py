@@ -107,7 +107,8 @@ def load_inspection(dataset="magnetic_tiles", root=None, image_size=64):
     """An Inspection by name: "magnetic_tiles", or stand-in parts made of a shipped set's images (`stand_in`).
 
     The tiles are looked for in FOLDER/magnetic_tiles; FOLDER is `root`, $DUALAD_DATA or the project's data folder.
-    They do not ship. Raises DataNotFoundError with what to do where they are missing.
+    They do not ship. image_size and root are theirs; stand-in parts keep the size of their set. Raises
+    DataNotFoundError with what to do where the tiles are missing.
     """
     if dataset != TILE_FOLDER:
         return stand_in(dataset)
@@ -222,11 +223,14 @@ def camera(images, brightness=1.0, blur=0.0, noise=0.0, seed=0):
 def split_by_part(parts, shares=(0.6, 0.2, 0.2), seed=0):
     """Deal the parts out at random: for each share the index (n_k,) of its images, all views of a part together.
 
-    parts: (N,) as in Inspection. Shares are of images and met as nearly as whole parts allow.
+    parts: (N,) as in Inspection. Shares are of images and met as nearly as whole parts allow. Raises
+    DataError for shares that do not sum to 1, or fewer parts than sides.
     """
     if len(shares) < 2 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise DataError(f"shares must be positive and sum to 1, got {shares}.")
     parts = np.asarray(parts)
+    if len(np.unique(parts)) < len(shares):
+        raise DataError(f"{len(np.unique(parts))} parts cannot be dealt out to {len(shares)} sides.")
     order = np.random.default_rng(seed).permutation(np.unique(parts))
     sizes = np.array([(parts == part).sum() for part in order])
     middle = (np.cumsum(sizes) - sizes / 2) / len(parts)  # where the middle of each part stands in the deal

@@ -64,6 +64,8 @@ def read_signs(folder, part, side=32):
     from .folders import read_images
 
     folder = Path(folder)
+    if part not in ("train", "test"):
+        raise DataError(f'GTSRB has the parts "train" and "test", not {part!r}.')
     listed = _training(folder) if part == "train" else _test(folder)
     if not listed:
         raise DataError(f"GTSRB in {folder} has no {part} images: copy it anew, or load it with a network.")
@@ -136,7 +138,10 @@ def _test(folder):
         return []
     found = []
     with open(table, newline="") as file:
-        for row in csv.DictReader(file, delimiter=";"):
+        reader = csv.DictReader(file, delimiter=";")
+        if not {"Filename", "ClassId"} <= set(reader.fieldnames or ()):
+            raise DataError(f"{table} has no columns Filename and ClassId: copy it anew.")
+        for row in reader:
             path = folder / "GTSRB" / "Final_Test" / "Images" / row["Filename"]
             if int(path.stem) not in LEAKED:
                 found.append((path, int(row["ClassId"]), -1))

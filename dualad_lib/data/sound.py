@@ -151,14 +151,16 @@ def read_events(folder, labels, seconds=1.0, rate=None):
     """Recordings with labelled events, as DCASE's rare sound events are laid out, cut into clips.
 
     folder: of WAV files. labels: a text file of lines "FILE<tab>ONSET<tab>OFFSET<tab>EVENT" (seconds; a file without an
-    event stands alone in its line). Returns (clips, is_event (N,), names (N,)): a clip is an event if the two overlap.
+    event stands alone in its line). Returns (clips, is_event bool (N,), names (N,)): a clip is an event if it
+    overlaps one.
+    Clips follow each other; the last of a recording ends where it ends, and reaches into the one before if need be.
     """
     events = {}
     with open(labels, newline="", encoding="utf-8") as file:
         for line in csv.reader(file, delimiter="\t"):
             if line:
                 events.setdefault(line[0], [])
-                if len(line) >= 3:
+                if len(line) >= 3 and line[1].strip():
                     events[line[0]].append((float(line[1]), float(line[2])))
     if not events:
         raise DataError(f"{labels} names no recording.")
@@ -168,9 +170,10 @@ def read_events(folder, labels, seconds=1.0, rate=None):
         if rate is not None and own != rate:
             raise DataError(f"{name} has {own} samples a second, not {rate}: resample it.")
         length = round(seconds * own)
-        for start in range(0, len(samples) - length + 1, length):
+        last = max(0, len(samples) - length)
+        for start in [*range(0, last, length), last]:
             clips.append(samples[start : start + length])
             begin, end = start / own, (start + length) / own
             found.append(any(onset < end and offset > begin for onset, offset in marked))
             names.append(name)
-    return clips, np.array(found), np.array(names)
+    return clips, np.array(found, bool), np.array(names)

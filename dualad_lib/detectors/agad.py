@@ -36,9 +36,9 @@ class AGAD(Trained):
     generator: "plain" (a narrow code), "unet" or "unet++" (skip connections, no narrow code). w_adv, w_con, w_adcon,
     w_lat: weights of the terms; the paper's 1, 50, 15, 5, divided by 50.
 
-    mixed: normal images, reconstructions and anomalies go through G in common batches. False: each kind in a batch of
-    its own, as in the paper's algorithm; G then tells kinds by the statistics of a batch, which one image has not, and
-    labels take AUROC away (development splits of Fashion-MNIST 3 and 8; lesson 08).
+    mixed: anomalies go through G together with normal images, and so do reconstructions when G is to fail on them.
+    False: each kind in a batch of its own, as in the paper's algorithm; G then tells kinds by the statistics of a
+    batch, which one image has not, and labels take AUROC away (development splits of Fashion-MNIST 3 and 8; lesson 08).
 
     The paper resizes images to 32 x 32 and, as the code family it grew from does, may score with the statistics of
     the test batch: see `batch_statistics`. Here scores are made in eval mode, as everywhere in this library.

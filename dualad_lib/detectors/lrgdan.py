@@ -48,9 +48,9 @@ class LRGDAN(Trained):
 
     image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
     literal: eq. 1 read word for word, in which G too wants D' to fail on its reconstructions (it lowers -k L_direc).
-    False: the game that the text describes, in which G wants D' to restore them. w_irec, w_adv, w_zrec, w_e, w_dual, k:
-    of the paper, where its norms are read as sums over the C H W elements: here norms are means, and 5 against a sum
-    over 784 is 0.0064 against a mean. beta and gamma weigh information and KL inside w_e.
+    False: the game that the text describes, in which G wants D' to restore them. w_irec, w_zrec, w_e, w_dual, k: of
+    the paper, with its norms read as means over elements. w_adv: its 5 against a sum over 784 elements, which is 0.0064
+    against a mean. beta and gamma weigh information and KL inside w_e.
 
     Three things are ours, without which the game was lost on development splits (lesson 07 shows how). warm_up: the
     games begin after this share of the steps, and are fully played after twice as much (0: at once; then G finds that

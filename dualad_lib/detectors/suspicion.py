@@ -7,6 +7,7 @@ higher = more suspicious. They have a gradient, which an attacker who knows them
 import torch
 from torch.nn.functional import avg_pool2d, pad
 
+from ..errors import DataError
 from ..training import as_float
 from .base import Detector, choose
 
@@ -68,6 +69,10 @@ class Suspicion(Detector):
 
     def _fit(self, images):
         choose(self.score, tuple(SUSPICIONS), "score")
+        if self.classifier is None and self.score != "roughness":
+            raise DataError(
+                f'the score "{self.score}" asks the classifier that may be under attack: give classifier=.'
+            )
 
     def score_of(self, x):
         """The score of images (N, C, H, W) as a tensor (N,) with a gradient."""

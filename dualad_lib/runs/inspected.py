@@ -5,7 +5,9 @@ those of `results`, for all anomalies together and for each kind. What has no co
 figures/results/measures/STUDY_DATASET.csv: a row a measure (see MEASURES), split and shift.
 """
 
+import ast
 import csv
+import functools
 import json
 import time
 from pathlib import Path
@@ -19,13 +21,14 @@ from ..errors import RunError
 from ..evaluation import per_region_overlap, pixel_auroc
 from ..files import atomic_write
 from ..scoring import Scores, threshold_at
-from .provenance import results_folder
+from .provenance import combined, digest, dump, module_hashes, results_folder
 from .results import _cell, _rows, _stored
 
 RATE = 0.05  # the false-alarm rate that is promised
 BLUR = 1.0  # pixels, of the heat maps; fixed beforehand
-#: How normal images are divided. "part": no part on two sides. "calibrated by image": none on both sides of the test,
-#: but `fit` holds calibration images back one by one. "image": views of one part anywhere, a flawed evaluation.
+#: How images are divided. "part": no part on two sides; a defect of a part whose other views train or calibrate is left
+#: out. "calibrated by image": so too for the test, but `fit` holds calibration images back one by one. "image": views
+#: of one part anywhere, a flawed evaluation.
 SPLITS = ("part", "calibrated by image", "image")
 FLAW = "split by image"
 #: false_alarms, detected: shares of the normal and of the anomalous test images above the threshold. ks_p: p-value of a
@@ -138,7 +141,7 @@ def finish(cells, output):
                 if _stored(cell, key) is not None:
                     rows += json.loads(cell.read_text())["measures"]
         if rows:
-            _merge(rows, Path(output) / "measures" / f"{study}_{dataset}.csv")
+            merge_measures(rows, Path(output) / "measures" / f"{study}_{dataset}.csv")
 
 
 def read_measures(study, folder=None):
@@ -154,8 +157,10 @@ def read_measures(study, folder=None):
     ]
 
 
-def _merge(rows, path):
+def merge_measures(rows, path):
+    """Write measures into a file, whole; those of other keys that are there stay."""
     there = read_measures(path.stem, path.parent) if path.exists() else []
+    there = [row for row in there if row["dataset"] == rows[0]["dataset"]]  # not of a file whose name goes on
     found = {tuple(str(row[n]) for n in KEYS): row for row in [*there, *rows]}
     with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -183,7 +188,15 @@ def _identity(
         raise RunError(f"the normal class of an inspection set is 0, free of defects; got {normal_class!r}.")
     model, key, cell = _cell(detector, dataset, normal_class, protocol="parts", output=output, **options)
     own = {"splits": splits, "maps": maps, "shifts": shifts, "split_by": split, "patch": patch}
-    return model, {**key, **own, "recalibrate": recalibrate}, cell
+    return model, {**key, **own, "recalibrate": recalibrate, "code": [key["code"], _own_hash()]}, cell
+
+
+@functools.cache
+def _own_hash():
+    """Hash of what a cell stands on beside its detector: this module, the set and its patches."""
+    used = "from dualad_lib.data.inspection import load_inspection\nfrom dualad_lib.data.patches import cut"
+    own = digest(dump(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
+    return [own, combined(module_hashes(ast.parse(used)))]
 
 
 def _one_split(inspector, data, key, with_maps, command):
@@ -191,6 +204,8 @@ def _one_split(inspector, data, key, with_maps, command):
     good, bad = data[data.labels == 0], data[data.labels > 0]
     parts = torch.arange(len(good)) if key["split_by"] == "image" else good.parts
     train, held, test = (good[chosen] for chosen in split_by_part(parts, seed=key["seed"]))
+    if key["split_by"] != "image":
+        bad = bad[~torch.isin(bad.parts, torch.cat([train.parts, held.parts]))]
     start = time.perf_counter()
     if key["split_by"] == "calibrated by image":
         inspector.fit(torch.cat([train.images, held.images]))
@@ -202,6 +217,8 @@ def _one_split(inspector, data, key, with_maps, command):
     rows = []
     for number, name in enumerate(("", *data.class_names[1:])):
         chosen = (bad.labels > 0 if not name else bad.labels == number).numpy()
+        if not chosen.any():
+            continue
         labels = np.repeat([0, 1], [len(test), chosen.sum()])
         own = {
             n: np.concatenate([v, getattr(anomalous, n)[chosen]])

@@ -9,7 +9,7 @@ from ..files import atomic_write
 from . import tables
 from .features import feature_table
 from .grid import merge_results
-from .inspected import read_measures
+from .inspected import merge_measures, read_measures
 from .literature import published_system
 from .provenance import ROOT, results_folder
 from .results import COLUMNS, read_results, study_rows
@@ -195,7 +195,7 @@ def systems_table(rows):
         table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
         for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
             figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
-            beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure)}"
+            beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure, dataset)}"
             reached, errors = line["AUROC"], line["HTER"]
             named = f"{detector} {setting}".strip()
             lines.append(
@@ -218,8 +218,10 @@ def left_out_table(rows):
     return "\n".join(lines)
 
 
-def _verdict(line, figure):
-    if line.classes < tables.CLASSES:
+def _verdict(line, figure, dataset):
+    from ..data.sources import DATASETS as CLASSES  # imports torch
+
+    if line.classes < len(CLASSES[dataset]):
         return "not comparable, few classes"
     return "reproduced" if figure - 1 <= line["AUROC"] else "not reproduced"
 
@@ -269,7 +271,7 @@ def render(text):
 
 
 def collect(folder):
-    """Take over the results files of a run into figures/results; return their paths there.
+    """Take over the results files of a run into figures/results, and the measures beside them; return the files' paths.
 
     A row replaces the one of the same score of the same model; all other rows that are there stay.
     """
@@ -282,6 +284,9 @@ def collect(folder):
                 raise RunError(f"{path} is no results file: nothing was taken over. Take it out of {folder}.")
     for path in files:
         merge_results(read_results(path), RESULTS / path.name)
+    for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
+        rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
+        merge_measures(rows, RESULTS / "measures" / path.name)
     return [RESULTS / path.name for path in files]
 
 

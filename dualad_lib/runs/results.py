@@ -4,6 +4,7 @@ import ast
 import csv
 import functools
 import hashlib
+import inspect
 import json
 import time
 from pathlib import Path
@@ -45,6 +46,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         return stored
     if key["labelled"] and key["protocol"] != "p2":
         raise RunError(f"labelled anomalies are those of protocol p2, not of {key['protocol']}.")
+    if key["labelled"] and "labels" not in inspect.signature(model.fit).parameters:
+        raise RunError(f"{detector} takes no labelled anomalies.")
     task = load_one_class(dataset, normal_class, **_part(key))
     watches = _watches(key["flaws"], model, task)
     resumable, resumed = {}, False

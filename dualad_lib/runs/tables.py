@@ -1,8 +1,8 @@
 """From rows of results to what a reader compares: means with intervals, paired differences, costs, published figures.
 
-Each function takes rows as `read_results` gives them and returns a pandas DataFrame; AUROC in percent. Only honest rows
-of protocol P2 without a special setting count. A mean is a mean over all ten classes: of fewer it is NaN, because
-classes differ more than methods do.
+Each function takes rows as `read_results` gives them and returns a pandas DataFrame; AUROC in percent. Of the main
+tables only honest rows of protocol P2 without a special setting count; `study` and `left_out` take rows as they are. A
+mean over fewer than ten classes is NaN or says their number, because classes differ more than methods do.
 """
 
 from itertools import pairwise
@@ -62,11 +62,10 @@ def paired(rows, dataset, first, second):
     The classes are the sample: both methods saw the same ones, so their difficulty cancels out. Only seeds that both
     were measured with count, because one seed's luck is no part. Returns a Series with mean, low, high, won, classes.
     """
-    rows = [row for row in rows if row["dataset"] == dataset]
-    seeds = [{r["seed"] for r in rows if (r["detector"], r["score"]) == pair} for pair in (first, second)]
-    table = by_class([row for row in rows if row["seed"] in seeds[0] & seeds[1]], dataset).drop(
-        columns="mean"
-    )
+    frame = honest([row for row in rows if row["dataset"] == dataset])
+    seeds = [set(frame.seed[(frame.detector == d) & (frame.score == s)]) for d, s in (first, second)]
+    both = [row for row in rows if row["seed"] in seeds[0] & seeds[1]]
+    table = by_class(both, dataset).drop(columns="mean")
     difference = (table.loc[first] - table.loc[second]).dropna()
     count = len(difference)
     half = difference.std() * _student(count) / np.sqrt(count)
