@@ -430,8 +430,9 @@ record(
 # {{ digits_error | f1 }}, the pattern alone {{ digits_pattern | f1 }}. **Which part earns its place?** Of the score,
 # the pattern does not, on complete data either: eq. 11 loses {{ digits_error - digits_dual | f1 }} points to its own
 # first half in the mean, and gains on {{ n_digits_gain | int }} of ten digits. Look at the worst,
-# {{ worst_digit | f1 }}, far below a coin: a simple digit is rebuilt well by a network that can draw nine others. Of the
-# training's parts ($D$, $\mathcal{L}_{sl}$, $\mathcal{L}_{ip}$) none was switched off here, so of them we can't say.
+# {{ worst_digit | f1 }}, far below a coin: a simple digit is rebuilt well by a network that can draw nine others. Of
+# the training's parts ($D$, $\mathcal{L}_{sl}$, $\mathcal{L}_{ip}$) none was switched off here, so of them we can't
+# say.
 #
 # And this course's own detector, in the same protocol? DualAD has {{ dualad_some | f1 }} over the
 # {{ n_dualad | int }} digits measured, where the neighbour in 64 components has {{ projected_some | f1 }} and ADe-GAN
