@@ -106,7 +106,6 @@ def package_table(rows, study):
 
     rows: of the main tables, for nothing of the package and all of it. study: of "03_feature_constraint".
     """
-    lines = [f"| dual score | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
     study = [row for row in study if row["score"] == "dual" and row["seed"] == 0]
     main = [row for row in rows if row["score"] == "dual" and row["seed"] == 0 and row["setting"] == ""]
     named = {
@@ -114,21 +113,18 @@ def package_table(rows, study):
         **{title: [row for row in study if row["setting"] == name] for name, title in PACKAGE.items()},
         "copies, critic and sphere": [row for row in main if row["detector"] == "dualad_d_fc"],
     }
+    classes = {}  # by data set, those that all settings have
+    for dataset in DATASETS:
+        own = [row for row in study if row["dataset"] == dataset]
+        found = [{row["normal_class"] for row in own if row["setting"] == name} for name in PACKAGE]
+        if common := set.intersection(*found):
+            classes[dataset] = sorted(common)
+    heads = [f"{DATASETS[d]}, class {', '.join(map(str, found))}" for d, found in classes.items()]
+    lines = [" | ".join(["| dual score", *heads]) + " |", "|---|" + "---:|" * len(heads)]
     for title, own in named.items():
         cells = []
-        for dataset in DATASETS:
-            whole = {
-                name: {
-                    row["normal_class"]
-                    for row in study
-                    if row["dataset"] == dataset and row["setting"] == name
-                }
-                for name in PACKAGE
-            }
-            classes = set.intersection(*whole.values())  # that all settings have
-            found = [
-                100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in classes
-            ]
+        for dataset, chosen in classes.items():
+            found = [100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in chosen]
             cells.append(f"{sum(found) / len(found):.1f}" if found else "")
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
