@@ -126,7 +126,7 @@ def package_table(rows, study):
         for dataset, chosen in classes.items():
             found = [100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in chosen]
             cells.append(f"{sum(found) / len(found):.1f}" if found else "")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        lines.append(" | ".join([f"| {title}", *cells]) + " |")
     return "\n".join(lines)
 
 
