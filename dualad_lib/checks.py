@@ -558,7 +558,7 @@ def check_threshold(function):
     """function(calibration, rate): score number ceil((n + 1)(1 - rate)) from below, the largest if n is too small."""
     call = _numbers(function, "one number", shape=())
     random = np.random.default_rng(0)
-    for n, rate in ((30, 0.1), (99, 0.05), (40, 0.25)):
+    for n, rate in ((30, 0.1), (99, 0.05), (40, 0.25), (25, 0.1), (110, 0.05)):
         scores = np.cumsum(random.uniform(0.1, 1.0, n))
         shuffled = random.permutation(scores)
         rank = int(np.ceil((n + 1) * (1 - rate) - 1e-9))
@@ -827,13 +827,14 @@ def check_jsd_all_pairs(function):
             if np.isclose(given, value, atol=1e-5):
                 raise CheckFailed(message)
         raise CheckFailed(f"For one test matrix the estimate is {right:.4f}; you give {given:.4f}.")
-    large = torch.full((3, 3), -300.0)
-    extreme = _asarray(function(large))
-    if not np.isfinite(extreme).all():
-        raise CheckFailed(
-            "For logits of -300 you give NaN or infinity: the logarithm of a sigmoid that is 0. Write it with "
-            "softplus: log sigmoid(t) = -softplus(-t)."
-        )
+    for size in (-300.0, 300.0):
+        extreme = _asarray(function(torch.full((3, 3), size)))
+        if not np.isfinite(extreme).all():
+            raise CheckFailed(
+                f"For logits of {size:.0f} you give NaN or infinity: the logarithm of a sigmoid that is 0, or 1 less "
+                "one that is 1. Write it with softplus: log sigmoid(t) = -softplus(-t), log(1 - sigmoid(t)) = "
+                "-softplus(t)."
+            )
 
 
 # --- 06: intervals ---------------------------------------------------------------------------------------------------

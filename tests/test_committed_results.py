@@ -322,3 +322,42 @@ def test_the_model_cards_figure_is_the_measured_one():
     assert f"an AUROC of {reached:.0f} " in (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8").replace(
         "\n", " "
     )
+
+
+#: Lesson -> what its prose says of five seeds: (metric, column, percent or plain, as it stands there).
+OVER_SEEDS = {
+    "02_image_discriminator": [
+        ("edges_invented_game", "min", 100, "8 to 32 points"),
+        ("edges_invented_game", "max", 100, "8 to 32 points"),
+    ],
+    "03_feature_constraint": [
+        ("centre_free", "mean", 100, "from 67.6 to 71.6"),
+        ("centre_sphere", "mean", 100, "from 67.6 to 71.6"),
+        ("price_z", "mean", 100, "89.7 to 90.5"),
+        ("nearest_sphere", "mean", 100, "89.7 to 90.5"),
+        ("price_copies", "mean", 100, "96.9 to 93.9 in the mean"),
+        ("price_critic", "mean", 100, "96.9 to 93.9 in the mean"),
+    ],
+    "04_mutual_information": [
+        ("dv_high", "min", 1, "between −29.8 and 7.4"),
+        ("dv_high", "max", 1, "between −29.8 and 7.4"),
+    ],
+    "05_dual_scoring": [
+        ("equal_3", "mean", 100, "94.6 in the mean"),
+        ("single_3", "mean", 100, "alone 95.5"),
+        ("separation_2", "mean", 100, "93.1 in the mean"),
+        ("single_2", "mean", 100, "score 93.6"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("lesson", "claims"), OVER_SEEDS.items())
+def test_what_lessons_say_of_five_seeds_is_what_was_measured(lesson, claims):
+    source = (ROOT / f"notebooks/sources/{lesson}.py").read_text(encoding="utf-8").replace("\n# ", " ")
+    source = " ".join(source.split())
+    with open(RESULTS / f"bands_{lesson}.csv", newline="") as file:
+        rows = {row["metric"]: row for row in csv.DictReader(file)}
+    for metric, column, factor, said in claims:
+        value = abs(factor * float(rows[metric][column]))
+        assert said in source, said
+        assert f"{value:.1f}" in said or f"{value:.0f} " in said + " ", (metric, value, said)

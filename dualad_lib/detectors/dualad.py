@@ -3,7 +3,7 @@
 Each part is a switch; with all of them off this is `Autoencoder`, bit for bit. Two adversarial games and two
 cooperative terms are played at once:
 
-    D against G        the discriminator tells images from reconstructions, the reconstruction hides (a min-max)
+    D against G        the discriminator tells images from reconstructions, the reconstruction hides (min-max)
     sphere against G   centre and radius close in on the codes of images that G does not train on, G brings its codes
                        inside while it still has to reconstruct (each side has its own loss: no zero-sum game)
     C with G           the critic names the transformation that made an image, and the encoder helps it

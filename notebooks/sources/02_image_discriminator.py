@@ -591,7 +591,7 @@ plots.show(
 #
 # The first says how much edge is drawn. The second counts only what agrees with the image: a right edge adds
 # to it, a wrong one takes away, and grain that is independent of the image adds nothing. So their difference
-# is **invented**.
+# is **invented**. (A right edge that is drawn with too much contrast counts as invented, too.)
 #
 # **Predict** all three for the toy: the ramp, and the sharp guess.
 
@@ -906,9 +906,10 @@ record(detach_cosine=cosine)
 
 # %% [markdown]
 # The cosine is {{ detach_cosine | f2 }}, and −1 would be the exact opposite. Where such gradients reach $G$'s
-# optimiser, $G$ is taught to be caught. Our loop would have been lucky: its `zero_grad` stands directly before
-# `backward`, so stray gradients would be thrown away. Move it behind the step, as many loops do, and they
-# count.
+# optimiser, $G$ is taught to be caught. Our loop would stop instead: $G$'s `backward` has freed the graph behind
+# `x_hat`, and PyTorch refuses to go through it a second time. A loop that computes $\hat x$ anew for $D$'s turn gets no
+# such warning. Its stray gradients stay with $G$'s parameters. They are thrown away where `zero_grad` stands directly
+# before $G$'s next `backward`. Move it behind the step, as many loops do, and they count.
 #
 # In the library a **turn** owns its players, and its loss moves nothing else. `Player(name, network, optimiser)` is
 # somebody who moves. `Turn(loss, *players)` calls `loss(step)`, adds up the terms that it returns, and moves its
@@ -1011,8 +1012,11 @@ record(
 # {{ mean_pixel_d | pct }}, latent {{ mean_latent | pct }} and {{ mean_latent_d | pct }}, dual
 # {{ mean_dual | pct }} and {{ mean_dual_d | pct }}.
 #
-# **Does it earn its place?** As a painter, yes: $D$ does what it was built for, and the margins and edges
-# prove it. As a part of a *detector*, the differences in this table are
+# **Does it earn its place?** As a painter, hardly. The edges have more energy, and $G$ hides from *its* $D$. But much
+# of the new energy is not of the image (over five seeds 8 to 32 points,
+# `figures/results/bands_02_image_discriminator.csv`), and a fresh judge finds these reconstructions with
+# {{ fresh_game | pct }}, those of the plain autoencoder with {{ fresh_plain | pct }}. As a part of a *detector*, the
+# differences in this table are
 # {{ (mean_pixel_d - mean_pixel) | pct }} (pixel), {{ (mean_latent_d - mean_latent) | pct }} (latent) and
 # {{ (mean_dual_d - mean_dual) | pct }} points (dual), with {{ n_table_seeds }} seed a class. The paired seeds
 # of section 7 had mean gains of {{ pixel_gain_mean | pct }} (pixel, {{ pixel_ups }} of {{ n_seeds }} above 0)
@@ -1027,10 +1031,10 @@ record(
 # - The squared error likes the mean of what might be. A sharp guess costs twice as much: in the toy
 #   {{ toy_error_blurred | f2 }} $V$ and {{ toy_error_sharp | f2 }} $V$.
 # - The best discriminator is $\log p/q$. $2\log 2$ says that $D$ knows nothing, and not why.
-# - In the game the margin is {{ margin_game | f1 }}; a spectator reaches {{ margin_spectator | f1 }}. A fresh
-#   $D$ still tells the reconstructions from images ({{ fresh_game | pct }}).
-# - Edge energy went from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, of which
-#   {{ edges_invented_game | pct0 }} % invented.
+# - In the game the margin is {{ margin_game | f1 }}; a spectator reaches {{ margin_spectator | f1 }}. A fresh $D$ still
+#   tells the reconstructions from images ({{ fresh_game | pct }}; those without the game {{ fresh_plain | pct }}).
+# - Edge energy went from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, and
+#   {{ edges_invented_game | pct0 }} points of it are invented.
 # - With $D$ the AUROC changes, by seed, by {{ pixel_gain_worst | pct }} to {{ pixel_gain_best | pct }} (pixel)
 #   and {{ latent_gain_worst | pct }} to {{ latent_gain_best | pct }} points (latent). An interval over test
 #   images does not cover that.
