@@ -122,6 +122,14 @@ MECHANISMS = {
         ("mean_latent_fc", "mean_latent_d"),
     ],
     "04_mutual_information": [("own_strong", "own_without")],
+    "07_lrgdan": [
+        ("irec_waiting", "irec_printed"),
+        ("game_code", "game_reconstruction"),
+        ("no_game_reconstruction", "game_reconstruction"),
+        ("irec_single", "irec_dual"),
+    ],
+    "09_adegan": [("auroc_eq_11", "auroc_log_density"), ("sure_drawn", "sure_normal")],
+    "12_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("worst_separation", "worst_equal")],
 }
 
@@ -341,6 +349,18 @@ OVER_SEEDS = {
     "04_mutual_information": [
         ("dv_high", "min", 1, "between −29.8 and 7.4"),
         ("dv_high", "max", 1, "between −29.8 and 7.4"),
+    ],
+    "07_lrgdan": [
+        ("auroc_printed", "min", 100, "between 33 and 67"),
+        ("auroc_printed", "max", 100, "between 33 and 67"),
+        ("ratio_uncapped", "min", 1, "seeds 1.8 to 5.4 times"),
+        ("ratio_uncapped", "max", 1, "seeds 1.8 to 5.4 times"),
+        ("game_reconstruction", "mean", 100, "game 44.7, 81.7 and 84.2"),
+        ("game_image", "mean", 100, "game 44.7, 81.7 and 84.2"),
+        ("game_code", "mean", 100, "game 44.7, 81.7 and 84.2"),
+        ("no_game_reconstruction", "mean", 100, "it 80.9, 83.3 and 85.2"),
+        ("no_game_image", "mean", 100, "it 80.9, 83.3 and 85.2"),
+        ("no_game_code", "mean", 100, "it 80.9, 83.3 and 85.2"),
     ],
     "05_dual_scoring": [
         ("equal_3", "mean", 100, "94.6 in the mean"),
