@@ -94,7 +94,7 @@ def boundary(classifier, x, y, starts, steps=2000, seed=0):
     try:
         import foolbox
     except ImportError:
-        raise ImportError("the boundary attack needs foolbox: pip install 'dualad[attacks]'") from None
+        raise ImportError("the boundary attack needs foolbox: pip install foolbox") from None
     import numpy as np
 
     begun, state = _at_border(classifier, x, y, starts), np.random.get_state()

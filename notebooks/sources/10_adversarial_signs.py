@@ -211,8 +211,8 @@ record(
 # The boundary attack needs no gradient, only the class that the classifier names. It and DeepFool know no $\epsilon$:
 # they look for a *small* change. We cut DeepFool's to $\epsilon$ at every pixel, to compare at equal strength. The
 # first three are 10 to 30 lines each in `attacks.py`; a test holds their success against that of foolbox, a library of
-# attacks, within two points. The boundary attack runs through foolbox (`pip install 'dualad[attacks]'`), and only in
-# section 6.
+# attacks, within two points. The boundary attack runs through foolbox (`pip install foolbox`; in a clone it is there
+# already), and only in section 6.
 #
 # **Predict** the order of FGSM, BIM and DeepFool by success at equal strength.
 
@@ -243,8 +243,8 @@ record(
 
 # %% [markdown]
 # At {{ main_strength | int }}/255: FGSM {{ lost_fgsm | pct }} %, BIM {{ lost_bim | pct }} %, DeepFool
-# {{ lost_deepfool | pct }} %. Patience pays a little: here BIM and DeepFool differ by one image, and FGSM, with
-# one step, is {{ 100 * lost_bim - 100 * lost_fgsm | f1 }} points behind BIM. At
+# {{ lost_deepfool | pct }} %. Patience pays a little: FGSM, with one step, is
+# {{ 100 * lost_bim - 100 * lost_fgsm | f1 }} points behind BIM. At
 # {{ weakest | int }}/255, which nobody sees, the three lines meet: BIM still takes {{ lost_bim_weak | pct }} %.
 #
 # ## 4. Can the detectors see it?

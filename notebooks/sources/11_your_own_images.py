@@ -229,7 +229,8 @@ record(
 #
 # $$P(p \le \alpha) \le \alpha$$
 #
-# whatever the detector is. An alarm at $p \le 5\,\%$ is the same as a score above the threshold of `threshold_at`.
+# whatever the detector is, as long as nothing else was learned from the calibration images. (DualAD's fusion was:
+# lesson 05.) An alarm at $p \le 5\,\%$ is the same as a score above the threshold of `threshold_at`.
 #
 # **Predict:** of {{ n_test | int }} good parts that the detector has never seen, how many raise an alarm?
 
@@ -433,8 +434,9 @@ record(
 # look like the calibration scores. The two-sample Kolmogorov-Smirnov test measures the largest distance between two
 # cumulative distributions. Its p-value, "KS p", is small if two samples of one distribution would seldom be that far
 # apart. It sees both directions: too many alarms and too few. But it needs images: under brightness +10 % DualAD has
-# more than twice the promised alarms, and with {{ n_test | int }} parts its KS p tells nothing. (Don't test p-values
-# against the uniform distribution instead: all of them share one calibration set, so they are not independent.)
+# about twice the alarms that it had as fitted, and with {{ n_test | int }} parts its KS p tells nothing. (Don't test
+# p-values against the uniform distribution instead: all of them share one calibration set, so they are not
+# independent.)
 #
 # **What to do.** Recalibrate: photograph good parts with the new camera, and let them set the threshold
 # (`model.recalibrate`). Or refit on them. Both cost good images only.
@@ -779,7 +781,7 @@ record(
 #
 # ## Recap
 #
-# - A threshold promises a false-alarm rate on good parts, on average over calibration draws, for any detector.
+# - A threshold promises a false-alarm rate on good parts, on average over calibration draws, whatever the detector.
 # - It needs exchangeable images. Twins break it, and so does another camera. A two-sample test notices large changes
 #   without labels.
 # - Recalibration repairs the promise, not the detection.

@@ -566,7 +566,7 @@ record(**{f"{column}_{name}": full.loc[name, column] / 100 for name in full.inde
 # the strangers two and the seed one. More strangers would tell more than more words.
 #
 # `dualad reproduce --study 12_sound --executor python` measures the table again, with the settings of the other grey
-# sets but fewer steps, because there are fewer clips. Nothing was chosen by it.
+# sets, but 100 steps and batches of 64, because there are fewer clips. Nothing was chosen by it.
 #
 # ## 7. Recordings with events
 #
