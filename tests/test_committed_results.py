@@ -302,24 +302,21 @@ def test_what_lesson_12_says_in_words_holds():
     assert abs(mean_of(heard, "dualad") - mean_of(heard, "autoencoder")) < 2
 
 
-def test_what_the_readme_says_of_the_package_holds():
-    """On T-shirts copies or sphere alone bring nothing, copies and critic all but all of it."""
-    wanted = ("fashion_mnist", 0, "dual", 0)
-    names = ("dataset", "normal_class", "score", "seed")
-
-    def auroc_of(rows, detector, setting):
-        (found,) = [
-            r["auroc"]
-            for r in rows
-            if tuple(r[n] for n in names) == wanted and (r["detector"], r["setting"]) == (detector, setting)
-        ]
-        return 100 * found
-
-    package, main = study_rows("03_feature_constraint"), study_rows("06_benchmark")
-    nothing, whole = (auroc_of(main, detector, "") for detector in ("dualad_d", "dualad_d_fc"))
-    for alone in ("copies", "sphere"):
-        assert auroc_of(package, "dualad_d_fc", alone) < nothing + 0.5
-    assert auroc_of(package, "dualad_d_fc", "copies, critic") > nothing + 0.8 * (whole - nothing)
+def test_what_is_said_of_the_package_holds():
+    """On Fashion-MNIST the critic brings 5.3, 2.6 and 2.6 points over the copies, the sphere on top of it nothing."""
+    rows = [r for r in study_rows("03_feature_constraint") if r["dataset"] == "fashion_mnist"]
+    rows += [
+        r for r in ROWS if r["dataset"] == "fashion_mnist" and r["detector"] in ("dualad_d", "dualad_d_fc")
+    ]
+    found = {
+        (r["detector"], r["setting"], r["normal_class"]): 100 * r["auroc"]
+        for r in rows
+        if r["score"] == "dual" and r["seed"] == 0
+    }
+    for k, points in {0: 5.3, 4: 2.6, 8: 2.6}.items():
+        copies, critic = (found["dualad_d_fc", name, k] for name in ("copies", "copies, critic"))
+        assert critic - copies == pytest.approx(points, abs=0.051)
+        assert abs(found["dualad_d_fc", "", k] - critic) < 0.3
 
 
 def test_the_model_cards_figure_is_the_measured_one():
