@@ -186,6 +186,7 @@ def systems_table(rows):
         "| published, verdict |",
         "|---|---|---|---|---|---:|---:|---:|---|",
     ]
+    titles = {**DATASETS, "coil100": "COIL-100"}
     for study in STUDIES:
         own = [row for row in rows if row["study"] == study]
         table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
@@ -195,7 +196,7 @@ def systems_table(rows):
             reached, errors = line["AUROC"], line["HTER"]
             named = f"{detector} {setting}".strip()
             lines.append(
-                f"| {study[:2]} | {DATASETS.get(dataset, dataset)} | {protocol.upper()} | {named} | "
+                f"| {study[:2]} | {titles.get(dataset, dataset)} | {protocol.upper()} | {named} | "
                 f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
                 f"{line.classes:.0f} | {beside} |"
             )
