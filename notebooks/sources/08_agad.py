@@ -438,7 +438,7 @@ record(**{f"classifier_{i}": rival[share] for i, share in enumerate(shares, 1)})
 # %% [markdown]
 # The classifier has {{ classifier_1 | pct }} and {{ classifier_2 | pct }}, AGAD {{ mixed_1 | pct }} and
 # {{ mixed_2 | pct }}. So most of what the labels brought is in the labels, and any network that reads them has it. What
-# could AGAD still be good for? For anomalies that no label names.
+# could AGAD still be good for? Perhaps for anomalies that no label names.
 #
 # ## 5. Known and unknown anomalies
 #
