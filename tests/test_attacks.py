@@ -158,5 +158,5 @@ def test_the_boundary_attack_refuses_a_start_of_the_same_class(trained):
 def test_without_foolbox_the_boundary_attack_says_how_to_get_it(trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "foolbox", None)
     net, x, y = trained
-    with pytest.raises(ImportError, match="dualad.attacks"):
+    with pytest.raises(ImportError, match="pip install foolbox"):
         attacks.boundary(net, x[:3], y[:3], x[3:6])

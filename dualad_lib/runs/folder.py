@@ -95,10 +95,11 @@ def _divide(names, by, seed):
     if not all(parts):
         unnamed = next(name for name, part in zip(names, parts, strict=True) if not part)
         raise DataError(f"{by.pattern!r} finds no part in the name {unnamed}.")
-    learn, hold = split_by_part(parts, (0.9, 0.1), seed)
+    count = len(set(parts))
+    learn, hold = split_by_part(parts, (0.9, 0.1), seed) if count > 1 else (parts, [])
     if not len(hold):
         raise DataError(
-            f"{by.pattern!r} finds too few parts ({len(set(parts))}) to hold a tenth back: give others as calibration."
+            f"{by.pattern!r} finds too few parts ({count}) to hold a tenth back: give others as calibration."
         )
     return learn, hold, len({parts[i] for i in hold})
 
