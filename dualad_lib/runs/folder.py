@@ -95,8 +95,9 @@ def _divide(names, by, seed):
     if not all(parts):
         unnamed = next(name for name, part in zip(names, parts, strict=True) if not part)
         raise DataError(f"{by.pattern!r} finds no part in the name {unnamed}.")
-    count = len(set(parts))
-    learn, hold = split_by_part(parts, (0.9, 0.1), seed) if count > 1 else (parts, [])
+    count, hold = len(set(parts)), ()
+    if count > 1:
+        learn, hold = split_by_part(parts, (0.9, 0.1), seed)
     if not len(hold):
         raise DataError(
             f"{by.pattern!r} finds too few parts ({count}) to hold a tenth back: give others as calibration."

@@ -344,8 +344,8 @@ record(
 # guess; its test is a training with `between=False`, which we have not measured.
 #
 # Lesson 08 would ask: drawn and real images come to $E_x$ in batches of their own; is it that? On a development split
-# of MNIST (8 left out, not in the table) common batches made it worse: eq. 11 76.6 instead of 83.1, the error alone
-# 84.9 and 85.3. So it is not. What would make the pattern matter is a $G_c$ whose pictures look like garments to more
+# of MNIST common batches made eq. 11 worse, not better (one training each; no table of it is kept). So that is not
+# the reason. What would make the pattern matter is a $G_c$ whose pictures look like garments to more
 # than our weak $D$.
 #
 # ## 5. How many patterns?
