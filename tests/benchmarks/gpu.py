@@ -1,0 +1,125 @@
+"""What a GPU changes: the library's tests on it, the ten MNIST tables stacked and in turn, images scored a second.
+
+    python tests/benchmarks/gpu.py --output runs/gpu [--parts tests tables speed] [--toy]
+
+Each part is a process of its own with a time limit, and writes its results as it ends: rows of the usual columns into
+OUTPUT/results, measures into OUTPUT/benchmark_gpu.csv, what the tests print into OUTPUT/tests.txt. At most eight minutes
+in all. --toy runs every part at a size for a CPU. MNIST is looked for where `load_one_class` looks.
+"""
+
+import argparse
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+ROOT = Path(__file__).resolve().parents[2]
+LIMITS = {"tests": 150, "tables": 200, "speed": 60}  # seconds
+#: Tests of what computes on the device; notebooks, grids and pages do not.
+TESTED = (
+    "detectors dualad autoencoder adegan agad lrgdan stacked training scoring losses networks mutual_information "
+    "attacks transforms signs evaluation"
+).split()
+
+
+def tests(output, toy):
+    """Run the library's tests here; `device="auto"` takes the GPU."""
+    files = [ROOT / "tests" / f"test_{name}.py" for name in (TESTED[-3:-1] if toy else TESTED)]
+    command = [sys.executable, "-m", "pytest", "-q", "-x" if toy else "-rf", "-p", "no:cacheprovider"]
+    if not toy:
+        command += ["-n", "8"]  # one GPU carries several small test processes
+    with open(output / "tests.txt", "w") as log:
+        start = time.perf_counter()
+        subprocess.run([*command, *map(str, files)], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, check=False)
+    last = (output / "tests.txt").read_text().strip().splitlines()[-1]
+    print(last)
+    write(output, [("tests", last, time.perf_counter() - start, "s")])
+
+
+def tables(output, toy):
+    """DualAD on every class of MNIST: ten detectors at once, then one after the other."""
+    from dualad_lib.runs.results import measure, measure_stacked, write_results
+    from dualad_lib.runs.settings import SMOKE
+
+    classes = range(2 if toy else 10)
+    options = {"params": SMOKE if toy else {}, "profile": "smoke" if toy else "paper"}
+    dataset = "digits" if toy else "mnist"
+    rows = []
+    for way in ("stacked", "in turn"):
+        start = time.perf_counter()
+        if way == "stacked":
+            own = measure_stacked("dualad", dataset, classes, command=COMMAND, **options)
+        else:
+            own = [r for k in classes for r in measure("dualad", dataset, k, command=COMMAND, **options)]
+        wall = time.perf_counter() - start
+        rows += [{**row, "setting": f"gpu={way}"} for row in own]
+        write_results(rows, output / "results" / f"gpu_{dataset}.csv")
+        dual = [row["auroc"] for row in own if row["score"] == "dual"]
+        train = sum({row["normal_class"]: row["train_seconds"] or 0 for row in own}.values())
+        write(
+            output,
+            [
+                (f"DualAD {dataset}, {way}", "mean AUROC of the dual score", sum(dual) / len(dual), ""),
+                (f"DualAD {dataset}, {way}", "training, all classes", train, "s"),
+                (f"DualAD {dataset}, {way}", "everything, all classes", wall, "s"),
+            ],
+        )
+
+
+def speed(output, toy):
+    """Images a second that DualAD and the autoencoder score."""
+    import torch
+    from common import seconds
+
+    from dualad_lib import Autoencoder, DualAD
+
+    images = torch.randint(256, (200 if toy else 6000, 1, 28, 28), dtype=torch.uint8)
+    for kind in (Autoencoder, DualAD):
+        model = kind(steps=4).fit(images[: 200 if toy else 2000])
+        model.anomaly_scores(images[:600])
+        took = seconds(lambda model=model: model.anomaly_scores(images))
+        write(output, [(kind.__name__, "scoring 28 x 28", len(images) / took, "images/s")])
+
+
+COMMAND = "python tests/benchmarks/gpu.py"
+PARTS = {"tests": tests, "tables": tables, "speed": speed}
+COLUMNS = ("what", "measure", "value", "unit", "machine")
+
+
+def write(output, rows):
+    """Append measures; a machine that is taken away leaves what was measured before."""
+    from common import machine
+
+    path = output / "benchmark_gpu.csv"
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerows([*row, machine()] for row in rows)
+    for row in rows:
+        print(*row, flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=tuple(PARTS))
+    parser.add_argument("--toy", action="store_true", help="sizes for a CPU")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # in the part's own process
+    a = parser.parse_args()
+    (a.output / "results").mkdir(parents=True, exist_ok=True)
+    if a.inside:
+        return PARTS[a.parts[0]](a.output, a.toy)
+    for part in a.parts:
+        own = [sys.executable, __file__, "--inside", "--parts", part, "--output", str(a.output)]
+        try:
+            subprocess.run(own + ["--toy"] * a.toy, timeout=LIMITS[part], check=False, cwd=ROOT)
+        except subprocess.TimeoutExpired:
+            print(f"{part}: cut off after {LIMITS[part]} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
