@@ -64,6 +64,10 @@ def test_incomplete_tiles_are_one_error(tiles, monkeypatch):
         read_tiles(tiles)
     with pytest.raises(DataNotFoundError, match=r"git clone https.*\n.*needs no download"):
         load_inspection(root=tiles)
+    with pytest.raises(
+        DataNotFoundError, match="(?s)ZIP.*DUALAD_DATA=.*root=.*ball_screws_sample.*fashion_mnist_sample"
+    ):
+        load_inspection(root=tiles)
 
 
 def test_tiles_are_found_where_the_environment_says(tiles, tmp_path, monkeypatch):

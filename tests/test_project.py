@@ -82,7 +82,7 @@ def test_licences_are_there_and_go_into_the_package():
 
 def test_wheel_carries_the_sample():
     included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    for name in ("fashion_mnist_sample.npz", "spoken_digits.npz", "README.md"):
+    for name in ("fashion_mnist_sample.npz", "spoken_digits.npz", "ball_screws_sample.npz", "README.md"):
         assert included[f"data/{name}"] == f"dualad_lib/data/_shipped/{name}"
         assert (ROOT / "data" / name).is_file()
     assert set(included.values()) >= {"dualad_lib/_course", "dualad_lib/_results"}

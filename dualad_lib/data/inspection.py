@@ -1,20 +1,29 @@
 """Inspection sets: images of parts, the masks of their defects, and which physical part an image shows."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.model_selection import LeaveOneGroupOut
 
 from ..errors import DataError, DataNotFoundError
-from . import places
+from . import places, screws
+from .folders import read_images
+from .masks import COVERED, coverage
+from .sources import DATASETS, load_part
 
 TILES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
 TILE_FOLDER = "magnetic_tiles"
 IMAGES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # beside a mask of the same name that ends in .png
-COVERED = 64  # of 255: a pixel counts as marked where the mask covers a quarter of it
 JUMP = 300  # frames: the views of one tile follow each other more closely
+SCREW_FOLDER = "ball_screws"
+SCREW_SAMPLE = "ball_screws_sample"
+QUARTER_TURN = 5_000  # micrometres along the thread; photographs nearer to each other show the same pit
+#: Places of the ball screw on which settings may be chosen; results are reported on the others. Fixed beforehand:
+#: a third of the set, the two places that see the same pit on one side, two of the five places of the sample.
+DEVELOPMENT_PLACES = ("277500_315", "395000_270", "397500_315", "517500_315", "635000_270")
 DEFECTS = ("scratch", "spot", "missing corner")
 
 
@@ -22,8 +31,10 @@ DEFECTS = ("scratch", "spot", "missing corner")
 class Inspection:
     """Inspected parts.
 
-    images: uint8 (N, 1, H, W); masks: bool (N, H, W), the marked pixels; labels: int64 (N,), 0 free of defects, else an
-    index into class_names; parts: int64 (N,), the physical part: images of one part belong on one side of any split.
+    images: uint8 (N, C, H, W), C 1 or 3; masks: bool (N, H, W), the marked pixels; labels: int64 (N,), 0 free of
+    defects, else an index into class_names; parts: int64 (N,), the physical part: images of one part belong on one side
+    of any split. Where the set knows them: places int64 (N,), what the camera looked at, an index into place_names;
+    times int64 (N,), seconds since 1970 of the clock on site. Else None.
     """
 
     images: torch.Tensor
@@ -31,19 +42,23 @@ class Inspection:
     labels: torch.Tensor
     parts: torch.Tensor
     class_names: tuple
+    places: torch.Tensor | None = None
+    times: torch.Tensor | None = None
+    place_names: tuple = ()
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, chosen):
-        own = (self.images, self.masks, self.labels, self.parts)
-        return Inspection(*(values[chosen] for values in own), self.class_names)
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Inspection(**{n: v[chosen] if isinstance(v, torch.Tensor) else v for n, v in own.items()})
 
     def __repr__(self):
         counts = [
             f"{int((self.labels == k).sum())} {name.lower()}" for k, name in enumerate(self.class_names)
         ]
-        return f"Inspection({len(self)} images of {len(self.parts.unique())} parts: {', '.join(counts)})"
+        at = "" if self.places is None else f" at {len(self.places.unique())} places"
+        return f"Inspection({len(self)} images of {len(self.parts.unique())} parts{at}: {', '.join(counts)})"
 
 
 def read_tiles(folder, image_size=64):
@@ -51,15 +66,13 @@ def read_tiles(folder, image_size=64):
 
     folder: holds MT_Free/Imgs/exp1_num_743.jpg and a mask of the same name, .png, beside it; so too MT_Blowhole,
     MT_Break, MT_Crack, MT_Fray and MT_Uneven. Images may also be .bmp or .tif, which lose nothing; a .png is always a
-    mask. Both are resized to image_size (a number or (height, width)), aspect ratio not kept; a pixel is marked where
-    the mask covers a quarter of it or more.
+    mask. Tiles differ in size and shape, so both are stretched to one frame, image_size (a number or (height, width)),
+    aspect ratio not kept; a pixel is marked where the mask covers a quarter of it or more.
 
     The set does not name its parts, but its numbers are those of the frames of a recording, in which one tile is seen
     under up to six exposures (exp1 to exp6), one after the other. See `parts_of_frames`. Raises DataError for a
     missing class, mask, or number in a file name.
     """
-    from .folders import read_images
-
     files, labels, frames = [], [], []
     for label, name in enumerate(TILES):
         own = Path(folder) / f"MT_{name}" / "Imgs"
@@ -75,20 +88,41 @@ def read_tiles(folder, image_size=64):
         files += found
         labels += [label] * len(found)
     images, _, _ = read_images(files, image_size, channels=1, strict=True)
-    masks = _read_masks([path.with_suffix(".png") for path in files], tuple(images.shape[2:]))
+    masks = [coverage(path.with_suffix(".png"), tuple(images.shape[2:])) >= COVERED for path in files]
     parts = torch.from_numpy(parts_of_frames(frames))
-    return Inspection(images, masks, torch.tensor(labels), parts, TILES)
+    return Inspection(images, torch.from_numpy(np.stack(masks)), torch.tensor(labels), parts, TILES)
 
 
-def _read_masks(paths, size):
-    from PIL import Image
+def read_ball_screws(folder, image_size=416, framing=2):
+    """Ball screws over time (Schlagenhauf, Landwehr & Fleischer, 2021) as an Inspection, ordered by place and time.
 
-    masks = []
-    for path in paths:
-        with Image.open(path) as mask:
-            small = mask.convert("L").resize(size[::-1], Image.Resampling.BOX)
-        masks.append(np.asarray(small) >= COVERED)
-    return torch.from_numpy(np.stack(masks))
+    folder: a clone of their repository (data/01_200905081130_277500_315_crop_2.jpg, the annotation of a marked one in
+    label/01_200905081130_277500_315_crop_2.json), or its photographs sorted by place (277500_315/200905081130_2.jpg,
+    the mask of a marked one beside it as .png). One spindle under load is photographed at 15 places (277.5 mm along
+    it, turned by 315 degrees) until pits have grown. framing: 2 (57 photographs a place) or, of the last days, the
+    wider 1 (12 a place); the two differ in size. image_size: the longer side, the ratio of the first photograph kept
+    to multiples of 8 pixels (168 x 416), or (height, width).
+
+    labels: 1 where an engineer marked pitting, also where it is too small to show in masks at this size. parts: places
+    less than a quarter turn of the thread apart show the same pit and are one part. Raises DataError for a name that
+    does not say place, time and framing, and for an annotation without its photograph.
+    """
+    return _of_screws(*screws.read(folder, image_size, framing))
+
+
+def _of_screws(images, covered, place, times):
+    names, places = np.unique(place, return_inverse=True)
+    along = np.array([int(name.partition("_")[0]) for name in names])
+    return Inspection(
+        images=torch.from_numpy(images),
+        masks=torch.from_numpy(covered >= COVERED),
+        labels=torch.from_numpy(covered.any((1, 2)).astype(np.int64)),
+        parts=torch.from_numpy(parts_of_frames(along, QUARTER_TURN)[places]),
+        class_names=screws.CLASSES,
+        places=torch.from_numpy(places.astype(np.int64)),
+        times=torch.from_numpy(times),
+        place_names=tuple(map(str, names)),
+    )
 
 
 def parts_of_frames(frames, jump=JUMP):
@@ -103,26 +137,61 @@ def parts_of_frames(frames, jump=JUMP):
     return numbers
 
 
-def load_inspection(dataset="magnetic_tiles", root=None, image_size=64):
-    """An Inspection by name: "magnetic_tiles", or stand-in parts made of a shipped set's images (`stand_in`).
+def load_inspection(dataset="magnetic_tiles", root=None, image_size=None, framing=2):
+    """An Inspection by name.
 
-    The tiles are looked for in FOLDER/magnetic_tiles; FOLDER is `root`, $DUALAD_DATA or the project's data folder.
-    They do not ship. image_size and root are theirs; stand-in parts keep the size of their set. Raises
-    DataNotFoundError with what to do where the tiles are missing.
+    "magnetic_tiles" and "ball_screws" are looked for in FOLDER/magnetic_tiles and FOLDER/ball_screws; FOLDER is `root`,
+    $DUALAD_DATA or the project's data folder. They do not ship. "ball_screws_sample" does: five of the 15 places, in
+    framing 2, stored at 168 x 416. Any other name is that of a shipped set of images, of which stand-in parts are made
+    (`stand_in`). image_size: for tiles a number (64; both sides) or (height, width); for screws a number (416; the
+    longer side) or (height, width); stand-in parts keep the size of their set. framing (1 or 2) is for screws alone.
+
+    Raises DataNotFoundError with what to do where a set is missing, DataError for an unknown name.
     """
-    if dataset != TILE_FOLDER:
-        return stand_in(dataset)
-    looked = places.places(TILE_FOLDER, root=root)
+    if dataset == SCREW_SAMPLE:
+        if framing != 2:
+            raise DataError(
+                f"{SCREW_SAMPLE} holds framing 2 alone; framing {framing!r} needs the set {SCREW_FOLDER}."
+            )
+        path = places.shipped(f"{SCREW_SAMPLE}.npz")
+        return _of_screws(*screws.read_sample(path, 416 if image_size is None else image_size))
+    if dataset == SCREW_FOLDER:
+        folder = _look_up(SCREW_FOLDER, screws.holds_photographs, SCREWS_MISSING, root)
+        return read_ball_screws(folder, 416 if image_size is None else image_size, framing)
+    if dataset == TILE_FOLDER:
+        folder = _look_up(TILE_FOLDER, lambda folder: (folder / "MT_Free").is_dir(), TILES_MISSING, root)
+        return read_tiles(folder, 64 if image_size is None else image_size)
+    if dataset not in DATASETS:
+        known = ", ".join((TILE_FOLDER, SCREW_FOLDER, SCREW_SAMPLE, *DATASETS))
+        raise DataError(f"Unknown inspection set {dataset!r}; choose one of {known}.")
+    return stand_in(dataset)
+
+
+NO_DOWNLOAD = (
+    "\n  - or use what needs no download: ball_screws_sample (photographs of five places), fashion_mnist_sample "
+    "(stand-in parts)"
+)
+TILES_MISSING = (
+    "The magnetic tile defects were not found, and nothing downloads them.",
+    "git clone https://github.com/abin24/Magnetic-tile-defect-datasets. FOLDER/magnetic_tiles (or unpack its ZIP "
+    "there), and set DUALAD_DATA=FOLDER or give root=FOLDER" + NO_DOWNLOAD,
+)
+SCREWS_MISSING = (
+    "The ball screw photographs were not found, and nothing downloads them.",
+    "git clone https://github.com/2Obe/BSData FOLDER/ball_screws (or unpack its ZIP there), and set DUALAD_DATA=FOLDER "
+    "or give root=FOLDER\n  - or sort them as FOLDER/ball_screws/277500_315/200905081130_2.jpg (place, time, framing), "
+    "masks beside them as .png" + NO_DOWNLOAD,
+)
+
+
+def _look_up(name, holds, missing, root):
+    looked = places.places(name, root=root)
     for folder, _ in looked:
-        if (folder / "MT_Free").is_dir():
-            return read_tiles(folder, image_size)
-    raise DataNotFoundError(
-        "The magnetic tile defects were not found, and nothing downloads them.\nLooked in:\n"
-        + "".join(f"  {folder} ({what})\n" for folder, what in looked)
-        + "Ways to get them:\n  - git clone https://github.com/abin24/Magnetic-tile-defect-datasets. "
-        "FOLDER/magnetic_tiles, and set DUALAD_DATA=FOLDER\n"
-        "  - or use the stand-in that needs no download: fashion_mnist_sample"
-    )
+        if holds(folder):
+            return folder
+    what, ways = missing
+    listed = "".join(f"  {folder} ({why})\n" for folder, why in looked)
+    raise DataNotFoundError(f"{what}\nLooked in:\n{listed}Ways to get them:\n  - {ways}")
 
 
 def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, alike=0.7, seed=0):
@@ -132,8 +201,6 @@ def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, alike=0
     training images and the rest of its test images are free of defects. Each image is a part of its own. Where there
     are few test images, fewer are damaged. Returns an Inspection.
     """
-    from .sources import load_part
-
     train, test = load_part(dataset, "train"), load_part(dataset, "test")
     good, more = (part.images[part.labels == normal_class] for part in (train, test))
     everything = torch.cat([good, more]).double()
@@ -236,3 +303,53 @@ def split_by_part(parts, shares=(0.6, 0.2, 0.2), seed=0):
     middle = (np.cumsum(sizes) - sizes / 2) / len(parts)  # where the middle of each part stands in the deal
     side = np.searchsorted(np.cumsum(shares)[:-1], middle)
     return [torch.from_numpy(np.flatnonzero(np.isin(parts, order[side == k]))) for k in range(len(shares))]
+
+
+def split_by_time(times, places, first=20):
+    """Divide each place's images in time: (index of its `first` earliest, index of all later ones), int64 each.
+
+    times, places: (N,) as in Inspection. What is trained on is then older than what is tested, at every place. Raises
+    DataError where they are None or differ in length, and for a place of `first` images or fewer.
+    """
+    if times is None or places is None:
+        raise DataError("a split by time needs times and places, and this set does not know them.")
+    times, places = np.asarray(times), np.asarray(places)
+    if times.ndim != 1 or times.shape != places.shape:
+        raise DataError(f"times and places must be (N,) of one length, got {times.shape} and {places.shape}.")
+    smallest = min(np.unique(places, return_counts=True)[1], default=0)
+    if not isinstance(first, int | np.integer) or not 0 < first < smallest:
+        raise DataError(
+            f"first must be a whole number from 1 to {smallest - 1}, for a place has {smallest} images; got {first!r}."
+        )
+    order = np.lexsort((times, places))
+    own = places[order]
+    early = np.empty(len(own), bool)
+    early[order] = np.arange(len(own)) - np.searchsorted(own, own) < first
+    return torch.from_numpy(np.flatnonzero(early)), torch.from_numpy(np.flatnonzero(~early))
+
+
+def leave_part_out(parts):
+    """For each part in order: (index of the images of all others, index of its own), int64 each.
+
+    parts: (N,) as in Inspection: with `parts`, places that see the same surface are left out together. Raises DataError
+    for fewer than two parts.
+    """
+    parts = np.asarray(parts)
+    if len(np.unique(parts)) < 2:
+        raise DataError("leaving a part out needs two parts or more.")
+    folds = LeaveOneGroupOut().split(parts, groups=parts)
+    return [tuple(map(torch.from_numpy, fold)) for fold in folds]
+
+
+def split_development(data):
+    """(index of the images at DEVELOPMENT_PLACES, index of those at all others), int64 each. data: an Inspection.
+
+    Settings are chosen on the first and results reported on the second. Raises DataError where either is empty.
+    """
+    if data.places is None:
+        raise DataError("a development split needs places, and this set does not know them.")
+    chosen = np.isin(np.array(data.place_names)[data.places], DEVELOPMENT_PLACES)
+    if chosen.all() or not chosen.any():
+        known = ", ".join(DEVELOPMENT_PLACES)
+        raise DataError(f"a development split needs places of these and others beside them: {known}.")
+    return torch.from_numpy(np.flatnonzero(chosen)), torch.from_numpy(np.flatnonzero(~chosen))
