@@ -28,7 +28,12 @@ VERDICTS = ("anomalous", "normal", "unreadable")
 TABLE = ("rank", "file", "verdict", "score", "p_value", "pixel", "latent")  # as `dualad score` writes it
 PHOTO_SIDE = 256  # pixels of a photograph's longer side
 HEAT_SIDE = 64  # of a heat map's, which the browser stretches smoothly over the photograph
-QUALITY = 80  # of the photographs, as WebP
+QUALITIES = (
+    80,
+    65,
+    50,
+)  # of the photographs as WebP: the first that stays within PHOTO_BYTES, or else the last
+PHOTO_BYTES = 6500  # 2,000 images make a page of at most 25 MB
 HEAT_QUANTILES = (0.5, 0.999)  # of all heat values, where no heat_range is given
 
 
@@ -76,6 +81,7 @@ def write_report(
     values = {
         "title": _escape(title or "Anomaly report"),
         "policy": _policy(),
+        "aspect": _aspect(images),
         "verdict": _summary(images),
         "model": _facts(model),
         "promise": _promise(images, calibration, false_alarm_rate),
@@ -141,6 +147,8 @@ def _encoded(entry):
     for name in ("score", "p_value"):
         if numbers[name] is None or not math.isfinite(numbers[name]):
             raise DataError(f"{file}: a readable image needs a finite {name}, got {numbers[name]}.")
+    if not 0 <= numbers["p_value"] <= 1:
+        raise DataError(f"{file}: a p_value lies between 0 and 1, got {numbers['p_value']}.")
     photo, size = _photo(file, entry.get("image"))
     return _Image(file, verdict, **numbers, photo=photo, size=size, heat=_small_heat(file, entry.get("heat")))
 
@@ -158,7 +166,11 @@ def _photo(file, image):
         )
     picture = Image.fromarray(image)
     picture.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    return _webp(picture, quality=QUALITY), picture.size
+    for quality in QUALITIES:
+        photo = _webp(picture, quality=quality)
+        if len(photo) <= PHOTO_BYTES:
+            break
+    return photo, picture.size
 
 
 def _small_heat(file, heat):
@@ -190,17 +202,22 @@ def _heat_range(images):
     heat = [image.heat.ravel() for image in images if image.heat is not None]
     if not heat:
         return 0.0, 1.0
-    low, high = (float(q) for q in np.quantile(np.concatenate(heat), HEAT_QUANTILES))
+    heat = np.concatenate(heat)
+    low, high = (float(q) for q in np.quantile(heat, HEAT_QUANTILES))
+    high = high if high > low else float(heat.max())  # hardly any heat at all
     return (low, high) if high > low else (low, low + 1)
 
 
 @cache
 def _palette():
-    """(256, 4) uint8: cividis, transparent at its dark end, so that the photograph shows where nothing is amiss."""
+    """(256, 4) uint8: plasma, transparent at its low end, so that the photograph shows where nothing is amiss.
+
+    Plasma is as safe for colour-blind readers as the course's cividis, whose middle is grey like most photographs.
+    """
     from matplotlib import colormaps
 
-    colours = colormaps["cividis"](np.arange(256))
-    colours[:, 3] = np.minimum(1, 1.6 * np.arange(256) / 255)
+    colours = colormaps["plasma"](np.arange(256))
+    colours[:, 3] = np.minimum(1, 1.3 * np.arange(256) / 255)
     return (255 * colours).round().astype(np.uint8)
 
 
@@ -285,6 +302,12 @@ def _summary(images):
     return f"{text}."
 
 
+def _aspect(images):
+    """Width through height of the cards' pictures: that of the middle image, within reason."""
+    sizes = [image.size for image in images if image.photo is not None] or [(1, 1)]
+    return f"{np.clip(np.median([w / h for w, h in sizes]), 0.75, 2):.3f}"
+
+
 def _facts(model):
     return "".join(f"<div><dt>{_escape(k)}</dt><dd>{_escape(_plain(v))}</dd></div>" for k, v in model.items())
 
@@ -307,7 +330,8 @@ def _promise(images, calibration, rate):
     return (
         f"<p><strong>Of normal images like those it learned from, at most {_per_cent(rate)} are called "
         f"anomalous</strong>, on average. If all {_count(readable)} here were normal, up to about "
-        f"{math.ceil(rate * readable):,} would be called anomalous all the same.</p>"
+        f"{math.ceil(rate * readable):,} would be called anomalous all the same. The value p of an image is the share "
+        "of normal images that score as high: with k of n held-out ones, (k + 1) / (n + 1).</p>"
     )
 
 
@@ -330,7 +354,7 @@ def _scale(low, high, own):
     stops = ", ".join("#{:02x}{:02x}{:02x}{:02x}".format(*c) for c in _palette()[::15])
     source = "its ends are the median and the 99.9\u202f% quantile of the heat in this folder"
     return (
-        f'<div class="scale"><span>{low:.3g}</span><i style="background:linear-gradient(90deg, {stops})"></i>'
+        f'<div class="scale"><span>{low:.3g}</span><i style="background-image:linear-gradient(90deg, {stops})"></i>'
         f"<span>{high:.3g}</span></div>"
         f"<p>One colour scale for all images{f'; {source}' if own else ''}.</p>"
     )
@@ -373,7 +397,7 @@ def _card(rank, image, calibration, heat_range):
     parts = "".join(
         f"<div><dt>{part}</dt><dd>{value:.4g}</dd></div>"
         for part in ("pixel", "latent")
-        if (value := getattr(image, part)) is not None
+        if (value := getattr(image, part)) is not None and None not in (image.pixel, image.latent)
     )
     shape = f"--w:{width};--h:{height};aspect-ratio:{width}/{height}"
     picture = '<span class="nothing">no picture</span>'
@@ -390,7 +414,7 @@ def _card(rank, image, calibration, heat_range):
         f'<span class="badge {image.verdict}">{_mark(image.verdict)}{image.verdict}</span></p>'
         f'<p class="file" title="{file}"><bdi><span class="folder">{folder}{slash}</span>{name}</bdi></p>'
         f"<dl><div><dt>score</dt><dd>{image.score:.4g}</dd></div>"
-        f"<div><dt>p-value</dt><dd>{image.p_value:.2g}</dd></div>{parts}</dl>"
+        f"<div><dt>p</dt><dd>{image.p_value:.2g}</dd></div>{parts}</dl>"
         f'<p class="words">{above:,} of {len(calibration):,} held-out normal images score as high</p></div></li>\n'
     )
 
@@ -402,7 +426,7 @@ def _data_uri(webp):
 # --- histogram -------------------------------------------------------------------------------------------------------
 
 WIDTH, LEFT, RIGHT = 720, 12, 708
-PANELS = ((40, 150), (186, 270))  # top and foot: this folder, held-out normal images
+PANELS = ((34, 196), (244, 330))  # top and foot: this folder, held-out normal images
 
 
 def _histogram(scores, calibration, threshold):
@@ -420,10 +444,10 @@ def _histogram(scores, calibration, threshold):
         f"This folder, {_count(len(scores))}",
         f"Held-out normal images, {len(calibration):,}",
     )
-    pieces = []
+    pieces, labels = [], []
     for (top, foot), values, text in zip(PANELS, (scores, calibration), texts, strict=True):
         # Bins (a, b]: a score equal to the threshold is normal.
-        places = np.clip(np.ceil((values - threshold) / step).astype(int) - 1, first, last - 1)
+        places = np.clip(np.ceil((values - threshold) / step) - 1, first, last - 1).astype(int)
         bins, counts = np.unique(places, return_counts=True)
         tallest = max(counts, default=1)
         for place, count in zip(bins, counts, strict=True):
@@ -435,11 +459,11 @@ def _histogram(scores, calibration, threshold):
                 f'height="{height:.1f}"><title>{_bin(place, a, b, first, last, values)}: {_count(count)}</title></rect>'
             )
         pieces.append(f'<path class="axis" d="M{LEFT} {foot}H{RIGHT}"/>')
-        pieces.append(f'<text x="{LEFT}" y="{top - 10}">{text}</text>')
+        labels.append(f'<text x="{LEFT}" y="{top - 10}">{text}</text>')
     pieces += _ticks(low, high, x)
     at, end = x(threshold), "end" if x(threshold) > WIDTH / 2 else "start"
-    pieces.append(f'<path class="threshold" d="M{at:.1f} 18V{PANELS[-1][1]}"/>')
-    pieces.append(
+    pieces.append(f'<path class="threshold" d="M{at:.1f} 8V{PANELS[-1][1]}"/>')
+    labels.append(
         f'<text class="label" x="{at + (-8 if end == "end" else 8):.1f}" y="{PANELS[0][0] + 12}" '
         f'text-anchor="{end}">threshold {threshold:.4g}</text>'
     )
@@ -449,10 +473,10 @@ def _histogram(scores, calibration, threshold):
         f"of {threshold:.4g}; of {_count(len(calibration), 'held-out normal image')}, {held:,}."
     )
     return (
-        f'<svg viewBox="0 0 {WIDTH} 306" role="img" aria-label="{alt}">'
+        f'<svg viewBox="0 0 {WIDTH} {PANELS[-1][1] + 36}" role="img" aria-label="{alt}">'
         '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
         '<rect class="ground" width="6" height="6"/><path class="stroke" d="M0 0V6"/></pattern></defs>'
-        f"{''.join(pieces)}</svg>"
+        f"{''.join(pieces + labels)}</svg>"
     )
 
 
