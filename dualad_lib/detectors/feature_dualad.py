@@ -1,0 +1,349 @@
+"""DualAD on features that know images: the four parts of the course play on a frozen map F instead of on pixels.
+
+    G restores the feature of each place from a disturbed one and from its neighbourhood
+    D against G        the discriminator tells features from restored ones (min-max)
+    sphere against G   as on pixels: centre and radius close in on the codes of images that G does not train on
+    C with G           the critic tells places of normal images from places where damage was drawn into them, on the
+                       encoder's h: the pseudo-anomalies are made where defects are made, in the image
+    T with G           the statistics networks bind the code of a place to other places of its image, and to all of it
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from .. import defects
+from ..errors import DataError
+from ..losses import (
+    adversarial_loss,
+    discriminator_loss,
+    enclosure,
+    feature_matching,
+    jsd_mutual_information,
+    sphere_excess,
+    squared_error,
+)
+from ..neighbours import Bank
+from ..networks import Hypersphere
+from ..networks.backbone import DEFAULT
+from ..networks.places import PlaceAutoencoder, PlaceCritic, PlaceDiscriminator, PlaceStatistics
+from ..scoring import Fusion, LogStandard, Scores, separation_weight
+from ..training import Player, Turn, as_float, resolve_device, seeded, train
+from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS
+from .features import FeatureDetector
+from .trained import Trained
+
+PLACES = 200_000  # features of places that training keeps, drawn evenly from all images
+A_STEP = 64  # places of an image that one step looks at
+AROUND = 5  # side of the neighbourhood, in places
+NOISE, HIDDEN = 0.3, 0.3  # of the disturbed F: deviation of its noise, share of places that are hidden altogether
+BANK, DIRECTIONS, SPACING = 10_000, 96, 20  # the latent score's bank: places, dimensions, neighbours of a neighbour
+JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
+
+
+class FeatureDualAD(Trained, FeatureDetector):
+    """DualAD on a frozen backbone; `DualAD(features=...)` makes one.
+
+    image_discriminator, feature_constraint (of which hypersphere and critic are the two constraints) and
+    mutual_information are the switches of `DualAD`. Scores of each place: "pixel", the error of its restored feature;
+    "neighbours", its distance to the nearest of the bank's places, in units of how far apart these lie there (the
+    idea of the local outlier factor, Breunig et al., 2000: some surfaces vary more than others); "critic", C's logit. An image scores
+    the mean of its highest hundredth of each; they are fused as in `DualAD`, weighed on damage of kinds that C did not
+    train on. The heat map is the fused score of each place. Other parameters as in `FeatureDetector` and `DualAD`.
+    """
+
+    def __init__(
+        self,
+        features=DEFAULT,
+        image_discriminator=True,
+        feature_constraint=True,
+        mutual_information=True,
+        hypersphere=True,
+        critic=True,
+        w_adversarial=0.005,
+        w_matching=0.1,
+        w_sphere=0.005,
+        w_critic=0.5,
+        w_information=0.01,
+        levels=(1, 2, 3),
+        copies=3,
+        latent_dim=64,
+        width=256,
+        steps=300,
+        batch_size=32,
+        learning_rate=2e-3,
+        fusion="separation",
+        side=None,
+        precision="float32",
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        for name, value in list(locals().items()):
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
+
+    AFTERWARDS = (*Trained.AFTERWARDS, "fusion")
+
+    @property
+    def backbone(self):
+        return self.features
+
+    @property
+    def _has_sphere(self):
+        return self.feature_constraint and self.hypersphere
+
+    @property
+    def _has_critic(self):
+        return self.feature_constraint and self.critic
+
+    def _parts(self):
+        channels = self._channels()
+        parts = {"G": PlaceAutoencoder(channels, self.width, self.latent_dim)}
+        if self.image_discriminator:
+            parts["D"] = PlaceDiscriminator(channels)
+        if self._has_sphere:
+            parts["sphere"] = Hypersphere(self.latent_dim)
+        if self._has_critic:
+            parts["C"] = PlaceCritic(self.width)
+        if self.mutual_information:
+            parts["T_g"] = PlaceStatistics(channels, self.latent_dim)
+            parts["T_l"] = PlaceStatistics(channels, self.latent_dim)
+        return parts
+
+    def _check_parameters(self):
+        self._check_features()
+
+    @torch.no_grad()
+    def _channels(self):
+        return self._features(torch.zeros(1, 3, 64, 64, device=resolve_device(self.device))).shape[1]
+
+    # ------------------------------------------------------------------ training
+
+    def _fit(self, images, checkpoint=None, label="", after_step=None):
+        self._check_counts()
+        self.parts_ = self._build()
+        with seeded(self.seed, resolve_device(self.device)):
+            self._gather(images)
+        turns, slices = self._game()
+        history = train(
+            turns,
+            torch.arange(len(images)).float().view(-1, 1, 1, 1),  # batches of images, by number
+            steps=self.steps,
+            batch_size=self.batch_size,
+            slices=slices,
+            after_step=after_step,
+            seed=self.seed,
+            device=self.device,
+            label=label,
+            checkpoint=checkpoint,
+            fingerprint=self._fingerprint(images) if checkpoint else "",
+        )
+        self._end(images, history)
+        del self.clean_, self.broken_, self.marks_
+
+    @torch.no_grad()
+    def _gather(self, images):
+        """Features that training looks at: of places of each image, and of damaged and sound places of damaged copies."""
+        each = max(8, PLACES // len(images))
+        kinds = defects.TRAINED
+        clean, broken, marks, seen = [], [], [], 0
+        for batch in self._batches(images):
+            x = self._seen(batch)
+            clean.append(self._drawn(self._with_around(self._features(x)), each))
+            if not self._has_critic:
+                continue
+            own, own_marks = [], []
+            for copy in range(self.copies):
+                y, mask = defects.damage(x, kinds[(seen + copy) % len(kinds)])
+                found = self._with_around(self._features(y))
+                mark = F.adaptive_max_pool2d(mask[:, None].float(), found.shape[2:]).flatten(1) > 0
+                count = max(4, each // (2 * self.copies))
+                rank = torch.rand(mark.shape, device=mark.device) + mark  # damaged places first ...
+                first = rank.topk(min(count, mark.shape[1]), 1).indices
+                rest = (rank - 2 * mark.float()).topk(min(count // 2, mark.shape[1]), 1).indices  # ... some sound ones
+                index = torch.cat([first, rest], 1)
+                own.append(found.flatten(2).transpose(1, 2).gather(1, index[..., None].expand(-1, -1, found.shape[1])).half())
+                own_marks.append(mark.gather(1, index))
+            broken.append(torch.cat(own, 1))
+            marks.append(torch.cat(own_marks, 1))
+            seen += 1
+        self.clean_ = torch.cat(clean)  # (N, places, 2c), half
+        self.broken_, self.marks_ = (torch.cat(broken), torch.cat(marks)) if broken else (None, None)
+        G, own = self.parts_["G"], self.clean_[..., : self.clean_.shape[2] // 2].float().flatten(0, 1)
+        G.mean.copy_(own.mean(0))
+        G.deviation.copy_(own.std(0).clamp_min(1e-3))
+
+    def _drawn(self, features, count):
+        """Some places of each map, (n, count, c) in half precision."""
+        flat = features.flatten(2).transpose(1, 2)
+        rank = torch.rand(flat.shape[:2], device=flat.device)
+        index = rank.topk(min(count, flat.shape[1]), 1).indices
+        return flat.gather(1, index[..., None].expand(-1, -1, flat.shape[2])).half()
+
+    def _with_around(self, features):
+        """(n, c, h, w) -> (n, 2c, h, w): beside the feature of each place the mean of those around it."""
+        side = min(AROUND, *features.shape[2:])
+        side -= 1 - side % 2
+        if side < 3:
+            return torch.cat([features, features], 1)
+        area = side * side
+        total = F.avg_pool2d(F.pad(features, [side // 2] * 4, mode="replicate"), side, 1) * area
+        return torch.cat([features, (total - features) / (area - 1)], 1)
+
+    def _game(self):
+        helpers = [name for name in ("C", "T_g", "T_l") if name in self.parts_]
+        turns = [Turn(self._reconstruct, *map(self._player, ["G", *helpers]))]
+        if self.image_discriminator:
+            D = self.parts_["D"]
+            optimiser = torch.optim.Adam(D.parameters(), 5e-4, betas=(0.5, 0.99), fused=True)
+            turns.append(Turn(self._discriminate, Player("D", D, optimiser, clip=5.0)))
+        if not self._has_sphere:
+            return turns, None
+        sphere = self.parts_["sphere"]
+        player = Player("sphere", sphere, torch.optim.Adam(sphere.parameters(), 5e-2))
+        return [*turns, Turn(self._enclose, player)], {"train": 0.9, "constraint": 0.1}
+
+    def _look(self, kept, numbers):
+        """Standardised features and neighbourhoods (n, places, c) of some places of the images of these numbers."""
+        rows = numbers.flatten().long()
+        index = torch.randint(kept.shape[1], (len(rows), min(A_STEP, kept.shape[1])), device=kept.device)
+        found = kept[rows[:, None], index].float()
+        own, around = found.chunk(2, -1)
+        G = self.parts_["G"]
+        return G.standardise(own), G.standardise(around), (rows[:, None], index)
+
+    def _reconstruct(self, step):
+        parts = self.parts_
+        own, around, _ = self._look(self.clean_, step.images["train"])
+        disturbed = own + NOISE * torch.randn_like(own)
+        disturbed = disturbed * (torch.rand(*own.shape[:-1], 1, device=own.device) >= HIDDEN)
+        _, z = parts["G"].encode(disturbed, around)
+        x_hat = parts["G"].decode(z)
+        step.shared.update(target=own, x_hat=x_hat)
+        terms = {"reconstruction": squared_error(x_hat, own)}
+        if self.image_discriminator:
+            fake, f_hat = parts["D"](x_hat)
+            with torch.no_grad():
+                _, f = parts["D"](own)
+            terms["adversarial"] = self.w_adversarial * adversarial_loss(fake)
+            terms["matching"] = self.w_matching * feature_matching(f_hat, f)
+        if self._has_critic:
+            broken, near, index = self._look(self.broken_, step.images["train"])
+            marks = self.marks_[index]
+            h, _ = parts["G"].encode(torch.cat([own, broken]), torch.cat([around, near]))
+            logits = parts["C"](h)
+            truth = torch.cat([torch.zeros_like(logits[: len(own)]), marks.float()])
+            terms["critic"] = self.w_critic * F.binary_cross_entropy_with_logits(logits, truth)
+        if self._has_sphere:
+            sphere = parts["sphere"]
+            warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
+            terms["sphere"] = warm * self.w_sphere * sphere_excess(z.flatten(0, 1), sphere.centre, sphere.radius)
+        if self.mutual_information:
+            other, whole = own.roll(1, 1), own.mean(1, keepdim=True).expand_as(own)  # no place judges its own code
+            pairs = [
+                (T(seen, z), T(seen.roll(1, 0), z)) for T, seen in ((parts["T_l"], other), (parts["T_g"], whole))
+            ]
+            information = sum(jsd_mutual_information(*pair) for pair in pairs)
+            terms["information"] = -self.w_information * information
+        return terms
+
+    def _discriminate(self, step):
+        D = self.parts_["D"]
+        (real, _), (fake, _) = D(step.shared["target"]), D(step.shared["x_hat"])
+        return {"discriminator": discriminator_loss(real, fake)}
+
+    def _enclose(self, step):
+        sphere = self.parts_["sphere"]
+        with torch.no_grad():
+            own, around, _ = self._look(self.clean_, step.images["constraint"])
+            z = self.parts_["G"].encode(own, around)[1].flatten(0, 1)
+        if step.progress < SPHERE_STARTS:
+            sphere.start_at(z)
+        step.log(radius=sphere.radius.detach())
+        return {"enclosure": enclosure(z, sphere.centre, sphere.radius, OUTSIDE)}
+
+    # ------------------------------------------------------------------ scores
+
+    @torch.no_grad()
+    def _learn(self, images):
+        G = self.parts_["G"]
+        flat = self.clean_[..., : self.clean_.shape[2] // 2].flatten(0, 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        chosen = flat[torch.randperm(len(flat), generator=generator)[:BANK].to(flat.device)]
+        chosen = G.standardise(chosen.float())
+        _, _, directions = torch.pca_lowrank(chosen, min(DIRECTIONS, *chosen.shape), center=False)
+        self.directions_ = directions
+        self._prepare(chosen @ directions)
+
+    def _prepare(self, bank):
+        self.bank_ = Bank(bank)
+        self.spacing_ = self.bank_.spacing(SPACING).clamp_min(1e-6)
+
+    def _places(self, features):
+        G = self.parts_["G"]
+        own, around = self._with_around(features).permute(0, 2, 3, 1).chunk(2, -1)
+        own, around = G.standardise(own), G.standardise(around)
+        h, z = G.encode(own, around)
+        error = (G.decode(z) - own).square().mean(-1)
+        flat = own.flatten(0, 2) @ self.directions_
+        distance, nearest = self.bank_.nearest(flat)
+        places = {"pixel": error, "neighbours": (distance / self.spacing_[nearest]).view(error.shape)}
+        if self._has_critic:
+            places["critic"] = F.softplus(self.parts_["C"](h))
+        return places
+
+    def _calibrate(self, raw, images):
+        self._scale_places(images)
+        self.fusion_ = Fusion.fit(raw)
+        if self.fusion == "equal":
+            return
+        x = as_float(images[:JUDGED], "cpu")
+        with seeded(self.seed):
+            kinds = [self._raw(defects.damage(x, kind)[0]) for kind in defects.JUDGES]
+        broken = {name: np.concatenate([kind[name] for kind in kinds]) for name in raw}
+        weights = {name: separation_weight(raw[name], broken[name]) for name in raw}
+        self.fusion_ = Fusion(self.fusion_.scales, weights)
+
+    @torch.no_grad()
+    def _scale_places(self, images):
+        """Scales of the places of held-out images, so that the map adds what the image score adds."""
+        found = [self._places(self._features(self._seen(batch))) for batch in self._batches(images[:JUDGED])]
+        self.place_scales_ = {
+            name: LogStandard.fit(torch.cat([p[name].flatten() for p in found]).double().cpu().numpy()) for name in found[0]
+        }
+
+    def _combine(self, raw):
+        latent = [name for name in raw if name != "pixel"]
+        return Scores(pixel=raw["pixel"], latent=self.fusion_(raw, latent), dual=self.fusion_(raw))
+
+    def _heat(self, places):
+        total = sum(self.fusion_.weights.values())
+        heat = 0
+        for name, value in places.items():
+            scale = self.place_scales_[name]
+            heat = heat + self.fusion_.weights[name] / total * (value.clamp_min(1e-12).log() - scale.mean) / scale.deviation
+        return heat
+
+    def _own_state(self):
+        rows = [
+            [s.mean, s.deviation, self.fusion_.weights[n], self.place_scales_[n].mean, self.place_scales_[n].deviation]
+            for n, s in self.fusion_.scales.items()
+        ]
+        return {
+            "bank": self.bank_.vectors,
+            "directions": self.directions_,
+            "fusion": torch.tensor(rows, dtype=torch.float64),
+            **self._feature_state(),
+        }
+
+    def _restore_own(self, state):
+        self._restored(state)
+        self.directions_ = state["directions"]
+        self._prepare(state["bank"])
+        names = ("pixel", "neighbours", *(["critic"] if self._has_critic else []))
+        rows = dict(zip(names, state["fusion"].tolist(), strict=True))
+        self.fusion_ = Fusion(
+            {name: LogStandard(*row[:2]) for name, row in rows.items()}, {name: row[2] for name, row in rows.items()}
+        )
+        self.place_scales_ = {name: LogStandard(*row[3:]) for name, row in rows.items()}

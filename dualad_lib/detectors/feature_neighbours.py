@@ -1,0 +1,69 @@
+"""Nearest neighbours of a frozen network's features: two lines that anything learned has to beat."""
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from ..errors import DataError
+from ..neighbours import Bank
+from ..networks.backbone import DEFAULT
+from .features import FeatureDetector
+
+
+class FeatureNeighbours(FeatureDetector):
+    """DN2 (Bergman, Cohen & Hoshen, 2020) with the cosine: mean distance to the nearest normal images in features.
+
+    The last map of the backbone, averaged over its places, is the feature of an image; the score is the mean of 1 - cos
+    to the n_neighbors nearest normal images. For images of whole objects; it has no heat map. Other parameters as in
+    `FeatureDetector`.
+    """
+
+    def __init__(
+        self,
+        backbone=DEFAULT,
+        n_neighbors=2,
+        side=None,
+        precision="auto",
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        self.backbone = backbone
+        self.n_neighbors = n_neighbors
+        self.side = side
+        self.precision = precision
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
+
+    levels = ("head",)
+
+    def _fit(self, images):
+        self._check_features()
+        if not isinstance(self.n_neighbors, int) or not 1 <= self.n_neighbors <= len(images):
+            raise DataError(f"n_neighbors must lie between 1 and the {len(images)} images, got {self.n_neighbors!r}.")
+        self.bank_ = Bank(self._pooled(images))
+
+    @torch.no_grad()
+    def _pooled(self, images):
+        """Features of length one, (N, c)."""
+        network = self._network()
+        return torch.cat(
+            [normalize(network(self._seen(b), ("head",))[0].mean((2, 3))) for b in self._batches(images)]
+        )
+
+    def _score(self, images):
+        distances, _ = self.bank_.nearest(self._pooled(images), self.n_neighbors)
+        return {"latent": (distances.double().square() / 2).mean(1).cpu().numpy()}  # 1 - cos of unit vectors
+
+    def anomaly_map(self, x, blur=0.0):
+        """There is none. Raises DataError."""
+        raise DataError("FeatureNeighbours judges whole images, so it has no heat maps: use PatchCore or DualAD.")
+
+    def _state(self):
+        return {"bank": self.bank_.vectors, **self._feature_state()}
+
+    def _restore(self, state):
+        state = self._restored(state)
+        self.bank_ = Bank(state["bank"])
+        self._set_threshold(np.asarray(state["calibration_scores"].cpu()))
