@@ -10,6 +10,10 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Autoencoder": "detectors.autoencoder",
     "DualAD": "detectors.dualad",
+    "FeatureDualAD": "detectors.feature_dualad",
+    "FeatureNeighbours": "detectors.feature_neighbours",
+    "PaDiM": "detectors.padim",
+    "PatchCore": "detectors.patchcore",
     "IsolationForest": "detectors.baselines",
     "KDE": "detectors.baselines",
     "NearestNeighbours": "detectors.baselines",

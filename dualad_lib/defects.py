@@ -44,7 +44,9 @@ def _side(x):
 def _cloud(x, cell):
     """Smooth noise (N, H, W) of deviation about 1 whose bumps are `cell` pixels wide."""
     height, width = x.shape[2:]
-    coarse = torch.randn(len(x), 1, max(2, round(height / cell)), max(2, round(width / cell)), device=x.device)
+    coarse = torch.randn(
+        len(x), 1, max(2, round(height / cell)), max(2, round(width / cell)), device=x.device
+    )
     return F.interpolate(coarse, size=(height, width), mode="bicubic", align_corners=False)[:, 0]
 
 

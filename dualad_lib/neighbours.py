@@ -27,6 +27,8 @@ class Bank:
     def nearest(self, q, k=1):
         if not 1 <= k <= len(self):
             raise DataError(f"{k} neighbours asked for, but the bank holds {len(self)} vectors.")
+        if torch.compiler.is_exporting():  # a graph of any number of queries holds no loop over them
+            return self._nearest(q, k)
         found = [self._nearest(part, k) for part in q.split(max(1, CHUNK // len(self)))]
         distances, index = (torch.cat(parts) for parts in zip(*found, strict=True))
         return distances, index

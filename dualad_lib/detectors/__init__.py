@@ -7,7 +7,11 @@ from .autoencoder import Autoencoder
 from .base import Detector
 from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
 from .dualad import DualAD
+from .feature_dualad import FeatureDualAD
+from .feature_neighbours import FeatureNeighbours
 from .lrgdan import LRGDAN
+from .padim import PaDiM
+from .patchcore import PatchCore
 from .published import PublishedDualAD
 
 #: Names on the command line and in results files.
@@ -23,6 +27,10 @@ DETECTORS = {
     "lrgdan": LRGDAN,
     "agad": AGAD,
     "adegan": ADeGAN,
+    "feature_neighbours": FeatureNeighbours,
+    "patchcore": PatchCore,
+    "padim": PaDiM,
+    "feature_dualad": FeatureDualAD,
 }
 
 #: The ablation's stages between the autoencoder and the full DualAD: detectors with some parts switched off.

@@ -65,7 +65,17 @@ class DualAD(Autoencoder):
     of an image: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). With
     strong views, in which things change their place, h is averaged over its places and the nearest neighbour stands
     alone beside -log p. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
+
+    features: None or "none", and the parts play on pixels; or the name of a frozen backbone, and they play on its
+    features: then `DualAD(...)` makes a `FeatureDualAD`, whose parameters it takes.
     """
+
+    on_features = (
+        None  # the class that plays on features; it is defined on top of this one and says so itself
+    )
+
+    def __new__(cls, *args, features=None, **parameters):
+        return object.__new__(cls if features in (None, "none") or cls is not DualAD else cls.on_features)
 
     def __init__(
         self,
@@ -94,6 +104,7 @@ class DualAD(Autoencoder):
         false_alarm_rate=0.05,
         seed=0,
         device="auto",
+        features=None,
     ):
         super().__init__(
             network=network,
@@ -122,6 +133,7 @@ class DualAD(Autoencoder):
         self.w_information = w_information
         self.w_views = w_views
         self.views = views
+        self.features = features
 
     @property
     def _has_sphere(self):
@@ -141,6 +153,7 @@ class DualAD(Autoencoder):
         return symmetries(self.image_shape_, mirrored=not self._strong)
 
     def _parts(self):
+        choose(self.features, (None, "none"), "features of a DualAD that was made without them")
         choose(self.views, VIEWS, "views")
         parts = super()._parts()
         with _in_eval_mode(parts["G"]), torch.no_grad():

@@ -1,11 +1,11 @@
 """DualAD on features that know images: the four parts of the course play on a frozen map F instead of on pixels.
 
-    G restores the feature of each place from a disturbed one and from its neighbourhood
-    D against G        the discriminator tells features from restored ones (min-max)
-    sphere against G   as on pixels: centre and radius close in on the codes of images that G does not train on
-    C with G           the critic tells places of normal images from places where damage was drawn into them, on the
-                       encoder's h: the pseudo-anomalies are made where defects are made, in the image
-    T with G           the statistics networks bind the code of a place to other places of its image, and to all of it
+G restores the feature of each place from a disturbed one and from its neighbourhood
+D against G        the discriminator tells features from restored ones (min-max)
+sphere against G   as on pixels: centre and radius close in on the codes of images that G does not train on
+C with G           the critic tells places of normal images from places where damage was drawn into them, on the
+                   encoder's h: the pseudo-anomalies are made where defects are made, in the image
+T with G           the statistics networks bind the code of a place to other places of its image, and to all of it
 """
 
 import numpy as np
@@ -16,7 +16,6 @@ from .. import defects
 from ..errors import DataError
 from ..losses import (
     adversarial_loss,
-    discriminator_loss,
     enclosure,
     feature_matching,
     jsd_mutual_information,
@@ -28,20 +27,26 @@ from ..networks import Hypersphere
 from ..networks.backbone import DEFAULT
 from ..networks.places import PlaceAutoencoder, PlaceCritic, PlaceDiscriminator, PlaceStatistics
 from ..scoring import Fusion, LogStandard, Scores, separation_weight
-from ..training import Player, Turn, as_float, resolve_device, seeded, train
-from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS
+from ..training import as_float, resolve_device, seeded, train
+from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
 from .features import FeatureDetector
-from .trained import Trained
 
 PLACES = 200_000  # features of places that training keeps, drawn evenly from all images
 A_STEP = 64  # places of an image that one step looks at
 AROUND = 5  # side of the neighbourhood, in places
-NOISE, HIDDEN = 0.3, 0.3  # of the disturbed F: deviation of its noise, share of places that are hidden altogether
-BANK, DIRECTIONS, SPACING = 10_000, 96, 20  # the latent score's bank: places, dimensions, neighbours of a neighbour
+NOISE, HIDDEN = (
+    0.3,
+    0.3,
+)  # of the disturbed F: deviation of its noise, share of places that are hidden altogether
+BANK, DIRECTIONS, SPACING = (
+    10_000,
+    96,
+    20,
+)  # the latent score's bank: places, dimensions, neighbours of a neighbour
 JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
-class FeatureDualAD(Trained, FeatureDetector):
+class FeatureDualAD(FeatureDetector, DualAD):
     """DualAD on a frozen backbone; `DualAD(features=...)` makes one.
 
     image_discriminator, feature_constraint (of which hypersphere and critic are the two constraints) and
@@ -79,23 +84,38 @@ class FeatureDualAD(Trained, FeatureDetector):
         seed=0,
         device="auto",
     ):
-        for name, value in list(locals().items()):
-            if name not in ("self", "__class__"):
-                setattr(self, name, value)
+        self.features = features
+        self.image_discriminator = image_discriminator
+        self.feature_constraint = feature_constraint
+        self.mutual_information = mutual_information
+        self.hypersphere = hypersphere
+        self.critic = critic
+        self.w_adversarial = w_adversarial
+        self.w_matching = w_matching
+        self.w_sphere = w_sphere
+        self.w_critic = w_critic
+        self.w_information = w_information
+        self.levels = levels
+        self.copies = copies
+        self.latent_dim = latent_dim
+        self.width = width
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.fusion = fusion
+        self.side = side
+        self.precision = precision
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
 
-    AFTERWARDS = (*Trained.AFTERWARDS, "fusion")
+    reconstruct = encode = property(
+        doc="Features are restored, not images: there is none."
+    )  # raises AttributeError
 
     @property
     def backbone(self):
         return self.features
-
-    @property
-    def _has_sphere(self):
-        return self.feature_constraint and self.hypersphere
-
-    @property
-    def _has_critic(self):
-        return self.feature_constraint and self.critic
 
     def _parts(self):
         channels = self._channels()
@@ -161,9 +181,16 @@ class FeatureDualAD(Trained, FeatureDetector):
                 count = max(4, each // (2 * self.copies))
                 rank = torch.rand(mark.shape, device=mark.device) + mark  # damaged places first ...
                 first = rank.topk(min(count, mark.shape[1]), 1).indices
-                rest = (rank - 2 * mark.float()).topk(min(count // 2, mark.shape[1]), 1).indices  # ... some sound ones
+                rest = (
+                    (rank - 2 * mark.float()).topk(min(count // 2, mark.shape[1]), 1).indices
+                )  # ... some sound ones
                 index = torch.cat([first, rest], 1)
-                own.append(found.flatten(2).transpose(1, 2).gather(1, index[..., None].expand(-1, -1, found.shape[1])).half())
+                own.append(
+                    found.flatten(2)
+                    .transpose(1, 2)
+                    .gather(1, index[..., None].expand(-1, -1, found.shape[1]))
+                    .half()
+                )
                 own_marks.append(mark.gather(1, index))
             broken.append(torch.cat(own, 1))
             marks.append(torch.cat(own_marks, 1))
@@ -190,19 +217,6 @@ class FeatureDualAD(Trained, FeatureDetector):
         area = side * side
         total = F.avg_pool2d(F.pad(features, [side // 2] * 4, mode="replicate"), side, 1) * area
         return torch.cat([features, (total - features) / (area - 1)], 1)
-
-    def _game(self):
-        helpers = [name for name in ("C", "T_g", "T_l") if name in self.parts_]
-        turns = [Turn(self._reconstruct, *map(self._player, ["G", *helpers]))]
-        if self.image_discriminator:
-            D = self.parts_["D"]
-            optimiser = torch.optim.Adam(D.parameters(), 5e-4, betas=(0.5, 0.99), fused=True)
-            turns.append(Turn(self._discriminate, Player("D", D, optimiser, clip=5.0)))
-        if not self._has_sphere:
-            return turns, None
-        sphere = self.parts_["sphere"]
-        player = Player("sphere", sphere, torch.optim.Adam(sphere.parameters(), 5e-2))
-        return [*turns, Turn(self._enclose, player)], {"train": 0.9, "constraint": 0.1}
 
     def _look(self, kept, numbers):
         """Standardised features and neighbourhoods (n, places, c) of some places of the images of these numbers."""
@@ -238,20 +252,21 @@ class FeatureDualAD(Trained, FeatureDetector):
         if self._has_sphere:
             sphere = parts["sphere"]
             warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
-            terms["sphere"] = warm * self.w_sphere * sphere_excess(z.flatten(0, 1), sphere.centre, sphere.radius)
+            terms["sphere"] = (
+                warm * self.w_sphere * sphere_excess(z.flatten(0, 1), sphere.centre, sphere.radius)
+            )
         if self.mutual_information:
-            other, whole = own.roll(1, 1), own.mean(1, keepdim=True).expand_as(own)  # no place judges its own code
+            other, whole = (
+                own.roll(1, 1),
+                own.mean(1, keepdim=True).expand_as(own),
+            )  # no place judges its own code
             pairs = [
-                (T(seen, z), T(seen.roll(1, 0), z)) for T, seen in ((parts["T_l"], other), (parts["T_g"], whole))
+                (T(seen, z), T(seen.roll(1, 0), z))
+                for T, seen in ((parts["T_l"], other), (parts["T_g"], whole))
             ]
             information = sum(jsd_mutual_information(*pair) for pair in pairs)
             terms["information"] = -self.w_information * information
         return terms
-
-    def _discriminate(self, step):
-        D = self.parts_["D"]
-        (real, _), (fake, _) = D(step.shared["target"]), D(step.shared["x_hat"])
-        return {"discriminator": discriminator_loss(real, fake)}
 
     def _enclose(self, step):
         sphere = self.parts_["sphere"]
@@ -310,24 +325,37 @@ class FeatureDualAD(Trained, FeatureDetector):
         """Scales of the places of held-out images, so that the map adds what the image score adds."""
         found = [self._places(self._features(self._seen(batch))) for batch in self._batches(images[:JUDGED])]
         self.place_scales_ = {
-            name: LogStandard.fit(torch.cat([p[name].flatten() for p in found]).double().cpu().numpy()) for name in found[0]
+            name: LogStandard.fit(torch.cat([p[name].flatten() for p in found]).double().cpu().numpy())
+            for name in found[0]
         }
 
     def _combine(self, raw):
         latent = [name for name in raw if name != "pixel"]
         return Scores(pixel=raw["pixel"], latent=self.fusion_(raw, latent), dual=self.fusion_(raw))
 
+    def _final(self, raw):
+        return self._fused(raw, self.fusion_.scales)
+
     def _heat(self, places):
-        total = sum(self.fusion_.weights.values())
-        heat = 0
-        for name, value in places.items():
-            scale = self.place_scales_[name]
-            heat = heat + self.fusion_.weights[name] / total * (value.clamp_min(1e-12).log() - scale.mean) / scale.deviation
-        return heat
+        return self._fused(places, self.place_scales_)
+
+    def _fused(self, values, scales):
+        """`Fusion` of tensors: the weighted mean of log values, each in deviations of its scale."""
+        total, fused = sum(self.fusion_.weights.values()), 0
+        for name, value in values.items():
+            u = (value.clamp_min(1e-12).log() - scales[name].mean) / scales[name].deviation
+            fused = fused + self.fusion_.weights[name] / total * u
+        return fused
 
     def _own_state(self):
         rows = [
-            [s.mean, s.deviation, self.fusion_.weights[n], self.place_scales_[n].mean, self.place_scales_[n].deviation]
+            [
+                s.mean,
+                s.deviation,
+                self.fusion_.weights[n],
+                self.place_scales_[n].mean,
+                self.place_scales_[n].deviation,
+            ]
             for n, s in self.fusion_.scales.items()
         ]
         return {
@@ -344,6 +372,10 @@ class FeatureDualAD(Trained, FeatureDetector):
         names = ("pixel", "neighbours", *(["critic"] if self._has_critic else []))
         rows = dict(zip(names, state["fusion"].tolist(), strict=True))
         self.fusion_ = Fusion(
-            {name: LogStandard(*row[:2]) for name, row in rows.items()}, {name: row[2] for name, row in rows.items()}
+            {name: LogStandard(*row[:2]) for name, row in rows.items()},
+            {name: row[2] for name, row in rows.items()},
         )
         self.place_scales_ = {name: LogStandard(*row[3:]) for name, row in rows.items()}
+
+
+DualAD.on_features = FeatureDualAD

@@ -41,24 +41,31 @@ class FeatureNeighbours(FeatureDetector):
     def _fit(self, images):
         self._check_features()
         if not isinstance(self.n_neighbors, int) or not 1 <= self.n_neighbors <= len(images):
-            raise DataError(f"n_neighbors must lie between 1 and the {len(images)} images, got {self.n_neighbors!r}.")
+            raise DataError(
+                f"n_neighbors must lie between 1 and the {len(images)} images, got {self.n_neighbors!r}."
+            )
         self.bank_ = Bank(self._pooled(images))
 
     @torch.no_grad()
     def _pooled(self, images):
         """Features of length one, (N, c)."""
-        network = self._network()
-        return torch.cat(
-            [normalize(network(self._seen(b), ("head",))[0].mean((2, 3))) for b in self._batches(images)]
-        )
+        return torch.cat([self._pooled_of(self._seen(batch)) for batch in self._batches(images)])
+
+    def _pooled_of(self, x):
+        return normalize(self._network()(x, ("head",))[0].mean((2, 3)))
+
+    def _distances(self, features):
+        """Mean of 1 - cos to the nearest, (n,): half the squared distance of vectors of length one."""
+        return (self.bank_.nearest(features, self.n_neighbors)[0].square() / 2).mean(1)
 
     def _score(self, images):
-        distances, _ = self.bank_.nearest(self._pooled(images), self.n_neighbors)
-        return {"latent": (distances.double().square() / 2).mean(1).cpu().numpy()}  # 1 - cos of unit vectors
+        return {"latent": self._distances(self._pooled(images)).double().cpu().numpy()}
 
     def anomaly_map(self, x, blur=0.0):
         """There is none. Raises DataError."""
-        raise DataError("FeatureNeighbours judges whole images, so it has no heat maps: use PatchCore or DualAD.")
+        raise DataError(
+            "FeatureNeighbours judges whole images, so it has no heat maps: use PatchCore or DualAD."
+        )
 
     def _state(self):
         return {"bank": self.bank_.vectors, **self._feature_state()}

@@ -70,7 +70,9 @@ class FeatureDetector(Detector):
         All are brought to the grid of the finest level of stride 8 or more. Source: PatchCore (Roth et al., 2022), eq. 2.
         """
         maps = self._network()(x, self.levels)
-        grid = max((m.shape[2:] for m in maps if 8 * m.shape[2] <= x.shape[2] + 8), default=maps[-1].shape[2:])
+        grid = max(
+            (m.shape[2:] for m in maps if 8 * m.shape[2] <= x.shape[2] + 8), default=maps[-1].shape[2:]
+        )
         return torch.cat([_on_grid(smooth(m), grid) for m in maps], 1)
 
     @torch.no_grad()
@@ -80,6 +82,11 @@ class FeatureDetector(Detector):
 
     def _image_scores(self, maps):
         return np.concatenate([top_mean(m).double().cpu().numpy() for m in maps])
+
+    def _final(self, raw):
+        """The final score (n,) of raw ones, as tensors: what `_combine` makes of arrays."""
+        (only,) = raw.values()
+        return only
 
     def _heat(self, places):
         (only,) = places.values()

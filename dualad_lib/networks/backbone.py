@@ -47,8 +47,11 @@ class Backbone(nn.Module):
         if "head" in levels:
             head, found = self.network.forward_intermediates(x, indices=stages or [0])
         else:
-            head, found = None, self.network.forward_intermediates(
-                x, indices=stages, intermediates_only=True, stop_early=True
+            head, found = (
+                None,
+                self.network.forward_intermediates(
+                    x, indices=stages, intermediates_only=True, stop_early=True
+                ),
             )
         maps = {"head": head, **dict(zip(stages, found, strict=False))}
         return [maps[level].float() for level in levels]
@@ -89,7 +92,9 @@ def _weights_file(name):
     """The weights inside the installed package of a packaged backbone, or None."""
     package = PACKAGED.get(name, ("", ""))[1]
     spec = importlib.util.find_spec(package) if package else None
-    found = [p for folder in (spec.submodule_search_locations if spec else ()) for p in Path(folder).rglob("*.pth")]
+    found = [
+        p for folder in (spec.submodule_search_locations if spec else ()) for p in Path(folder).rglob("*.pth")
+    ]
     return found[0] if found else None
 
 
@@ -108,7 +113,9 @@ def _packaged(timm, name):
         for (m, a), (n, b) in zip(state.items(), own.items(), strict=True)
     )
     if not same:
-        raise DataError(f"the weights {path} are not those of timm's {PACKAGED[name][0]}: install the package again.")
+        raise DataError(
+            f"the weights {path} are not those of timm's {PACKAGED[name][0]}: install the package again."
+        )
     network.load_state_dict(dict(zip(own, state.values(), strict=True)))
     return network, network.pretrained_cfg
 
@@ -117,7 +124,9 @@ def _from_timm(timm, name):
     """timm's own copy of the weights, from its cache or the network."""
     own = PACKAGED.get(name, (name, ""))
     if not timm.is_model(own[0].split(".")[0]):
-        raise DataError(f"unknown backbone {name!r}: choose from {', '.join(PACKAGED)}, or a name that timm.list_models knows.")
+        raise DataError(
+            f"unknown backbone {name!r}: choose from {', '.join(PACKAGED)}, or a name that timm.list_models knows."
+        )
     try:
         network = timm.create_model(own[0], pretrained=True)
     except Exception as error:
@@ -143,7 +152,9 @@ def fold_batch_norm(network):
             plain = nn.BatchNorm2d(norm.num_features, norm.eps).eval()
             plain.load_state_dict(norm.state_dict())
             setattr(module, before, fuse_conv_bn_eval(conv, plain))
-            left = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]  # timm's norms hold these
+            left = [
+                getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)
+            ]  # timm's norms hold these
             setattr(module, after, nn.Sequential(*left) if left else nn.Identity())
     return network
 

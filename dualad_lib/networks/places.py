@@ -64,7 +64,9 @@ class PlaceStatistics(nn.Module):
     def __init__(self, channels, latent_dim, hidden=128):
         super().__init__()
         self.see, self.know = nn.Linear(channels, hidden), nn.Linear(latent_dim, hidden)
-        self.net = nn.Sequential(nn.LeakyReLU(0.1), nn.Linear(hidden, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, 1))
+        self.net = nn.Sequential(
+            nn.LeakyReLU(0.1), nn.Linear(hidden, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, 1)
+        )
 
     def forward(self, seen, z):
         return self.net(self.see(seen) + self.know(z)).squeeze(-1)
