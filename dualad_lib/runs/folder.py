@@ -65,9 +65,9 @@ def fit_folder(
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_name(f"{out.name}.training.pt")
     if isinstance(model, Trained):
-        model.fit(images, held, checkpoint=state, label="training")
+        model.fit(images, calibration=held, checkpoint=state, label="training")
     else:
-        model.fit(images, held)
+        model.fit(images, calibration=held)
     model.save(out)
     state.unlink(missing_ok=True)
     count = len(model.calibration_scores_)
