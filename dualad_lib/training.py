@@ -169,12 +169,12 @@ def seeded(seed, device="cpu"):
 
 def reseed(seed, device):
     """Seed the CPU's generator and that of the device, and no other (torch.manual_seed reaches every GPU)."""
-    torch.default_generator.manual_seed(seed)
+    torch.default_generator.manual_seed(int(seed))
     if device.type == "cuda":
         with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
+            torch.cuda.manual_seed(int(seed))
     elif device.type == "mps":
-        torch.mps.manual_seed(seed)
+        torch.mps.manual_seed(int(seed))
 
 
 @contextmanager

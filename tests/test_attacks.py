@@ -5,8 +5,10 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from dualad_lib import DataError, attacks
+from dualad_lib.detectors.suspicion import SUSPICIONS, classify
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,32 @@ def test_without_foolbox_the_boundary_attack_says_how_to_get_it(trained, monkeyp
     net, x, y = trained
     with pytest.raises(ImportError, match="pip install foolbox"):
         attacks.boundary(net, x[:3], y[:3], x[3:6])
+
+
+@pytest.mark.parametrize("name", [*ATTACKS, "border", "bounded"])
+def test_attacks_stay_on_the_images_device(name, monkeypatch):
+    """A fake GPU: an operation on tensors of two devices is an error. Questions about numbers get one answer."""
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: name != "border")
+    run = {
+        **ATTACKS,
+        "border": lambda net, x, y: attacks._at_border(net, x, y, x.flip(3)),
+        "bounded": lambda net, x, y: attacks.bim(net, x, y, EPS, penalty=lambda i: i.flatten(1).mean(1)),
+    }[name]
+    with FakeTensorMode():
+        net = nn.Sequential(
+            nn.Conv2d(1, 6, 3, device="cuda"), nn.Flatten(), nn.Linear(6 * 49, 3, device="cuda")
+        )
+        x = torch.empty(4, 1, 9, 9, device="cuda")
+        y = torch.zeros(4, dtype=torch.long, device="cuda")
+        assert run(net, x, y).device.type == "cuda"
+
+
+@pytest.mark.parametrize("score", SUSPICIONS)
+@pytest.mark.parametrize("at", ["cpu", "cuda"])
+def test_suspicions_are_where_the_images_are_wherever_the_classifier_is(score, at):
+    with FakeTensorMode():
+        net = nn.Sequential(nn.Flatten(), nn.Linear(81, 3, device=at))
+        for images in ("cpu", "cuda"):
+            x = torch.empty(4, 1, 9, 9, dtype=torch.uint8, device=images)
+            assert SUSPICIONS[score](net, x).device.type == images
+            assert classify(net, x).device.type == images

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import warnings
 
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from .parameters import check_numbers
 
 FORMAT = "dualad-1"
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
-NOT_FROZEN = ("device",)  # parameters that may change after `fit`: no score depends on them
 
 
 def as_fitted(method):
@@ -50,10 +50,14 @@ class Detector(OutlierMixin, BaseEstimator):
 
     and decorates further public methods on images with `as_fitted`. Nothing under `fit` sees a test image or a label.
 
-    What was fitted is frozen: `set_params` afterwards takes hold at the next `fit`, and until then scores, threshold
-    and what `save` writes stay those of the last one. `false_alarm_rate` also takes hold at `recalibrate`. `device`
-    alone may change: it says where the next `fit` runs, or whoever loads the file.
+    What was fitted is frozen: `set_params` afterwards takes hold at the next `fit`. Until then scores, threshold and
+    what `save` writes stay those of the last one, and scoring warns of the difference. The parameters in AFTERWARDS,
+    among them `false_alarm_rate`, also take hold at `recalibrate`, which sets a new threshold with them. `device` alone
+    may change: it says where the next `fit` runs, or whoever loads the file.
     """
+
+    #: Parameters that what is learned does not depend on.
+    AFTERWARDS = ("device", "false_alarm_rate")
 
     def fit(self, X, y=None, *, calibration=None):
         """Learn from normal images X; return self.
@@ -85,25 +89,30 @@ class Detector(OutlierMixin, BaseEstimator):
             raise DataError(f"fit needs at least {MINIMUM} normal images, got {len(images)}.")
         check_rate(self.false_alarm_rate)
         check_numbers(self)
+        self._check_variety(images)
         self._freeze(images.shape[1:])
         if calibration is None:
-            images, calibration = hold_back(images, self.seed)
-        else:
-            calibration = self._checked(calibration)
-        self._check_variety(images)
-        return images, calibration
+            return hold_back(images, self.seed)
+        return images, self._checked(calibration)
 
     def _freeze(self, image_shape):
         self.image_shape_ = tuple(image_shape)
         self.fitted_parameters_ = {
-            name: value for name, value in self.get_params(deep=False).items() if name not in NOT_FROZEN
+            name: value for name, value in self.get_params(deep=False).items() if name != "device"
         }
 
-    def _as_fitted(self, **others):
-        """This detector with the parameters of its fit, and others as given; itself where nothing differs."""
-        frozen = {**getattr(self, "fitted_parameters_", {}), **others}
-        if all(getattr(self, name) is value for name, value in frozen.items()):
+    def _as_fitted(self):
+        """This detector with the parameters of its fit; itself where none was set since."""
+        frozen = getattr(self, "fitted_parameters_", {})
+        changed = sorted(name for name, value in frozen.items() if getattr(self, name) is not value)
+        if not changed:
             return self
+        if any(getattr(self, name) != frozen[name] for name in changed):
+            warnings.warn(
+                f"{', '.join(changed)} of this {type(self).__name__} changed since it was fitted; it goes on as fitted "
+                "until fit is called again (or recalibrate, for what training does not depend on).",
+                stacklevel=3,
+            )
         return self._twin(frozen)
 
     def _twin(self, attributes):
@@ -113,13 +122,19 @@ class Detector(OutlierMixin, BaseEstimator):
         return twin
 
     def _check_variety(self, images):
-        """Raise DataError where there is nothing to learn."""
-        first = images[0]
-        if all(torch.equal(image, first) for image in images):
-            raise DataError(
-                f"all {len(images)} images to learn from are one and the same picture, which says nothing of what "
-                "else is normal: give images that differ."
-            )
+        """Raise DataError where there is next to nothing to learn, however many images there are."""
+        seen = set()
+        for image in images:
+            seen.add(image.cpu().numpy().tobytes())
+            if len(seen) == MINIMUM:
+                return
+        raise DataError(
+            f"fit needs at least {MINIMUM} different normal images, but these {len(images)} are only {len(seen)} "
+            "picture(s), again and again: copies say nothing of what else is normal."
+        )
+
+    def _check_parameters(self):
+        """Raise DataError for parameters, or an image shape, with which there is nothing to do."""
 
     def _where(self):
         """The device that scores are made on: that of the networks in `parts_`, else what `device` says."""
@@ -209,17 +224,20 @@ class Detector(OutlierMixin, BaseEstimator):
     def recalibrate(self, x):
         """New threshold and score scales from other held-out normal images, say of a changed camera; return self.
 
-        What was learned stays. x must not have been trained on. The threshold is set at `false_alarm_rate` as it is
-        now; all other parameters are those of `fit`.
+        What was learned stays. x must not have been trained on. `false_alarm_rate` and whatever else AFTERWARDS names
+        count as they are now; all other parameters are those of `fit`.
         """
         self._check_fitted()
-        check_rate(self.false_alarm_rate)
-        frozen = {**self.fitted_parameters_, "false_alarm_rate": self.false_alarm_rate}
-        twin = self._twin(frozen)
+        now = {name: getattr(self, name) for name in self.AFTERWARDS if name in self.fitted_parameters_}
+        frozen = {**self.fitted_parameters_, **now}
+        twin = self._twin({**frozen, "fitted_parameters_": frozen})
+        check_rate(twin.false_alarm_rate)
+        check_numbers(twin)
+        twin._check_parameters()
         with exact_products(self._where()), flushed_denormals():
             twin._finish(twin._checked(x))
         learned = {name: value for name, value in vars(twin).items() if name not in frozen}
-        vars(self).update(learned, fitted_parameters_=frozen)
+        vars(self).update(learned)
         return self
 
     def predict(self, x):
@@ -409,7 +427,7 @@ def check_labels(y):
 
 def hold_back(images, seed, share=0.1):
     """Split normal images into (train, calibration) by a seeded draw; at least one image is held back."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(int(seed)))
     held = max(1, round(share * len(images)))
     return images[order[held:].sort().values], images[order[:held].sort().values]
 

@@ -19,15 +19,19 @@ class ClassicalDetector(Detector):
     """A detector that scikit-learn fits on flat images in one go. Its file stores what refits it exactly."""
 
     def _fit(self, images):
+        self._check_parameters()
         self._train = images
         self._learn(self._flat(images))
 
     def _score(self, images):
         return {"pixel": np.asarray(self._distance(self._flat(images)), dtype=np.float64)}
 
+    def _check_parameters(self):
+        choose(self.preprocess, PREPROCESS, "preprocess")
+
     def _flat(self, images):
         """(N, C, H, W) -> float32 array (N, C * H * W)."""
-        step = PREPROCESS[choose(self.preprocess, PREPROCESS, "preprocess")]
+        step = PREPROCESS[self.preprocess]
         images = images.cpu()
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         return (images if step is None else step(images)).flatten(1).numpy()

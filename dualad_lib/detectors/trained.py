@@ -35,9 +35,6 @@ class Trained(Detector):
     and, as every `Detector`, _score.
     """
 
-    #: Parameters that training does not depend on.
-    AFTERWARDS = ("device", "false_alarm_rate")
-
     def fit(self, X, y=None, *, calibration=None, checkpoint=None, label="", after_step=None):
         """Train on normal images; return self. As `Detector.fit`, and:
 
@@ -83,9 +80,6 @@ class Trained(Detector):
         with seeded(self.seed):
             parts = nn.ModuleDict(self._parts())
         return parts.to(resolve_device(self.device), memory_format=torch.channels_last)
-
-    def _check_parameters(self):
-        """Raise DataError for parameters or an image shape with which there is nothing to build."""
 
     def _start(self, images):
         """Tell the fresh parts what they need to know of the training images."""

@@ -38,6 +38,7 @@ def fit_folder(
     from ..data import read_images
     from ..data.folders import check_apart
     from ..detectors import create
+    from ..detectors.parameters import check_numbers
     from ..detectors.trained import Trained
 
     out = Path(out)
@@ -48,6 +49,7 @@ def fit_folder(
     for name in set(parameters) - set(known):
         raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
     model = create(detector, **parameters)
+    check_numbers(model)  # before the seed divides parts
     if by is not None:
         by = _pattern(by)
         if calibration is not None:
