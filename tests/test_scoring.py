@@ -215,21 +215,22 @@ FUSED = {
 
 
 @pytest.mark.parametrize("kind", FUSED)
-@pytest.mark.parametrize(("n", "repeats"), [(19, 600), (39, 300), (100, 60)])
+@pytest.mark.parametrize(("n", "repeats"), [(19, 300), (39, 150), (100, 40)])
 def test_false_alarms_keep_their_promise(kind, n, repeats):
     """P(alarm) = 5 % when n + 1 is a multiple of 20, whatever was fitted to the calibration images beside."""
     build, kinds, weighed = FUSED[kind]
     promised = 1 - np.ceil((n + 1) * 0.95) / (n + 1)
-    mean, error = simulated(build(), kinds, n, repeats // 6 if weighed else repeats, weighed)
+    mean, error = simulated(build(), kinds, n, repeats // 15 if weighed else repeats, weighed)
     assert mean < promised + 3 * error, "more alarms than promised"
     assert mean > 0.8 * promised - 3 * error, "a threshold so high that anomalies are missed"
 
 
 def test_scores_of_images_that_set_the_scales_would_break_the_promise():
-    mean, error = simulated(
-        Autoencoder(fusion="equal"), ("pixel", "a", "b", "c", "d"), 19, 1000, held_out=False
-    )
-    assert mean > 0.05 + 3 * error
+    """Of the same splits: with their own scores 6.1 alarms in a hundred, left out 5.3."""
+    options = Autoencoder(fusion="equal"), ("pixel", "a", "b", "c", "d", "e", "f"), 19, 400
+    own, error = simulated(*options, held_out=False)
+    left, _ = simulated(*options)
+    assert own > 0.05 + 3 * error and left < own - 0.005
 
 
 def test_leaving_out_changes_nothing_where_nothing_is_fitted():
@@ -245,16 +246,15 @@ def test_a_fold_sees_nothing_of_itself():
     assert np.array_equal(np.sum(seen, 0), np.ones(250)) and len(seen) == 100
 
 
-@pytest.mark.parametrize("kind", ["autoencoder", "dualad"])
-def test_false_alarms_of_a_trained_detector(kind):
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*collapsed")
+@pytest.mark.parametrize(("kind", "sets"), [("autoencoder", 8), ("dualad", 8)])
+def test_false_alarms_of_a_trained_detector(kind, sets):
     """End to end: many calibration sets of one trained detector, each of 19 images."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(60 + 40 * 19 + 1000, 1, 8, 8, generator=generator)
+    x = torch.rand(60 + sets * 19 + 500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     model = create(kind, width=2, latent_dim=4, steps=3, batch_size=16, device="cpu").fit(x[:60])
-    new, found = x[-1000:], []
-    for held in x[60:-1000].split(19):
-        found.append((model.recalibrate(held).predict(new) == -1).mean())
-    assert np.mean(found) < 0.05 + 3 * np.std(found) / 40**0.5
+    found = [(model.recalibrate(held).predict(x[-500:]) == -1).mean() for held in x[60:-500].split(19)]
+    assert 0.01 < np.mean(found) < 0.05 + 3 * np.std(found) / sets**0.5
 
 
 def test_pseudo_anomalies_go_with_the_images_they_are_made_of():

@@ -356,21 +356,22 @@ def test_denormals_are_flushed_while_training_and_only_then():
         assert small_number() == 0, "who flushed before flushes afterwards"
 
 
-def test_tf32_is_off_where_scores_are_made_and_back_afterwards(monkeypatch):
-    def state():
-        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-
-    before = state()
+def test_tf32_is_off_where_scores_are_made_and_back_afterwards():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
     try:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
         with pytest.raises(KeyError), exact_products("cuda"):
-            assert state() == (False, False)
+            if hasattr(matmul, "fp32_precision"):
+                assert (matmul.fp32_precision, cudnn.conv.fp32_precision) == ("ieee", "ieee")
+            else:
+                assert not matmul.allow_tf32 and not cudnn.allow_tf32
             raise KeyError
-        assert state() == (True, True)
+        assert matmul.allow_tf32 and cudnn.allow_tf32
         with exact_products("cpu"):
-            assert state() == (True, True)
+            assert matmul.allow_tf32 and cudnn.allow_tf32
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 @pytest.mark.parametrize("device", ["quantum", "cuda:99", "", 1.5, None])

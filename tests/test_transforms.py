@@ -191,8 +191,8 @@ def test_squeezing_and_cropping_measure_each_side_by_itself(shape):
     moved = crop_and_flip(x, margin=0.1)[:, 0]
     place = moved.flatten(1).argmax(1)
     rows, columns = place // width - height // 2, place % width - width // 2
-    assert 0.07 * height < rows.abs().max() <= 0.1 * height + 1
-    assert 0.07 * width < columns.abs().max() <= 0.1 * width + 1
+    assert 0.07 * height < rows.abs().max() <= 0.1 * height + 2  # mirrored, the middle is the next pixel
+    assert 0.07 * width < columns.abs().max() <= 0.1 * width + 2
 
 
 @pytest.mark.parametrize("shape", SHAPES)
