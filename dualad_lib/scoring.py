@@ -15,7 +15,6 @@ from .errors import DataError
 from .evaluation import auroc
 
 PIXEL_SCORES = {"l1": 1, "l2": 2}
-FOLDS = 100  # calibration images are left out one by one, or in so many groups
 FEW = 5  # calibration images, of which none can be spared to look at the others
 
 
@@ -242,7 +241,7 @@ def conformal_p_values(calibration, scores):
     return (1 + above) / (len(calibration) + 1)
 
 
-def left_out(final, refit, folds=FOLDS):
+def left_out(final, refit, folds=100):
     """Scores of calibration images (n,), each by weights and scales that it had no part in.
 
     A fused score fits its scales and weights to the calibration images. Their own scores by it lie lower than those of
@@ -252,8 +251,9 @@ def left_out(final, refit, folds=FOLDS):
     weights, this gives `final` back).
 
     final: (n,) final scores of the calibration images, fitted on all of them. refit: function of a boolean mask (n,) ->
-    final scores (n,) of all, fitted on those of the mask. Fewer than FEW images keep their scores. Source: cross-
-    conformal prediction (Vovk, 2015), jackknife (Barber et al., 2021), here with the matching.
+    final scores (n,) of all, fitted on those of the mask. folds: groups that are left out together, at most n. Fewer
+    than FEW images keep their scores. Source: cross-conformal prediction (Vovk, 2015), jackknife (Barber et al., 2021),
+    here with the matching.
     """
     n, found = len(final), np.array(final, dtype=np.float64)
     if n < FEW:

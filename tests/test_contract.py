@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
+from test_detectors import QUICK, SMALL
 
 from dualad_lib import PCA, Autoencoder, DataError, Detector
 from dualad_lib.detectors import DETECTORS
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # thresholds of few images, t
 def create(name, **parameters):
     known = inspect.signature(DETECTORS[name].__init__).parameters
     own = {key: value for key, value in TINY.items() if key in known and known[key].default is not None}
-    return DETECTORS[name](**{**own, **parameters})
+    return DETECTORS[name](**{**QUICK.get(name, {}), **SMALL.get(name, {}), **own, **parameters})
 
 
 @pytest.fixture(scope="module", params=DETECTORS)

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from dualad_lib import PCA, ADeGAN, Autoencoder, DataError, PublishedDualAD, Scores, scoring
 from dualad_lib.detectors import create
 from dualad_lib.scoring import (
+    Fusion,
     Gaussian,
     LogStandard,
     centre_distance,
@@ -244,6 +245,28 @@ def test_a_fold_sees_nothing_of_itself():
     seen, final = [], np.random.default_rng(0).normal(size=250)
     left_out(final, lambda kept: seen.append(~kept) or final)
     assert np.array_equal(np.sum(seen, 0), np.ones(250)) and len(seen) == 100
+
+
+def test_a_detector_that_says_nothing_of_folds_keeps_the_promise_too():
+    """A new detector writes `_calibrate` and `_combine`, and no more."""
+
+    class Summed(PCA):
+        def _calibrate(self, raw, images):
+            assert len(images) == len(raw["pixel"])
+            self.fusion_ = Fusion.fit(raw)
+
+        def _combine(self, raw):
+            return Scores(pixel=raw["pixel"], latent=raw["a"], dual=self.fusion_(raw))
+
+    for n in (19, 39):
+        mean, error = simulated(Summed(), ("pixel", "a", "b", "c"), n, 150)
+        assert 0.04 - 3 * error < mean < 0.05 + 3 * error
+    detector, random = Summed(), np.random.default_rng(0)
+    raw, images = raw_scores(random, ("pixel", "a", "b"), 30), torch.zeros(30, 1, 1, 1)
+    detector._calibrate(raw, images)
+    kept = detector.fusion_
+    assert not np.array_equal(detector._held_out(raw, images), detector._combine(raw).final)
+    assert detector.fusion_ is kept, "what was calibrated stays"
 
 
 @pytest.mark.slow

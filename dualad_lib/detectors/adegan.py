@@ -41,6 +41,8 @@ class ADeGAN(Trained):
     halves, "in turn" does both at every step.
     """
 
+    FOLDS = 100
+
     def __init__(
         self,
         patterns=10,

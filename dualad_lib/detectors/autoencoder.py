@@ -44,6 +44,7 @@ class Autoencoder(Trained):
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
+    FOLDS = 100
 
     def __init__(
         self,

@@ -58,6 +58,8 @@ class Detector(OutlierMixin, BaseEstimator):
 
     #: Parameters that what is learned does not depend on.
     AFTERWARDS = ("device", "false_alarm_rate")
+    #: Groups in which calibration images are left out of their own scales; `_calibrate` runs once more for each.
+    FOLDS = 10
 
     def fit(self, X, y=None, *, calibration=None):
         """Learn from normal images X; return self.
@@ -154,12 +156,12 @@ class Detector(OutlierMixin, BaseEstimator):
         if type(self)._calibrate is Detector._calibrate:
             return final
         calibrated = self._calibrated_without(raw, images)
-        return left_out(final, lambda kept: calibrated(kept)._combine(raw).final)
+        return left_out(final, lambda kept: calibrated(kept)._combine(raw).final, self.FOLDS)
 
     def _calibrated_without(self, raw, images):
         """A function of a mask of the calibration images -> this detector as if `_calibrate` knew only those.
 
-        To be written anew where `_calibrate` is slow.
+        To be written anew where `_calibrate` is slow, with more FOLDS where this is fast.
         """
 
         def calibrated(kept):
