@@ -1,7 +1,8 @@
 """Adversarial examples: images changed so little that a person sees no difference and a classifier another class.
 
-A classifier is a function from images (N, C, H, W) in [0, 1] to logits (N, K), in eval mode. Every attack returns
-images in [0, 1] of the same shape, and leaves the classifier's parameters and gradients alone.
+A classifier is a function from images (N, C, H, W) in [0, 1] to logits (N, K), in eval mode. Images, their classes and
+the classifier are on one device. Every attack returns images in [0, 1] of the same shape there, and leaves the
+classifier's parameters and gradients alone.
 """
 
 import torch
@@ -97,9 +98,10 @@ def boundary(classifier, x, y, starts, steps=2000, seed=0):
         raise ImportError("the boundary attack needs foolbox: pip install foolbox") from None
     import numpy as np
 
-    begun, state = _at_border(classifier, x, y, starts), np.random.get_state()
+    begun = _at_border(classifier, x, y, starts)
     model = foolbox.PyTorchModel(_AsModule(classifier).eval(), bounds=(0, 1), device=x.device)
-    with seeded(seed):
+    with seeded(seed, x.device):
+        state = np.random.get_state()
         np.random.seed(seed)  # foolbox draws from numpy too
         try:
             # Its steps adapt when thirty have been counted; by default it counts every tenth.
@@ -147,7 +149,7 @@ def _at_border(classifier, x, y, starts, halvings=12):
         raise DataError(
             "a start of the boundary attack must be an image that the classifier gives another class."
         )
-    near, far = torch.zeros(len(x)), torch.ones(len(x))
+    near, far = torch.zeros(len(x), device=x.device), torch.ones(len(x), device=x.device)
     for _ in range(halvings):
         middle = (near + far) / 2
         left = classifier(torch.lerp(x, starts, middle.view(-1, 1, 1, 1))).argmax(1) != y

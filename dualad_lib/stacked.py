@@ -34,6 +34,15 @@ def fit_stacked(detectors, images, checkpoint=None, label=""):
         raise DataError("stacked detectors must be of one class and have the same parameters and seed.")
     if type(detectors[0]) not in (Autoencoder, DualAD):
         raise DataError(f"only Autoencoder and DualAD train stacked, not {type(detectors[0]).__name__}.")
+    try:
+        return _fit_together(list(detectors), images, checkpoint, label)
+    except BaseException:
+        for detector in detectors:
+            detector._forget()  # as in `fit`: half fitted is not fitted
+        raise
+
+
+def _fit_together(detectors, images, checkpoint, label):
     parts = [d._split(x) for d, x in zip(detectors, images, strict=True)]
     if len({d.image_shape_ for d in detectors}) > 1:
         raise DataError("stacked detectors need images of one shape.")
@@ -63,7 +72,7 @@ def fit_stacked(detectors, images, checkpoint=None, label=""):
         own = {name: [step[position] for step in values] for name, values in history.items()}
         detector._end(x, own)
         detector._finish(calibration)
-    return list(detectors)
+    return detectors
 
 
 def _fingerprint(detectors, sets):

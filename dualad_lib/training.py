@@ -15,6 +15,8 @@ its own slice of each batch: `slices={"train": 0.9, "constraint": 0.1}` and `ste
 
 import hashlib
 import math
+import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -102,10 +104,25 @@ def warmup_cosine(warmup=0.08):
 
 
 def resolve_device(device="auto"):
-    """torch.device for "auto" (CUDA if there is one, else the CPU) or for any name that torch knows."""
+    """torch.device for "auto" (CUDA if there is one, else the CPU) or for any name that torch knows.
+
+    Raises DataError for a name that it does not know, and for a device that this machine does not have.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise DataError(f"{device!r} is no device that torch knows: use auto, cpu or cuda.") from error
+    if not _is_there(found):
+        raise DataError(f'this machine has no device "{found}": use auto or cpu.')
+    return found
+
+
+def _is_there(device):
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    return device.type != "mps" or torch.backends.mps.is_available()
 
 
 def as_float(images, device):
@@ -124,19 +141,79 @@ def channels_last(x):
         return x
 
 
+#: Whoever draws from torch's global generators, or changes what holds for the whole process, waits for its turn here.
+_TURN = threading.RLock()
+
+
 @contextmanager
 def seeded(seed, device="cpu"):
-    """Seed torch inside the block and give the caller's random state back afterwards."""
+    """Seed torch inside the block and give the caller's random state back afterwards.
+
+    The CPU's generator is seeded, and that of `device`; no other is touched. The generators, and the switches of cuDNN
+    that are set here, belong to the whole process: threads that come here at the same time take turns, so that each
+    gets the numbers it would get alone. A thread that waits inside for another one to come here waits for ever.
+    """
     device = torch.device(device)
-    cuda = [device] if device.type == "cuda" else []
-    deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    with torch.random.fork_rng(devices=cuda):
+    with _TURN, torch.random.fork_rng([device] if device.type == "cuda" else [], device_type="cuda"):
+        of_mps = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng cannot keep
+        deterministic, benchmark = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        torch.manual_seed(seed)
         try:
+            reseed(seed, device)
             yield
         finally:
             torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+            if of_mps is not None:
+                torch.mps.set_rng_state(of_mps)
+
+
+def reseed(seed, device):
+    """Seed the CPU's generator and that of the device, and no other (torch.manual_seed reaches every GPU)."""
+    torch.default_generator.manual_seed(int(seed))
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(int(seed))
+    elif device.type == "mps":
+        torch.mps.manual_seed(int(seed))
+
+
+@contextmanager
+def flushed_denormals():
+    """Inside, numbers too small to matter count as 0 in this thread: feature matching drives weights into them, and
+    they cost a CPU a factor 3. Afterwards the thread is as before.
+
+    Threads that torch starts inside (the workers that share one operation) take it over, and keep it; those that it
+    started before calculate with such numbers as ever, more slowly.
+    """
+    before = sys.float_info.min / 2 == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
+
+
+@contextmanager
+def exact_products(device):
+    """Inside, a CUDA device multiplies float32 in full, without TF32: a score would else depend on the batch's size.
+
+    The switch holds for the whole process, so this waits for a training in another thread. A CPU is left alone.
+    """
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    name = "fp32_precision" if hasattr(torch.backends.cuda.matmul, "fp32_precision") else "allow_tf32"
+    convolution = torch.backends.cudnn.conv if name == "fp32_precision" else torch.backends.cudnn
+    switches = torch.backends.cuda.matmul, convolution
+    with _TURN:
+        before = [getattr(switch, name) for switch in switches]
+        try:
+            for switch in switches:
+                setattr(switch, name, "ieee" if name == "fp32_precision" else False)
+            yield
+        finally:
+            for switch, value in zip(switches, before, strict=True):
+                setattr(switch, name, value)
 
 
 def train(
@@ -167,12 +244,10 @@ def train(
     checkpoint of the same `fingerprint` goes on from it, and ends with the weights of an uninterrupted run.
 
     Randomness of step s depends on `seed` and s alone: it is seeded anew at each step, so nothing random has to be
-    saved. Raises TrainingError when a loss is not finite, a player gets no gradient, or the checkpoint is foreign.
+    saved. Trainings in several threads take turns (`seeded`). Raises TrainingError when a loss is not finite, a player
+    gets no gradient, or the checkpoint is foreign.
     """
     device = resolve_device(device)
-    torch.set_flush_denormal(
-        True
-    )  # feature matching drives weights into denormals, which cost a CPU a factor 3
     players = {player.name: player for turn in turns for player in turn.players}
     sets = [x.to(device) for x in ([images] if isinstance(images, torch.Tensor) else images)]
     batch_size = min(batch_size, *map(len, sets))
@@ -189,10 +264,10 @@ def train(
         batches = [as_float(x[i], device) for x, i in zip(sets, index, strict=True)]
         return batches[0] if isinstance(images, torch.Tensor) else torch.stack(batches, 1)
 
-    with seeded(seed, device):
+    with seeded(seed, device), flushed_denormals():
         for number in progress(range(first, steps), label=label, status=status):
             done = number / steps
-            torch.manual_seed(mix(seed, "step", number))
+            reseed(mix(seed, "step", number), device)
             batch = draw(number)
             if augment is not None:
                 batch = augment(batch)

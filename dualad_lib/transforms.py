@@ -5,6 +5,7 @@ Images are float tensors (N, C, H, W). Random ones draw from torch's global gene
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -26,31 +27,35 @@ def symmetries(image_shape, mirrored=True):
 def transform(x, t):
     """T_t of every image: t = 0 identity, bit 1 flips left-right, bit 2 flips up-down, bit 4 transposes (squares only).
 
-    x: (N, C, H, W); t: one number for all images, or a long tensor (N,).
+    x: (N, C, H, W); t: one number for all images, or a long tensor (N,), which is not read back from its device.
     """
     if isinstance(t, int):
         flips = [dim for bit, dim in ((1, 3), (2, 2)) if t & bit]
         x = x.flip(flips) if flips else x
         return x.transpose(2, 3) if t & 4 else x
-    out = torch.empty_like(x)
-    for value in t.unique().tolist():
-        chosen = t == value
-        out[chosen] = transform(x[chosen], int(value))
-    return out
+    bits = t[:, None, None, None]
+    for bit in (1, 2, 4) if x.shape[2] == x.shape[3] else (1, 2):
+        x = torch.where(bits & bit == 0, x, transform(x, bit))
+    return x
 
 
 def affine(x, angle=0.0, scale_x=1.0, scale_y=1.0, shear=0.0, shift_x=0.0, shift_y=0.0):
-    """Rotate (radians), scale, shear and shift images; shifts in shares of the side. Each a number or a tensor (N,)."""
+    """Rotate (radians), scale, shear and shift images; each a number or a tensor (N,).
+
+    Angle and shear (pixels to the side a pixel down) are those of the picture, whatever its shape; shifts are in shares
+    of the width and of the height.
+    """
     n = len(x)
     angle, scale_x, scale_y, shear, shift_x, shift_y = (
         torch.as_tensor(v, dtype=x.dtype, device=x.device).expand(n)
         for v in (angle, scale_x, scale_y, shear, shift_x, shift_y)
     )
     cos, sin = angle.cos(), angle.sin()
+    tall = x.shape[2] / x.shape[3]  # the grid measures each axis in its own half side
     matrix = torch.stack(
         [
-            torch.stack([cos / scale_x, (shear * cos - sin) / scale_y, 2 * shift_x], 1),
-            torch.stack([sin / scale_x, (shear * sin + cos) / scale_y, 2 * shift_y], 1),
+            torch.stack([cos / scale_x, (shear * cos - sin) / scale_y * tall, 2 * shift_x], 1),
+            torch.stack([sin / scale_x / tall, (shear * sin + cos) / scale_y, 2 * shift_y], 1),
         ],
         1,
     )
@@ -88,9 +93,9 @@ def crop_and_flip(x, margin=0.1):
 def strong_view(x, zoom=0.54, colour=0.4, grey=0.2):
     """A random view of each image that leaves the object but not its size, place, side or colour.
 
-    x: (N, C, H, W) in [0, 1], and so is the result. zoom: smallest share of the area that a crop keeps (aspect ratio
-    3:4 to 4:3), mirrored half the time. colour: most relative change of brightness, contrast and, of colour images,
-    saturation. grey: share of images that lose colour.
+    x: (N, C, H, W) in [0, 1], and so is the result. zoom: smallest share of the area that a crop keeps (between 3:4 and
+    4:3 of the image's own aspect ratio), mirrored half the time. colour: most relative change of brightness, contrast
+    and, of colour images, saturation. grey: share of images that lose colour.
     """
 
     def uniform(low, high):
@@ -133,3 +138,8 @@ def pseudo_anomalies(x, kind):
     if kind == "mix":
         return (x + x.roll(1, 0)) / 2
     raise ValueError(f"unknown pseudo-anomaly {kind!r}: choose from {', '.join(PSEUDO_ANOMALIES)}.")
+
+
+def made_of(kept, kind):
+    """Which pseudo-anomalies of a kind are made of kept images alone. kept, result: bool arrays (N,)."""
+    return kept & np.roll(kept, 1) if kind == "mix" else kept

@@ -49,7 +49,7 @@ class Victim:
     @property
     def y(self):
         """The true class of each x, (N,)."""
-        return torch.full((len(self.x),), self.normal_class)
+        return torch.full((len(self.x),), self.normal_class, device=self.x.device)
 
     def fooled(self, adversarial):
         """Which attacked images the classifier gives another class: bool (N,)."""
@@ -120,7 +120,7 @@ def adaptive(model, victim):
     if score is None:
         return {}
     with torch.no_grad():
-        scale = score(as_float(victim.held, "cpu")).std().clamp_min(1e-8)
+        scale = score(as_float(victim.held, victim.x.device)).std().clamp_min(1e-8)
 
     def penalty(x):
         # First fool, then hide: a score that is pulled down from the start would hold the image where it is.
@@ -136,7 +136,9 @@ def differentiable_score(model):
     """A detector's pixel score as a function of float images that has a gradient, (N,); None where there is none.
 
     Images and scores are on the images' device, whatever the detector's. LR-GDAN asked for the code has no pixel score.
+    The detector's parameters are those of its fit.
     """
+    model = model._as_fitted()
     if isinstance(model, LRGDAN):
         if model.dual and model.judged == "code":
             return None

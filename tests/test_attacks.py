@@ -5,8 +5,10 @@ import sys
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from dualad_lib import DataError, attacks
+from dualad_lib.detectors.suspicion import SUSPICIONS, classify
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,30 @@ def test_without_foolbox_the_boundary_attack_says_how_to_get_it(trained, monkeyp
     net, x, y = trained
     with pytest.raises(ImportError, match="pip install foolbox"):
         attacks.boundary(net, x[:3], y[:3], x[3:6])
+
+
+@pytest.mark.parametrize("name", [*ATTACKS, "border", "penalised"])
+def test_attacks_stay_on_the_images_device(name, monkeypatch):
+    """On torch's meta device, which refuses tensors of another. What it is asked about numbers gets one answer."""
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: name != "border")
+    run = {
+        **ATTACKS,
+        "border": lambda net, x, y: attacks._at_border(net, x, y, x.flip(3)),
+        "penalised": lambda net, x, y: attacks.bim(net, x, y, EPS, penalty=lambda i: i.flatten(1).mean(1)),
+    }[name]
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Flatten(), nn.Linear(6 * 49, 3)).to("meta")
+    x, y = torch.empty(4, 1, 9, 9, device="meta"), torch.zeros(4, dtype=torch.long, device="meta")
+    assert run(net, x, y).device.type == "meta"
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        run(net, x, y.cpu()) if name != "border" else torch.where(x > 0, x, torch.zeros(4, 1, 9, 9))
+
+
+@pytest.mark.parametrize("score", SUSPICIONS)
+@pytest.mark.parametrize("at", ["cpu", "cuda"])
+def test_suspicions_are_where_the_images_are_wherever_the_classifier_is(score, at):
+    with FakeTensorMode():
+        net = nn.Sequential(nn.Flatten(), nn.Linear(81, 3, device=at))
+        for images in ("cpu", "cuda"):
+            x = torch.empty(4, 1, 9, 9, dtype=torch.uint8, device=images)
+            assert SUSPICIONS[score](net, x).device.type == images
+            assert classify(net, x).device.type == images

@@ -143,7 +143,8 @@ def test_p_values_fall_as_scores_rise(fitted):
 
 def test_false_alarm_rate_moves_the_threshold(name):
     strict, loose = (
-        build(name, false_alarm_rate=rate).fit(stripes(80, 0), stripes(99, 3)) for rate in (0.02, 0.3)
+        build(name, false_alarm_rate=rate).fit(stripes(80, 0), calibration=stripes(99, 3))
+        for rate in (0.02, 0.3)
     )
     assert strict.threshold_ > loose.threshold_
     assert len(strict.calibration_scores_) == 99

@@ -1,21 +1,28 @@
 """Scores, calibration and thresholds against known answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from dualad_lib import DataError, Scores
+from dualad_lib import PCA, ADeGAN, Autoencoder, DataError, PublishedDualAD, Scores, scoring
+from dualad_lib.detectors import create
 from dualad_lib.scoring import (
+    Fusion,
     Gaussian,
     LogStandard,
     centre_distance,
     conformal_p_values,
     eq_11,
+    left_out,
     nearest_distance,
     pixel_score,
+    precise,
     threshold_at,
 )
+from dualad_lib.transforms import made_of
 
 
 def test_pixel_scores_by_hand():
@@ -162,3 +169,149 @@ def test_eq_11_has_no_ties_where_the_printed_formula_saturates():
 
 def test_eq_11_of_an_image_without_any_pattern_is_finite():
     assert np.isfinite(eq_11(np.array([1.0]), np.array([0.1]), 10, 1.0, 0.2)).all()
+
+
+# Raw scores of made-up detectors, and what the library makes of them: promises are measured over many splits.
+
+
+def raw_scores(random, kinds, count):
+    """Log-normal raw scores that hang together, with heavy tails now and then: kind -> (count,)."""
+    common, loud = random.standard_normal(count), np.exp(0.3 * random.standard_normal(count))
+    return {kind: np.exp(0.5 * loud * (0.5 * common + random.standard_normal(count))) for kind in kinds}
+
+
+def false_alarms(detector, raw, broken, n, held_out=True):
+    """Share of new normal images above the threshold that the first n images set, at a promised 5 %."""
+    held = {kind: values[:n] for kind, values in raw.items()}
+    if isinstance(detector, Autoencoder):
+        detector._broken = lambda images: {
+            kind: {k: v[:n] for k, v in b.items()} for kind, b in broken.items()
+        }
+    detector._calibrate(held, torch.zeros(n, 1, 1, 1))
+    final = detector._combine(raw).final
+    own = detector._held_out(held, torch.zeros(n, 1, 1, 1)) if held_out else final[:n]
+    return (final[n:] > threshold_at(own, 0.05)).mean()
+
+
+def simulated(detector, kinds, n, repeats, weighed=False, held_out=True):
+    random, found = np.random.default_rng(n), []
+    for _ in range(repeats):
+        raw = raw_scores(random, kinds, n + 300)
+        if isinstance(detector, ADeGAN):  # 1 - probability of a pattern
+            raw["latent"] = 0.9 * raw["latent"] / (1 + raw["latent"])
+        moved = {kind: {k: v * random.lognormal(0.7, 0.5, len(v)) for k, v in raw.items()} for kind in "ab"}
+        found.append(false_alarms(detector, raw, moved if weighed else {}, n, held_out))
+    return np.mean(found), np.std(found) / repeats**0.5
+
+
+FUSED = {
+    "equal": (lambda: Autoencoder(fusion="equal"), ("pixel", "latent"), False),
+    "weighed": (Autoencoder, ("pixel", "latent"), True),
+    "five parts": (lambda: Autoencoder(fusion="equal"), ("pixel", "a", "b", "c", "d"), False),
+    "published": (lambda: PublishedDualAD(score_weight=None), ("pixel", "latent"), False),
+    "raw sum": (PublishedDualAD, ("pixel", "latent"), False),
+    "eq. 11": (ADeGAN, ("pixel", "latent"), False),
+    "one score": (PCA, ("pixel",), False),
+}
+
+
+@pytest.mark.parametrize("kind", FUSED)
+@pytest.mark.parametrize(("n", "repeats"), [(19, 300), (39, 150), (100, 40)])
+def test_false_alarms_keep_their_promise(kind, n, repeats):
+    """P(alarm) = 5 % when n + 1 is a multiple of 20, whatever was fitted to the calibration images beside."""
+    build, kinds, weighed = FUSED[kind]
+    promised = 1 - np.ceil((n + 1) * 0.95) / (n + 1)
+    mean, error = simulated(build(), kinds, n, repeats // 15 if weighed else repeats, weighed)
+    assert mean < promised + 3 * error, "more alarms than promised"
+    assert mean > 0.8 * promised - 3 * error, "a threshold so high that anomalies are missed"
+
+
+def test_scores_of_images_that_set_the_scales_would_break_the_promise():
+    """Of the same splits: with their own scores 6.1 alarms in a hundred, left out 5.3."""
+    options = Autoencoder(fusion="equal"), ("pixel", "a", "b", "c", "d", "e", "f"), 19, 400
+    own, error = simulated(*options, held_out=False)
+    left, _ = simulated(*options)
+    assert own > 0.05 + 3 * error and left < own - 0.005
+
+
+def test_leaving_out_changes_nothing_where_nothing_is_fitted():
+    """A single raw score, and weights that are fixed: whatever unit and offset a fold finds."""
+    final = np.random.default_rng(0).normal(size=30)
+    found = left_out(final, lambda kept: 3 * final - final[kept].mean())
+    assert found == pytest.approx(final) and left_out(final[:4], None).tolist() == final[:4].tolist()
+
+
+def test_a_fold_sees_nothing_of_itself():
+    seen, final = [], np.random.default_rng(0).normal(size=250)
+    left_out(final, lambda kept: seen.append(~kept) or final)
+    assert np.array_equal(np.sum(seen, 0), np.ones(250)) and len(seen) == 100
+
+
+def test_a_detector_that_says_nothing_of_folds_keeps_the_promise_too():
+    """A new detector writes `_calibrate` and `_combine`, and no more."""
+
+    class Summed(PCA):
+        def _calibrate(self, raw, images):
+            assert len(images) == len(raw["pixel"])
+            self.fusion_ = Fusion.fit(raw)
+
+        def _combine(self, raw):
+            return Scores(pixel=raw["pixel"], latent=raw["a"], dual=self.fusion_(raw))
+
+    for n in (19, 39):
+        mean, error = simulated(Summed(), ("pixel", "a", "b", "c"), n, 150)
+        assert 0.04 - 3 * error < mean < 0.05 + 3 * error
+    detector, random = Summed(), np.random.default_rng(0)
+    raw, images = raw_scores(random, ("pixel", "a", "b"), 30), torch.zeros(30, 1, 1, 1)
+    detector._calibrate(raw, images)
+    kept = detector.fusion_
+    assert not np.array_equal(detector._held_out(raw, images), detector._combine(raw).final)
+    assert detector.fusion_ is kept, "what was calibrated stays"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*collapsed")
+@pytest.mark.parametrize(("kind", "sets"), [("autoencoder", 8), ("dualad", 8)])
+def test_false_alarms_of_a_trained_detector(kind, sets):
+    """End to end: many calibration sets of one trained detector, each of 19 images."""
+    x = torch.rand(60 + sets * 19 + 500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = create(kind, width=2, latent_dim=4, steps=3, batch_size=16, device="cpu").fit(x[:60])
+    found = [(model.recalibrate(held).predict(x[-500:]) == -1).mean() for held in x[60:-500].split(19)]
+    assert 0.01 < np.mean(found) < 0.05 + 3 * np.std(found) / sets**0.5
+
+
+def test_pseudo_anomalies_go_with_the_images_they_are_made_of():
+    kept = np.array([True, True, False, True, True])
+    assert made_of(kept, "shear") is kept
+    assert made_of(kept, "mix").tolist() == [True, True, False, False, True]
+
+
+def test_float64_is_asked_of_no_device_that_has_none():
+    class Apple:  # as much of a tensor as is asked for
+        device = torch.device("mps")
+
+        def cpu(self):
+            return torch.ones(2)
+
+        def double(self):
+            raise TypeError("MPS has no float64")
+
+    assert precise(Apple()).dtype == torch.float64
+    assert precise(torch.ones(2, device="meta")).device.type == "meta"
+
+
+def test_no_score_asks_for_float64_where_it_is_not_sure_to_be():
+    """Of the modules that score, only `precise` may ask a tensor for float64."""
+    folder = Path(scoring.__file__).parent
+    frozen = {
+        "features",
+        "feature_dualad",
+        "feature_neighbours",
+        "padim",
+        "patchcore",
+    }  # run on CPU and CUDA alone
+    paths = [path for path in (folder / "detectors").glob("*.py") if path.stem not in frozen]
+    for path in (folder / "scoring.py", *paths):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            lone = ".double()" in line and "x.cpu() if" not in line
+            assert not lone or "anomaly_map" in line or "error.double()" in line, f"{path.name}: {line}"

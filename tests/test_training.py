@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -17,6 +18,8 @@ from dualad_lib.training import (
     TrainingError,
     Turn,
     batch_index,
+    exact_products,
+    flushed_denormals,
     resolve_device,
     seeded,
     slice_batch,
@@ -279,3 +282,99 @@ def test_a_gradient_in_another_memory_layout_reaches_the_right_weights():
         train([Turn(loss, Player("w", module, optimiser))], torch.rand(10, 1, 8, 8), steps=5, batch_size=5)
         ended.append(module.weight.detach().contiguous())
     assert torch.allclose(*ended, atol=1e-6)
+
+
+def test_seeding_for_a_cpu_leaves_every_gpu_alone(monkeypatch):
+    def touched(*_):
+        raise AssertionError("a generator of another device was touched")
+
+    for name in ("manual_seed", "manual_seed_all", "set_rng_state", "get_rng_state"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+    monkeypatch.setattr(torch, "manual_seed", touched)
+    with seeded(3):
+        first = torch.rand(3)
+    train([autoencoder(linear("G"))], IMAGES, steps=3, batch_size=8)
+    with seeded(3):
+        assert torch.equal(torch.rand(3), first)
+
+
+def test_threads_that_draw_take_turns():
+    """Two threads with one seed draw the same numbers, however they meet."""
+    drawn = {}
+
+    def draw(key):
+        with seeded(7):
+            numbers = []
+            for _ in range(20):
+                numbers.append(torch.rand(1))
+                time.sleep(0.001)
+            drawn[key] = torch.cat(numbers)
+
+    threads = [threading.Thread(target=draw, args=(key,)) for key in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with seeded(7):
+        expected = torch.rand(20)
+    assert all(torch.equal(numbers, expected) for numbers in drawn.values())
+
+
+def test_seeding_inside_seeding_gives_both_back():
+    with seeded(1):
+        torch.rand(2)
+        expected = torch.rand(2)
+    with seeded(1):
+        torch.rand(2)
+        with seeded(2):
+            torch.rand(5)
+        assert torch.equal(torch.rand(2), expected)
+
+
+def small_number():
+    """A denormal as this thread computes it: 0 where denormals are flushed."""
+    return (torch.full((3,), torch.finfo(torch.float32).tiny) / 4).sum().item()
+
+
+def test_denormals_are_flushed_while_training_and_only_then():
+    assert small_number() > 0
+    seen = []
+
+    def watch(step):
+        seen.append(small_number())
+
+    train([autoencoder(linear("G"))], IMAGES, steps=2, batch_size=8, after_step=watch)
+    assert seen == [0, 0] and small_number() > 0
+    G = linear("G")
+    with pytest.raises(TrainingError):
+        bad = Turn(lambda step: {"bad": G.module(flat(step)).mean() * float("nan")}, G)
+        train([bad], IMAGES, steps=1, batch_size=8)
+    assert small_number() > 0
+    with flushed_denormals():
+        with flushed_denormals():
+            pass
+        assert small_number() == 0, "who flushed before flushes afterwards"
+
+
+def test_tf32_is_off_where_scores_are_made_and_back_afterwards():
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+        with pytest.raises(KeyError), exact_products("cuda"):
+            if hasattr(matmul, "fp32_precision"):
+                assert (matmul.fp32_precision, cudnn.conv.fp32_precision) == ("ieee", "ieee")
+            else:
+                assert not matmul.allow_tf32 and not cudnn.allow_tf32
+            raise KeyError
+        assert matmul.allow_tf32 and cudnn.allow_tf32
+        with exact_products("cpu"):
+            assert matmul.allow_tf32 and cudnn.allow_tf32
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize("device", ["quantum", "cuda:99", "", 1.5, None])
+def test_a_device_that_is_not_there_is_an_error_in_words(device):
+    with pytest.raises(DataError, match="device"):
+        resolve_device(device)

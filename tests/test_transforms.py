@@ -1,7 +1,10 @@
 """Transformations against what they must do to an image one can follow."""
 
+import math
+
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from dualad_lib.transforms import (
     PSEUDO_ANOMALIES,
@@ -121,3 +124,108 @@ def test_crop_and_flip_moves_no_farther_than_asked_and_mirrors_half():
     assert (columns[~mirrored] - 4).abs().max() <= 2.1 and (columns[mirrored] - 15).abs().max() <= 2.1
     rows = (out.sum((1, 3)) * torch.arange(20)).sum(1) / out.sum((1, 2, 3))
     assert 1 < (rows - 9.5).abs().max() <= 2.1
+
+
+def line_angle(image):
+    """Angle (radians, down from the right) of the bright line in an image (H, W), by its second moments in pixels."""
+    height, width = image.shape
+    rows, columns = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
+    weight = (image / image.sum()).double()
+    rows, columns = rows - (weight * rows).sum(), columns - (weight * columns).sum()
+    xx, yy, xy = ((weight * a * b).sum() for a, b in ((columns, columns), (rows, rows), (rows, columns)))
+    return float(torch.atan2(2 * xy, xx - yy) / 2)
+
+
+def line(height, width, upright):
+    """A line of 17 pixels through the middle, away from every border."""
+    x = torch.zeros(1, 1, height, width)
+    row, column = height // 2, width // 2
+    if upright:
+        x[..., row - 8 : row + 9, column] = 1
+    else:
+        x[..., row, column - 8 : column + 9] = 1
+    return x
+
+
+SHAPES = [(32, 32), (32, 128), (128, 32), (40, 60)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("angle", [0.1, -0.25, 0.5])
+def test_affine_turns_every_line_by_its_angle(shape, angle):
+    flat = line_angle(affine(line(*shape, upright=False), angle=angle)[0, 0])
+    upright = line_angle(affine(line(*shape, upright=True), angle=angle)[0, 0])
+    assert abs(flat) == pytest.approx(abs(angle), abs=0.02)
+    assert abs(abs(upright) - torch.pi / 2) == pytest.approx(abs(angle), abs=0.02)
+    assert (flat > 0) == (line_angle(affine(line(32, 32, False), angle=angle)[0, 0]) > 0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shear_leans_upright_lines_by_as_many_pixels_as_they_are_high(shape):
+    """Shear 0.6: a pixel further down is 0.6 pixels further to the side; level lines stay."""
+    leaning = line_angle(pseudo_anomalies(line(*shape, upright=True), "shear")[0, 0])
+    assert abs(torch.pi / 2 - abs(leaning)) == pytest.approx(math.atan(0.6), abs=0.03)
+    assert line_angle(pseudo_anomalies(line(*shape, upright=False), "shear")[0, 0]) == pytest.approx(
+        0, abs=0.01
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_jitter_turns_lines_of_oblong_images_no_further_than_asked(shape):
+    torch.manual_seed(0)
+    for upright in (False, True):
+        views = jitter(line(*shape, upright).repeat(40, 1, 1, 1), scale=0.0, shear=0.0, shift=0.0)
+        turned = [line_angle(view[0]) for view in views]
+        away = [abs(a) if not upright else torch.pi / 2 - abs(a) for a in turned]
+        assert 0.07 < max(away) < 0.12
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_squeezing_and_cropping_measure_each_side_by_itself(shape):
+    height, width = shape
+    squeezed = pseudo_anomalies(line(*shape, upright=False), "squeeze")[0, 0]
+    assert (squeezed.amax(0) > 0.3).sum() == pytest.approx(0.55 * 17, abs=1.5)
+    torch.manual_seed(0)
+    x = torch.zeros(300, 1, height, width)
+    x[..., height // 2, width // 2] = 1
+    moved = crop_and_flip(x, margin=0.1)[:, 0]
+    place = moved.flatten(1).argmax(1)
+    rows, columns = place // width - height // 2, place % width - width // 2
+    assert 0.07 * height < rows.abs().max() <= 0.1 * height + 2  # mirrored, the middle is the next pixel
+    assert 0.07 * width < columns.abs().max() <= 0.1 * width + 2
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_strong_views_stretch_things_by_a_third_at_most(shape):
+    """The crop keeps the image's own aspect ratio but for 3:4 to 4:3, so that a square stays nearly one."""
+    height, width = shape
+    x = torch.zeros(200, 1, height, width)
+    x[..., height // 2 - 4 : height // 2 + 4, width // 2 - 4 : width // 2 + 4] = 1
+    torch.manual_seed(0)
+    views = strong_view(x, zoom=0.9, colour=0.0, grey=0.0)[:, 0]
+    high, wide = ((views > 0.5).any(axis).sum(1).float() for axis in (2, 1))
+    whole = (high > 0) & (wide > 0)
+    assert ((high / wide)[whole].log().abs() < math.log(4 / 3) + 0.3).all() and whole.float().mean() > 0.9
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 9), (1, 6, 10)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_transformations_of_a_batch_are_exact_and_keep_its_layout(shape, layout):
+    x = torch.rand(24, *shape).contiguous(memory_format=layout)
+    t = torch.tensor(symmetries(shape)).repeat(24)[:24]
+    found = transform(x, t)
+    assert torch.equal(found, torch.cat([transform(x[i : i + 1], int(t[i])) for i in range(24)]))
+    assert found.stride() == x.stride()
+
+
+def test_transform_reads_nothing_back_from_the_device():
+    """On the meta device there are no numbers to read."""
+    x, t = torch.empty(5, 1, 8, 8, device="meta"), torch.empty(5, dtype=torch.long, device="meta")
+    assert transform(x, t).shape == x.shape
+
+
+@pytest.mark.parametrize("change", [jitter, crop_and_flip, strong_view, affine, lambda x: transform(x, 5)])
+def test_transformations_stay_on_the_images_device(change):
+    """A fake GPU: a tensor that another device made would be an error."""
+    with FakeTensorMode():
+        assert change(torch.empty(4, 3, 8, 8, device="cuda")).device.type == "cuda"

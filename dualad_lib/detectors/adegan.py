@@ -3,7 +3,6 @@
 import torch
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
-from ..errors import DataError
 from ..losses import (
     adversarial_loss,
     code_distance,
@@ -12,9 +11,9 @@ from ..losses import (
     uniform_cross_entropy,
 )
 from ..networks import ConvDecoder, ConvDiscriminator, ConvEncoder, start_at_mean
-from ..scoring import Scores, eq_11
+from ..scoring import Scores, eq_11, precise
 from ..training import Player, Turn, as_float, warmup_cosine
-from .base import choose
+from .base import as_fitted, choose
 from .trained import Trained, check_side
 
 SCHEDULES = ("in turn", "one after the other")
@@ -41,6 +40,8 @@ class ADeGAN(Trained):
     schedule: the paper names two stages, G with D, then G with E; "one after the other" splits the training in two
     halves, "in turn" does both at every step.
     """
+
+    FOLDS = 100
 
     def __init__(
         self,
@@ -80,12 +81,13 @@ class ADeGAN(Trained):
         self.seed = seed
         self.device = device
 
+    @as_fitted
     def generate(self, z_c, z_n):
         """Images G(z_c, z_n), float32 (N, C, H, W) in [0, 1]. z_c: (N, patterns), rows that sum to 1; z_n: (N, k)."""
-        self._check_fitted()
         with torch.no_grad():
             return self._draw(*(self._images(z) for z in (z_c, z_n))).cpu()
 
+    @as_fitted
     def extract(self, x):
         """Pattern probabilities (N, patterns) and noise (N, noise_dim) of images, on the CPU."""
         with torch.no_grad():
@@ -94,6 +96,7 @@ class ADeGAN(Trained):
             torch.cat(part).cpu() for part in zip(*((softmax(c, 1), n) for c, n in found), strict=True)
         )
 
+    @as_fitted
     def reconstruct(self, x):
         """G(E(x)) of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
         with torch.no_grad():
@@ -103,10 +106,6 @@ class ADeGAN(Trained):
     def _check_parameters(self):
         choose(self.schedule, SCHEDULES, "schedule")
         check_side(self.image_shape_)
-        if self.patterns < 2:
-            raise DataError(
-                f"patterns must be 2 or more, got {self.patterns}: one pattern tells nothing apart."
-            )
 
     def _parts(self):
         size = self.patterns + self.noise_dim
@@ -200,8 +199,8 @@ class ADeGAN(Trained):
     @torch.no_grad()
     def _score(self, images):
         x, x_hat, z_c = self._restored(self._images(images))
-        error = (x - x_hat).double().square().flatten(1).mean(1).sqrt()
-        return {"pixel": error.cpu().numpy(), "latent": 1 - z_c.double().amax(1).cpu().numpy()}
+        error = precise(x - x_hat).square().flatten(1).mean(1).sqrt()
+        return {"pixel": error.cpu().numpy(), "latent": 1 - precise(z_c).amax(1).cpu().numpy()}
 
     def _calibrate(self, raw, images):
         self.error_ = float(raw["pixel"].mean()), float(max(raw["pixel"].std(), 1e-9))
@@ -213,4 +212,5 @@ class ADeGAN(Trained):
         return {"error": torch.tensor(self.error_, dtype=torch.float64)}
 
     def _restore_own(self, state):
-        self.error_ = tuple(state["error"].tolist())
+        mean, deviation = state["error"].tolist()
+        self.error_ = mean, deviation

@@ -16,9 +16,9 @@ from ..losses import (
     reciprocal,
 )
 from ..networks import ConvAutoencoder, ConvDiscriminator, UNet
-from ..scoring import pixel_score
+from ..scoring import pixel_score, precise
 from ..training import Player, Turn
-from .base import choose
+from .base import as_fitted, choose
 from .trained import Trained, check_side
 
 GENERATORS = ("plain", "unet", "unet++")
@@ -78,7 +78,7 @@ class AGAD(Trained):
         self.seed = seed
         self.device = device
 
-    def fit(self, x, calibration=None, *, labels=None, checkpoint=None, label="", after_step=None):
+    def fit(self, X, y=None, *, calibration=None, labels=None, checkpoint=None, label="", after_step=None):
         """As `Trained.fit`, and labels: (N,) 0 normal, 1 anomalous, where some of the images are known anomalies.
 
         None: all are normal. This is the one detector that may be told of anomalies: its rows are then called
@@ -86,9 +86,16 @@ class AGAD(Trained):
         """
         self.anomalies_ = None
         if labels is not None:
-            x, anomalous = as_images(x), self._anomalous(labels, len(x))
-            x, self.anomalies_ = x[~anomalous], x[anomalous]
-        return super().fit(x, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
+            X = as_images(X)
+            anomalous = self._anomalous(labels, len(X))
+            X, self.anomalies_ = X[~anomalous], X[anomalous]
+        return super().fit(
+            X, y, calibration=calibration, checkpoint=checkpoint, label=label, after_step=after_step
+        )
+
+    def _check_variety(self, images):
+        if self.anomalies_ is None:  # else there is a difference to learn
+            super()._check_variety(images)
 
     @staticmethod
     def _anomalous(labels, count):
@@ -100,6 +107,7 @@ class AGAD(Trained):
             raise DataError("labels name no anomaly, or nothing else: without any, fit takes no labels.")
         return labels.bool()
 
+    @as_fitted
     def reconstruct(self, x):
         """Reconstructions x_hat = G(x), float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
         with torch.no_grad():
@@ -182,7 +190,7 @@ class AGAD(Trained):
     @torch.no_grad()
     def _score(self, images):
         x = self._images(images)
-        return {"pixel": pixel_score(x, self._generate(x)).double().cpu().numpy()}
+        return {"pixel": precise(pixel_score(x, self._generate(x))).cpu().numpy()}
 
     def _fingerprint(self, images):
         known = "" if self.anomalies_ is None else super()._fingerprint(self.anomalies_)

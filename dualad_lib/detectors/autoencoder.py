@@ -14,11 +14,12 @@ from ..scoring import (
     centre_distance,
     nearest_distance,
     pixel_score,
+    precise,
     separation_weight,
 )
 from ..training import Turn, as_float
-from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
-from .base import choose
+from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
+from .base import as_fitted, choose
 from .trained import Trained, check_side
 
 NETWORKS = ("conv", "mlp")
@@ -43,6 +44,7 @@ class Autoencoder(Trained):
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
+    FOLDS = 100
 
     def __init__(
         self,
@@ -74,10 +76,12 @@ class Autoencoder(Trained):
         self.seed = seed
         self.device = device
 
+    @as_fitted
     def reconstruct(self, x):
         """Reconstructions x_hat of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
         return torch.cat([self._forward(batch)[2].cpu() for batch in self._checked(x).split(512)])
 
+    @as_fitted
     def encode(self, x):
         """Codes z of images, float32 tensor (N, d) on the CPU."""
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
@@ -138,33 +142,55 @@ class Autoencoder(Trained):
             return nearest_distance(self.bank_, self.gaussian_.whiten(z))
         if self.latent == "mahalanobis":
             return self.gaussian_.mahalanobis(z)
-        return centre_distance(z.double(), self.gaussian_.mean)
+        return centre_distance(precise(z), self.gaussian_.mean)
 
     def _score(self, images):
         x, z, x_hat = self._forward(images)
         pixel = pixel_score(x, x_hat, self.pixel)
-        return {"pixel": pixel.double().cpu().numpy(), "latent": self._latent(z).cpu().numpy()}
+        return {"pixel": precise(pixel).cpu().numpy(), "latent": self._latent(z).cpu().numpy()}
 
     def _calibrate(self, raw, images):
-        self.fusion_ = Fusion.fit(raw)
-        if self.fusion == "equal":
-            return
-        x = as_float(images[:JUDGES], "cpu")
-        kinds = [self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES]
-        broken = {name: np.concatenate([kind[name] for kind in kinds]) for name in raw}
-        pixel = separation_weight(raw["pixel"], broken["pixel"])
-        latent = separation_weight(self._fused_latent(raw), self._fused_latent(broken))
-        names = _latent_names(raw)
-        weights = {"pixel": pixel, **dict.fromkeys(names, latent / len(names))}
-        self.fusion_ = Fusion(self.fusion_.scales, weights)
+        self.fusion_ = self._fuse(raw, self._broken(images))
 
-    def _fused_latent(self, raw):
+    def _broken(self, images):
+        """Raw scores of held-out images broken in each of PSEUDO_ANOMALIES: kind -> name -> (n,); {}: not asked."""
+        if self.fusion == "equal":
+            return {}
+        x = as_float(images[:JUDGES], "cpu")
+        return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
+
+    def _fuse(self, raw, broken):
+        """The fusion that held-out normal images (raw scores (n,)) and what was broken of them ask for."""
+        fusion = Fusion.fit(raw)
+        if not broken:
+            return fusion
+        broken = {name: np.concatenate([kind[name] for kind in broken.values()]) for name in raw}
+        pixel = separation_weight(raw["pixel"], broken["pixel"])
+        latent = separation_weight(self._fused_latent(raw, fusion), self._fused_latent(broken, fusion))
+        names = _latent_names(raw)
+        return Fusion(fusion.scales, {"pixel": pixel, **dict.fromkeys(names, latent / len(names))})
+
+    def _calibrated_without(self, raw, images):
+        broken = self._broken(images)  # once: a fold needs other rows of it and no other scores
+
+        def calibrated(kept):
+            rest = {
+                kind: {name: values[made_of(kept[:JUDGES], kind)] for name, values in scores.items()}
+                for kind, scores in broken.items()
+            }
+            return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})
+
+        return calibrated
+
+    def _fused_latent(self, raw, fusion):
         """The parts of the latent score, with equal weights: what separates damaged images need not separate others."""
         names = _latent_names(raw)
-        return raw[names[0]] if len(names) == 1 else self.fusion_(raw, names)
+        return raw[names[0]] if len(names) == 1 else fusion(raw, names)
 
     def _combine(self, raw):
-        return Scores(pixel=raw["pixel"], latent=self._fused_latent(raw), dual=self.fusion_(raw))
+        return Scores(
+            pixel=raw["pixel"], latent=self._fused_latent(raw, self.fusion_), dual=self.fusion_(raw)
+        )
 
     def _own_state(self):
         fusion = [[s.mean, s.deviation, self.fusion_.weights[n]] for n, s in self.fusion_.scales.items()]

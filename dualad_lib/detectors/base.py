@@ -1,6 +1,9 @@
 """The contract that every detector keeps: images in, scores out, nothing but normal images in training."""
 
+import functools
+import inspect
 import json
+import warnings
 
 import numpy as np
 import torch
@@ -10,11 +13,27 @@ from sklearn.exceptions import NotFittedError
 from ..data.images import as_images
 from ..errors import DataError
 from ..files import atomic_write
-from ..scoring import Scores, check_rate, conformal_p_values, threshold_at
-from ..training import as_float
+from ..scoring import Scores, check_rate, conformal_p_values, finite, left_out, threshold_at
+from ..training import as_float, exact_products, flushed_denormals, resolve_device
+from .parameters import check_numbers
 
 FORMAT = "dualad-1"
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
+
+
+def as_fitted(method):
+    """A public method of a fitted detector runs with the parameters of its `fit`, whatever has been set since.
+
+    Every method that scores, rebuilds or encodes images wears it; NotFittedError where there was no fit.
+    """
+
+    @functools.wraps(method)
+    def run(self, *args, **options):
+        self._check_fitted()
+        with exact_products(self._where()), flushed_denormals():
+            return method(self._as_fitted(), *args, **options)
+
+    return run
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -23,51 +42,144 @@ class Detector(OutlierMixin, BaseEstimator):
     Images are (N, H, W) or (N, C, H, W), uint8 or float in [0, 1], numpy array or torch tensor. A subclass sets its
     parameters in `__init__` (among them `seed` and `false_alarm_rate`) and writes:
 
-        _fit(images)              learn from the normal images (N, C, H, W)
+        _fit(images)              learn from the normal images (N, C, H, W); `_where()` says on which device
         _score(images) -> dict    raw scores by name ("pixel", "latent"), float64 arrays (n,), of one batch
-        _combine(raw) -> Scores   only where scores are fused; `_calibrate(raw, images)` learns what that needs
+        _combine(raw) -> Scores   only where scores are fused; `_calibrate(raw, images)` learns what that needs, anew
+                                  at each call and into attributes that it sets, from these images alone
         _state(), _restore(state) what `save` keeps, a dict of tensors
 
-    Nothing under `fit` sees a test image or a label.
+    and decorates further public methods on images with `as_fitted`. Nothing under `fit` sees a test image or a label.
+
+    What was fitted is frozen: `set_params` afterwards takes hold at the next `fit`. Until then scores, threshold and
+    what `save` writes stay those of the last one, and scoring warns of the difference. The parameters in AFTERWARDS,
+    among them `false_alarm_rate`, also take hold at `recalibrate`, which sets a new threshold with them. `device` alone
+    may change: it says where the next `fit` runs, or whoever loads the file.
     """
 
-    def fit(self, x, calibration=None):
-        """Learn from normal images; return self.
+    #: Parameters that what is learned does not depend on.
+    AFTERWARDS = ("device", "false_alarm_rate")
+    #: Groups in which calibration images are left out of their own scales; `_calibrate` runs once more for each.
+    FOLDS = 10
 
-        calibration: further normal images that set threshold and score scales. Without them a seeded tenth of x is
-        held back for that and not trained on. Raises DataError for anything that is no usable batch of images.
+    def fit(self, X, y=None, *, calibration=None):
+        """Learn from normal images X; return self.
+
+        y: ignored, as in scikit-learn. calibration: further normal images that set threshold and score scales. Without
+        them a seeded tenth of X is held back for that and not trained on. Raises DataError for anything that is no
+        usable batch of images, for images that are all one picture, and for parameters that make no sense.
         """
-        return self._fit_all(x, calibration)
+        return self._fit_all(X, y, calibration)
 
-    def _fit_all(self, x, calibration, **options):
+    def _fit_all(self, x, y, calibration, **options):
         try:
+            check_labels(y)
             images, calibration = self._split(x, calibration)
             self._fit(images, **options)
             return self._finish(calibration)
         except BaseException:
-            vars(self).pop("image_shape_", None)  # half fitted is not fitted
+            self._forget()  # half fitted is not fitted
             raise
 
+    def _forget(self):
+        for name in ("image_shape_", "fitted_parameters_"):
+            vars(self).pop(name, None)
+
     def _split(self, x, calibration=None):
-        """(images to learn from, images to calibrate with), both checked."""
+        """(images to learn from, images to calibrate with), both checked. From here on the parameters are frozen."""
         images = as_images(x)
         if len(images) < MINIMUM:
             raise DataError(f"fit needs at least {MINIMUM} normal images, got {len(images)}.")
         check_rate(self.false_alarm_rate)
-        self.image_shape_ = tuple(images.shape[1:])
+        check_numbers(self)
+        self._check_variety(images)
+        self._freeze(images.shape[1:])
         if calibration is None:
             return hold_back(images, self.seed)
         return images, self._checked(calibration)
+
+    def _freeze(self, image_shape):
+        self.image_shape_ = tuple(image_shape)
+        self.fitted_parameters_ = {
+            name: value for name, value in self.get_params(deep=False).items() if name != "device"
+        }
+
+    def _as_fitted(self):
+        """This detector with the parameters of its fit; itself where none was set since."""
+        frozen = getattr(self, "fitted_parameters_", {})
+        changed = sorted(name for name, value in frozen.items() if getattr(self, name) is not value)
+        if not changed:
+            return self
+        if any(getattr(self, name) != frozen[name] for name in changed):
+            warnings.warn(
+                f"{', '.join(changed)} of this {type(self).__name__} changed since it was fitted; it goes on as fitted "
+                "until fit is called again (or recalibrate, for what training does not depend on).",
+                stacklevel=3,
+            )
+        return self._twin(frozen)
+
+    def _twin(self, attributes):
+        """A second detector that shares all with this one but the attributes given."""
+        twin = object.__new__(type(self))
+        vars(twin).update({**vars(self), **attributes})
+        return twin
+
+    def _check_variety(self, images):
+        """Raise DataError where there is next to nothing to learn, however many images there are."""
+        seen = set()
+        for image in images:
+            seen.add(image.cpu().numpy().tobytes())
+            if len(seen) == MINIMUM:
+                return
+        raise DataError(
+            f"fit needs at least {MINIMUM} different normal images, but these {len(images)} are only {len(seen)} "
+            "picture(s), again and again: copies say nothing of what else is normal."
+        )
+
+    def _check_parameters(self):
+        """Raise DataError for parameters, or an image shape, with which there is nothing to do."""
+
+    def _where(self):
+        """The device that scores are made on: that of the networks in `parts_`, else what `device` says."""
+        weights = next(self.parts_.parameters(), None) if hasattr(self, "parts_") else None
+        return resolve_device(getattr(self, "device", "cpu")) if weights is None else weights.device
 
     def _finish(self, calibration):
         """What follows once the detector has learned: scales and threshold, from images it did not learn from."""
         raw = self._raw(calibration)
         self._calibrate(raw, calibration)
-        self._set_threshold(self._combine(raw).final)
+        self._set_threshold(self._held_out(raw, calibration))
         return self
 
+    def _held_out(self, raw, images):
+        """Final scores of the calibration images, none of them fused with scales that it helped to set."""
+        final = self._combine(raw).final
+        if type(self)._calibrate is Detector._calibrate:
+            return final
+        calibrated = self._calibrated_without(raw, images)
+        return left_out(final, lambda kept: calibrated(kept)._combine(raw).final, self.FOLDS)
+
+    def _calibrated_without(self, raw, images):
+        """A function of a mask of the calibration images -> this detector as if `_calibrate` knew only those.
+
+        To be written anew where `_calibrate` is slow, with more FOLDS where this is fast.
+        """
+
+        def calibrated(kept):
+            twin = self._twin({})
+            twin._calibrate(
+                {name: values[kept] for name, values in raw.items()}, images[torch.from_numpy(kept)]
+            )
+            return twin
+
+        return calibrated
+
     def _set_threshold(self, calibration_scores):
-        self.calibration_scores_ = calibration_scores
+        """Take over final scores (n,) of held-out normal images and the threshold that they set."""
+        if calibration_scores.ndim != 1 or not len(calibration_scores):
+            raise DataError("the calibration scores are no list of numbers.")
+        self.calibration_scores_ = finite({"calibration": calibration_scores}, type(self).__name__)[
+            "calibration"
+        ]
         self.threshold_ = threshold_at(calibration_scores, self.false_alarm_rate)
 
     def _calibrate(self, raw, images):
@@ -76,9 +188,15 @@ class Detector(OutlierMixin, BaseEstimator):
     def _combine(self, raw):
         return Scores(**raw)
 
+    @as_fitted
     def anomaly_scores(self, x, batch_size=512):
-        """Scores of each image, higher = more anomalous. They do not depend on batch_size or on the other images."""
-        return self._combine(self._raw(self._checked(x), batch_size))
+        """Scores of each image, higher = more anomalous. They do not depend on batch_size or on the other images.
+
+        Raises DataError where a score is not a finite number.
+        """
+        scores = self._combine(self._raw(self._checked(x), batch_size))
+        finite(dict(scores.items()), type(self).__name__)
+        return scores
 
     def score_samples(self, x):
         """scikit-learn's sign: minus the final score, higher = more normal. Shape (N,)."""
@@ -89,6 +207,7 @@ class Detector(OutlierMixin, BaseEstimator):
         final = self.anomaly_scores(x).final
         return self.threshold_ - final
 
+    @as_fitted
     def anomaly_map(self, x, blur=0.0):
         """Where an image departs from its reconstruction: squared error, mean over channels, float64 (N, H, W).
 
@@ -107,9 +226,21 @@ class Detector(OutlierMixin, BaseEstimator):
     def recalibrate(self, x):
         """New threshold and score scales from other held-out normal images, say of a changed camera; return self.
 
-        What was learned stays. x must not have been trained on.
+        What was learned stays. x must not have been trained on. `false_alarm_rate` and whatever else AFTERWARDS names
+        count as they are now; all other parameters are those of `fit`.
         """
-        return self._finish(self._checked(x))
+        self._check_fitted()
+        now = {name: getattr(self, name) for name in self.AFTERWARDS if name in self.fitted_parameters_}
+        frozen = {**self.fitted_parameters_, **now}
+        twin = self._twin({**frozen, "fitted_parameters_": frozen})
+        check_rate(twin.false_alarm_rate)
+        check_numbers(twin)
+        twin._check_parameters()
+        with exact_products(self._where()), flushed_denormals():
+            twin._finish(twin._checked(x))
+        learned = {name: value for name, value in vars(twin).items() if name not in frozen}
+        vars(self).update(learned)
+        return self
 
     def predict(self, x):
         """1 for normal, -1 for anomalous, at the threshold set by `false_alarm_rate` on held-out normals. (N,)."""
@@ -125,15 +256,15 @@ class Detector(OutlierMixin, BaseEstimator):
         """scikit-learn's name: decision_function = score_samples - offset_."""
         return -self.threshold_
 
+    @as_fitted
     def save(self, path):
         """Write the fitted detector as safetensors with a JSON header of its parameters (no executable code)."""
-        self._check_fitted()
         from safetensors.torch import save_file
 
         header = {
             "format": FORMAT,
             "detector": type(self).__name__,
-            "parameters": json.dumps(self.get_params()),
+            "parameters": json.dumps(self.get_params(), default=plain),
             "image_shape": json.dumps(self.image_shape_),
         }
         state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
@@ -144,11 +275,11 @@ class Detector(OutlierMixin, BaseEstimator):
     def load(cls, path, device=None):
         """Read a detector that `save` wrote. `Detector.load` reads any kind, `PCA.load` only a PCA.
 
-        device: where to run it, if not where its parameters say.
+        device: where to run it. None: where its parameters say or, if this machine has no such device, on the CPU or
+        a GPU that it has. Raises DataError for a file that is missing, foreign, damaged or of another version.
         """
         from safetensors import SafetensorError, safe_open
 
-        kinds = {kind.__name__: kind for kind in _descendants(Detector)}
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
@@ -157,6 +288,7 @@ class Detector(OutlierMixin, BaseEstimator):
             raise DataError(f"there is no model file {path}.") from None
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} is not a readable safetensors file ({error}).") from error
+        kinds = {kind.__name__: kind for kind in _descendants(Detector)}
         if header.get("format") != FORMAT or header.get("detector") not in kinds:
             raise DataError(f"{path} was not written by this library's save (or by a newer version of it).")
         kind = kinds[header["detector"]]
@@ -164,20 +296,70 @@ class Detector(OutlierMixin, BaseEstimator):
             raise DataError(
                 f"{path} holds a {kind.__name__}, not a {cls.__name__}: use {kind.__name__}.load."
             )
-        parameters = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(header["parameters"]).items()
-        }
-        model = kind(**parameters)
-        if device is not None and "device" in parameters:
-            model.set_params(device=device)
-        model.image_shape_ = tuple(json.loads(header["image_shape"]))
+        if device is not None:
+            resolve_device(device)
+        try:
+            return kind._from_file(header, state, device)
+        except DataError as error:
+            raise DataError(f"{path} holds no sound {kind.__name__}: {error}") from error
+        except Exception as error:  # a wrong tensor can fail anywhere
+            why = " ".join(str(error).split())[:300]
+            raise DataError(
+                f"{path} holds no sound {kind.__name__} ({type(error).__name__}: {why})."
+            ) from error
+
+    @classmethod
+    def _from_file(cls, header, state, device):
+        """The detector of a header and its tensors; anything can be wrong with both."""
+        parameters = _from_json(header, "parameters", dict)
+        unknown = sorted(set(parameters) - set(inspect.signature(cls.__init__).parameters) - {"self"})
+        if unknown:
+            raise DataError(
+                f"it has parameters that this version does not know ({', '.join(unknown)}): it was written by "
+                "another version of the library."
+            )
+        model = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()})
+        if "device" in parameters:
+            model.set_params(device=here(parameters["device"]) if device is None else device)
+        check_rate(model.false_alarm_rate)
+        check_numbers(model)
+        shape = _from_json(header, "image_shape", list)
+        if len(shape) != 3 or not all(isinstance(side, int) and side > 0 for side in shape):
+            raise DataError(f"its image_shape is {shape}, not three whole numbers (C, H, W).")
+        for name, value in state.items():
+            if value.is_floating_point() and not value.isfinite().all():
+                raise DataError(
+                    f"its tensor {name!r} holds numbers that are not finite: the file is damaged."
+                )
+        model._freeze(shape)
         model._restore(state)
+        model._check_restored(state)
         return model
+
+    def _check_restored(self, state):
+        """Raise DataError where a file's tensors are not those that this detector keeps, or make no score."""
+        own = self._state()
+        for name in sorted(set(own) ^ set(state)):
+            raise DataError(f"the tensor {name!r} is {'missing' if name in own else 'one too many'}.")
+        for name, value in own.items():
+            if (
+                value.shape != state[name].shape
+                or value.is_floating_point() != state[name].is_floating_point()
+            ):
+                raise DataError(
+                    f"the tensor {name!r} is {state[name].dtype} {tuple(state[name].shape)}, which fits no "
+                    f"{type(self).__name__} of these parameters."
+                )
+        scores = self.anomaly_scores(torch.zeros(1, *self.image_shape_))
+        if any(values.shape != (1,) for _, values in scores.items()):
+            raise DataError("its tensors do not fit together: one image gets several scores.")
 
     def _raw(self, images, batch_size=512):
         """Raw scores of all images, batch by batch."""
-        parts = [self._score(batch) for batch in images.split(batch_size)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        with exact_products(self._where()), flushed_denormals():
+            parts = [self._score(batch) for batch in images.split(batch_size)]
+        raw = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return finite(raw, type(self).__name__)
 
     def _checked(self, x):
         """Valid images of the shape that the detector was fitted on."""
@@ -199,14 +381,55 @@ class Detector(OutlierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "image_shape_")
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
+
 
 def _descendants(kind):
     return [kind, *(k for child in kind.__subclasses__() for k in _descendants(child))]
 
 
+def _from_json(header, name, kind):
+    try:
+        found = json.loads(header[name])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise DataError(f"its header has no {name} that can be read.") from error
+    if not isinstance(found, kind):
+        raise DataError(f"its header's {name} are {found!r:.60}.")
+    return found
+
+
+def plain(value):
+    """A numpy number as the Python number that JSON knows."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise DataError(f"{value!r:.60} is no parameter that a file can keep.")
+
+
+def here(device):
+    """The device of a file if this machine has it, else "auto": a model of a GPU scores on a CPU as well."""
+    try:
+        resolve_device(device)
+    except DataError:
+        return "auto"
+    return device
+
+
+def check_labels(y):
+    """Raise DataError for images in the place of scikit-learn's y, which would be ignored."""
+    first = y[0] if isinstance(y, list | tuple) and len(y) else None
+    if getattr(y, "ndim", 0) > 2 or getattr(first, "ndim", 0) > 1:
+        raise DataError(
+            "the second argument of fit is scikit-learn's y, which is ignored, but it holds images: give "
+            "calibration images by name, fit(x, calibration=...)."
+        )
+
+
 def hold_back(images, seed, share=0.1):
     """Split normal images into (train, calibration) by a seeded draw; at least one image is held back."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(int(seed)))
     held = max(1, round(share * len(images)))
     return images[order[held:].sort().values], images[order[:held].sort().values]
 

@@ -6,10 +6,11 @@ Each takes the images as flat vectors in [0, 1]; `preprocess` may normalise the 
 import numpy as np
 import torch
 
+from ..data.images import as_images
 from ..data.preprocessing import GCN
 from ..errors import DataError
 from ..training import as_float
-from .base import Detector, choose
+from .base import Detector, as_fitted, choose
 
 PREPROCESS = {None: None, "gcn_l1": GCN("l1"), "gcn_l2": GCN("l2")}
 
@@ -18,15 +19,19 @@ class ClassicalDetector(Detector):
     """A detector that scikit-learn fits on flat images in one go. Its file stores what refits it exactly."""
 
     def _fit(self, images):
+        self._check_parameters()
         self._train = images
         self._learn(self._flat(images))
 
     def _score(self, images):
         return {"pixel": np.asarray(self._distance(self._flat(images)), dtype=np.float64)}
 
+    def _check_parameters(self):
+        choose(self.preprocess, PREPROCESS, "preprocess")
+
     def _flat(self, images):
         """(N, C, H, W) -> float32 array (N, C * H * W)."""
-        step = PREPROCESS[choose(self.preprocess, PREPROCESS, "preprocess")]
+        step = PREPROCESS[self.preprocess]
         images = images.cpu()
         images = images.float() / 255 if images.dtype == torch.uint8 else images
         return (images if step is None else step(images)).flatten(1).numpy()
@@ -35,7 +40,10 @@ class ClassicalDetector(Detector):
         return {"train": self._train, "calibration_scores": torch.from_numpy(self.calibration_scores_)}
 
     def _restore(self, state):
-        self._fit(state["train"])
+        train = as_images(state["train"])
+        if tuple(train.shape[1:]) != self.image_shape_:
+            raise DataError(f"its training images are {tuple(train.shape[1:])}, not {self.image_shape_}.")
+        self._fit(train)
         self._set_threshold(state["calibration_scores"].numpy())
 
 
@@ -57,6 +65,7 @@ class PCA(ClassicalDetector):
     def _distance(self, flat):
         return np.square(flat - self.model_.inverse_transform(self.model_.transform(flat))).mean(1)
 
+    @as_fitted
     def reconstruct(self, x):
         """Images rebuilt from their components, float32 tensor (N, C, H, W); values may leave [0, 1] a little."""
         flat = self._flat(self._checked(x))
@@ -93,6 +102,7 @@ class NearestNeighbours(ClassicalDetector):
     def _distance(self, flat):
         return self.model_.kneighbors(self._point(flat))[0][:, -1]
 
+    @as_fitted
     def reconstruct(self, x):
         """The nearest training image of each image, float32 tensor (N, C, H, W) in [0, 1]."""
         x = self._checked(x)

@@ -37,8 +37,8 @@ from ..networks import (
     ViewStatistics,
     look,
 )
-from ..scoring import LowRank, nearest_distance, pixel_score
-from ..training import Player, Turn, as_float, channels_last
+from ..scoring import LowRank, nearest_distance, pixel_score, precise
+from ..training import Player, Turn, channels_last
 from ..transforms import jitter, strong_view, symmetries, transform
 from .autoencoder import Autoencoder
 from .base import choose
@@ -284,8 +284,7 @@ class DualAD(Autoencoder):
 
     @torch.no_grad()
     def _feature(self, images, t):
-        device = next(self.network_.parameters()).device
-        return look(self.network_, transform(as_float(images, device), t))[1]
+        return look(self.network_, transform(self._images(images), t))[1]
 
     def _placeless(self, h):
         """h (N, F) as distances see it: with strong views its mean over the places of the map, (N, channels)."""
@@ -298,7 +297,7 @@ class DualAD(Autoencoder):
     def _score(self, images):
         if not self._has_critic:
             return super()._score(images)
-        x = as_float(images, self.bank_.device)
+        x = self._images(images)
         sides = (x, x.flip(3)) if self._strong else (x,)  # all symmetries hold the mirrored image already
         found = dict.fromkeys(self._raw_names()[1:], 0)
         for number, t in enumerate(self._symmetries):
@@ -311,10 +310,10 @@ class DualAD(Autoencoder):
                 if "mahalanobis" in found:
                     found["mahalanobis"] += directions.mahalanobis(along, left)
                 found["neighbours"] += nearest_distance(self.bank_[number], directions.whiten(along))
-                found["transformation"] -= log_softmax(self.parts_["C"](h).double(), 1)[:, number]
+                found["transformation"] -= log_softmax(precise(self.parts_["C"](h)), 1)[:, number]
         count = len(self.directions_) * len(sides)
         averages = {name: (value / count).cpu().numpy() for name, value in found.items()}
-        return {"pixel": pixel.double().cpu().numpy(), **averages}
+        return {"pixel": precise(pixel).cpu().numpy(), **averages}
 
     def _raw_names(self):
         if not self._has_critic:

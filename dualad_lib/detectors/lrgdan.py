@@ -21,10 +21,10 @@ from ..networks import (
     look,
     start_at_mean,
 )
-from ..scoring import pixel_score
+from ..scoring import pixel_score, precise
 from ..training import Turn, as_float
 from ..transforms import crop_and_flip
-from .base import choose
+from .base import as_fitted, choose
 from .trained import Trained, check_side
 
 # How far what is drawn may leave [0, 1]. Not at all, and black and white lie at the sigmoid's ends, where an absolute
@@ -114,6 +114,7 @@ class LRGDAN(Trained):
         self.seed = seed
         self.device = device
 
+    @as_fitted
     def reconstruct(self, x):
         """D'(G(x)), with judged="image" D'(x), without D' G(x). Float32 tensor (N, C, H, W) on the CPU."""
         scale = self.parts_["scale"]
@@ -233,8 +234,8 @@ class LRGDAN(Trained):
 
     def _score(self, images):
         if self.dual and self.judged == "code":
-            return {"latent": self._code_errors(images).double().cpu().numpy()}
-        return {"pixel": pixel_score(*self._restored(images), "l1").double().cpu().numpy()}
+            return {"latent": precise(self._code_errors(images)).cpu().numpy()}
+        return {"pixel": precise(pixel_score(*self._restored(images), "l1")).cpu().numpy()}
 
     @torch.no_grad()
     def _code_errors(self, images):

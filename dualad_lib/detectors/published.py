@@ -4,7 +4,7 @@ import torch
 
 from ..losses import adversarial_loss, discriminator_loss, feature_matching, squared_error
 from ..networks import Hypersphere, MLPDiscriminator
-from ..scoring import Scores, centre_distance
+from ..scoring import Scores, centre_distance, precise
 from ..training import Player, Turn, as_float, seeded
 from .autoencoder import Autoencoder
 
@@ -114,12 +114,19 @@ class PublishedDualAD(Autoencoder):
         """Nothing: the centre is all."""
 
     def _latent(self, z):
-        return centre_distance(z.double(), self.parts_["sphere"].centre.detach().double())
+        return centre_distance(precise(z), precise(self.parts_["sphere"].centre.detach()))
 
     def _combine(self, raw):
         if self.score_weight is None:
             return super()._combine(raw)
         return Scores(**raw, dual=raw["pixel"] + self.score_weight * raw["latent"])
+
+    def _held_out(self, raw, images):
+        if self.score_weight is None:
+            return super()._held_out(raw, images)
+        return self._combine(
+            raw
+        ).final  # a sum with a fixed weight: the calibration images have no part in it
 
     def _latent_state(self):
         return {}

@@ -2,14 +2,22 @@
 
 import hashlib
 import json
-import numbers
 
 import torch
 from torch import nn
 
 from ..errors import DataError
-from ..training import Player, as_float, resolve_device, seeded, train, warmup_cosine
-from .base import Detector
+from ..training import (
+    Player,
+    as_float,
+    exact_products,
+    flushed_denormals,
+    resolve_device,
+    seeded,
+    train,
+    warmup_cosine,
+)
+from .base import Detector, plain
 
 SMALLEST_SIDE = 8  # that the convolutional networks can halve
 
@@ -27,17 +35,15 @@ class Trained(Detector):
     and, as every `Detector`, _score.
     """
 
-    #: Parameters that training does not depend on.
-    AFTERWARDS = ("device", "false_alarm_rate")
-
-    def fit(self, x, calibration=None, *, checkpoint=None, label="", after_step=None):
+    def fit(self, X, y=None, *, calibration=None, checkpoint=None, label="", after_step=None):
         """Train on normal images; return self. As `Detector.fit`, and:
 
         checkpoint: a path where the state of the training is kept; a killed `fit` that is called again with the same
         images and parameters goes on from there, to the same scores. label: text of the progress bar ("": none).
-        after_step: called with the `training.Step` when a step is done, to watch the training.
+        after_step: called with the `training.Step` when a step is done, to watch the training. Fits in several threads
+        take turns (`training.seeded`), and each ends as it would have ended alone.
         """
-        return self._fit_all(x, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
+        return self._fit_all(X, y, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
 
     def _fit(self, images, checkpoint=None, label="", after_step=None):
         turns, slices = self._begin(images)
@@ -58,22 +64,15 @@ class Trained(Detector):
 
     def _begin(self, images):
         """Fresh networks, and the game they play: (turns, slices) for `train`."""
-        self._check_counts()
         self.parts_ = self._build()
         self._start(images)
         return self._game()
 
-    def _check_counts(self):
-        """Raise DataError for a number of steps, images or channels that is none."""
-        for name in ("steps", "epochs", "batch_size", "width", "latent_dim"):
-            value = getattr(self, name, 1)
-            if not isinstance(value, numbers.Integral) or value < 1:
-                raise DataError(f"{name} must be a whole number of 1 or more, got {value!r}.")
-
     def _end(self, images, history):
         self.history_ = history
         self.parts_.eval()
-        self._learn(images)
+        with exact_products(self._where()), flushed_denormals():
+            self._learn(images)
 
     def _build(self):
         """Fresh networks on the device, their weights drawn from the seed."""
@@ -81,9 +80,6 @@ class Trained(Detector):
         with seeded(self.seed):
             parts = nn.ModuleDict(self._parts())
         return parts.to(resolve_device(self.device), memory_format=torch.channels_last)
-
-    def _check_parameters(self):
-        """Raise DataError for parameters or an image shape with which there is nothing to build."""
 
     def _start(self, images):
         """Tell the fresh parts what they need to know of the training images."""
@@ -102,7 +98,7 @@ class Trained(Detector):
 
     def _images(self, x):
         """Images as the networks take them, on their device."""
-        return as_float(x, next(self.parts_.parameters()).device)
+        return as_float(x, self._where())
 
     def _state(self):
         return {
@@ -114,9 +110,10 @@ class Trained(Detector):
     def _restore(self, state):
         self.parts_ = self._build().eval()
         weights = {name.removeprefix("part."): v for name, v in state.items() if name.startswith("part.")}
+        _check_weights(self.parts_, weights)
         self.parts_.load_state_dict(weights)
         device = resolve_device(self.device)
-        self._restore_own({name: value.to(device) for name, value in state.items()})
+        self._restore_own({name: _placed(value, device) for name, value in state.items()})
         self._set_threshold(state["calibration_scores"].numpy())
 
     def _own_state(self):
@@ -131,11 +128,28 @@ class Trained(Detector):
 
         digest = hashlib.blake2b(images.cpu().numpy().tobytes(), digest_size=16)
         digest.update(f"{__version__} {type(self).__name__} {tuple(images.shape)} {images.dtype}".encode())
-        digest.update(json.dumps(self._training_parameters(), sort_keys=True).encode())
+        digest.update(json.dumps(self._training_parameters(), sort_keys=True, default=plain).encode())
         return digest.hexdigest()
 
     def _training_parameters(self):
         return {k: v for k, v in self.get_params().items() if k not in self.AFTERWARDS}
+
+
+def _placed(value, device):
+    """A tensor of a file on the device; float64 stays on the CPU where the device has none (Apple's MPS)."""
+    return value if device.type == "mps" and value.dtype == torch.float64 else value.to(device)
+
+
+def _check_weights(network, weights):
+    """Raise DataError where tensors by name are not what the network has, in names or in shapes."""
+    own = network.state_dict()
+    for name in sorted(set(own) ^ set(weights)):
+        raise DataError(f"the weights {name!r} are {'missing' if name in own else 'too many'}.")
+    for name, value in own.items():
+        if value.shape != weights[name].shape:
+            raise DataError(
+                f"the weights {name!r} are {tuple(weights[name].shape)}, and {tuple(value.shape)} is needed."
+            )
 
 
 def check_side(image_shape, advice="pad the images."):

@@ -38,6 +38,7 @@ def fit_folder(
     from ..data import read_images
     from ..data.folders import check_apart
     from ..detectors import create
+    from ..detectors.parameters import check_numbers
     from ..detectors.trained import Trained
 
     out = Path(out)
@@ -48,6 +49,7 @@ def fit_folder(
     for name in set(parameters) - set(known):
         raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
     model = create(detector, **parameters)
+    check_numbers(model)  # before the seed divides parts
     if by is not None:
         by = _pattern(by)
         if calibration is not None:
@@ -65,9 +67,9 @@ def fit_folder(
     out.parent.mkdir(parents=True, exist_ok=True)
     state = out.with_name(f"{out.name}.training.pt")
     if isinstance(model, Trained):
-        model.fit(images, held, checkpoint=state, label="training")
+        model.fit(images, calibration=held, checkpoint=state, label="training")
     else:
-        model.fit(images, held)
+        model.fit(images, calibration=held)
     model.save(out)
     state.unlink(missing_ok=True)
     count = len(model.calibration_scores_)

@@ -63,7 +63,7 @@ class Inspector:
         """calibration: images (M, C, H, W); None: the detector holds back a tenth itself (whole images alone)."""
         if self.patch and calibration is None:
             raise RunError("patches need calibration images: a patch is not held back without its image.")
-        self.model.fit(self._cut(images), None if calibration is None else self._cut(calibration))
+        self.model.fit(self._cut(images), calibration=None if calibration is None else self._cut(calibration))
         own = self.model.calibration_scores_ if calibration is None else self.scores(calibration).final
         return self._set(own)
 
