@@ -139,8 +139,8 @@ def test_values_from_the_command_line():
     nb = notebook(
         "a = 1\nb = 0.1\nc = 'x'\nd: list = [1]\ne = True\nf: int | None = 3", "print(a, b, c, d, e, f)"
     )
-    texts = {"a": "3", "b": "1e-3", "c": "3", "d": "[4, 5]", "e": "false", "f": "null"}
-    assert from_text(nb, texts) == {"a": 3, "b": 0.001, "c": "3", "d": [4, 5], "e": False, "f": None}
+    texts = {"a": "3", "b": "-1e-3", "c": "3", "d": "[4, 5]", "e": "False", "f": "None"}
+    assert from_text(nb, texts) == {"a": 3, "b": -0.001, "c": "3", "d": [4, 5], "e": False, "f": None}
     assert check(nb, from_text(nb, texts))[0]["f"] is None
 
 
