@@ -209,7 +209,9 @@ def _stored(cell, key, also=()):
         if stored["key"] != json.loads(json.dumps(key)):
             return None
         rows = [_checked(row) for row in stored["rows"]]
-        same = all(row[n] == key[n] for row in rows for n in ("dataset", "normal_class", "detector", "profile"))
+        same = all(
+            row[n] == key[n] for row in rows for n in ("dataset", "normal_class", "detector", "profile")
+        )
         if not rows or not same or not set(also) <= set(stored):
             raise ValueError("it lacks rows, or has those of another cell")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -225,10 +227,15 @@ def _checked(row):
     for name in INTEGERS:
         if not isinstance(row[name], int):
             raise TypeError(f"{name} is {row[name]!r}, no whole number")
-    for name in FLOATS:
-        if row[name] is not None and not math.isfinite(row[name]):
-            raise ValueError(f"{name} is {row[name]!r}, no finite number")
+    _finite({name: row[name] for name in FLOATS})
     return row
+
+
+def _finite(numbers):
+    for name, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, no finite number")
+    return numbers
 
 
 def _why(error):
@@ -307,25 +314,33 @@ def read_results(path):
 
     Raises RunError for a file that is damaged or holds something else.
     """
+    return read_table(path, COLUMNS, FLOATS, INTEGERS)
+
+
+def read_table(path, columns, floats, integers):
+    """Rows of a CSV file with exactly these columns. Raises RunError for one that is damaged or is another."""
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # a spreadsheet may have added a byte-order mark
+        with open(
+            path, newline="", encoding="utf-8-sig"
+        ) as file:  # a spreadsheet may have added a byte-order mark
             text = file.read()
-        if text and not text.endswith("\n"):
-            raise ValueError("it is cut off: its last line has no end")
+        if not text.endswith("\n"):
+            raise ValueError("it is empty, or cut off: its last line has no end")
         table = csv.DictReader(text.splitlines(keepends=True), strict=True)
-        if sorted(table.fieldnames or ()) != sorted(COLUMNS):
-            raise ValueError(f"its first line does not name the columns {', '.join(COLUMNS)}")
-        return [_numbered(row, table.line_num) for row in table]
+        if sorted(table.fieldnames or ()) != sorted(columns):
+            raise ValueError(f"its first line does not name the columns {', '.join(columns)}")
+        return [_numbered(row, table.line_num, floats, integers) for row in table]
     except (ValueError, csv.Error) as error:  # of UnicodeError too
         raise RunError(f"{path} is no whole results file ({error}): move it away or mend it.") from error
 
 
-def _numbered(row, line):
+def _numbered(row, line, floats, integers):
     try:
         if None in row or None in row.values():
             raise ValueError("it has not as many cells as there are columns")
-        numbers = {name: float(row[name]) if row[name] else None for name in FLOATS}
-        return _checked({**row, **numbers, **{name: int(row[name]) for name in INTEGERS}})
+        numbers = {name: float(row[name]) if row[name] else None for name in floats}
+        numbers |= {name: int(row[name]) for name in integers}
+        return {**row, **_finite(numbers)}
     except ValueError as error:
         raise ValueError(f"line {line}: {error}") from None
 
