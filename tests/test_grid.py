@@ -136,17 +136,23 @@ def test_rows_that_are_not_on_disk_are_not_measured(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_lost_scheduler_is_no_success(tmp_path, how):
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--host", "127.0.0.1"]
-        + ["--no-dashboard", "--scheduler-file", str(tmp_path / "scheduler.json")],
-        stderr=subprocess.DEVNULL,
-    )
+    """No worker is there, so that nothing is measured."""
+    from distributed import Client
+
+    port_file = tmp_path / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(port_file)]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *options]
+    scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        wait_for((tmp_path / "scheduler.json").exists, "the scheduler")
-        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
-        runner = start(tmp_path / "out", "--scheduler", address)  # without a worker: nothing is measured
-        wait_for(lambda: "cells, 0 of them" in runner.stdout.readline(), "the runner's first words")
-        time.sleep(3)
+        wait_for(port_file.exists, "the scheduler")
+        address = json.loads(port_file.read_text())["address"]
+        runner = start(tmp_path / "out", "--scheduler", address)
+        with Client(address) as client:
+
+            def known():
+                return client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+
+            wait_for(lambda: known() == 40, "forty cells at the scheduler")
         scheduler.send_signal(how)
         text = runner.communicate(timeout=120)[0]
     finally:
