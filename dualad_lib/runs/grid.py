@@ -9,6 +9,7 @@ whose workers need this package and the output folder.
 import logging
 import os
 import shlex
+import signal
 import time
 import traceback
 from contextlib import contextmanager, suppress
@@ -286,6 +287,9 @@ def _pool(scheduler, workers, threads, say):
                 yield from _ended(client, futures, say)
 
             yield finish
+    except KeyboardInterrupt:
+        _kill_workers(cluster)  # closing waits for the cells that they are at
+        raise
     finally:
         if cluster is not None:
             cluster.close()
@@ -361,7 +365,20 @@ def _local_cluster(workers, threads):
             memory_limit=None,
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
+            preload=[__name__],
         )
+
+
+def dask_setup(worker):
+    """Called in each local worker: Ctrl-C in a terminal reaches it too, but the runner ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kill_workers(cluster):
+    for nanny in [] if cluster is None else cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(OSError, TypeError, AttributeError):  # it has ended, or not yet begun, or is a thread
+            os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _in_turn(cells, output, executor, threads):

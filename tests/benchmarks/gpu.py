@@ -32,7 +32,9 @@ def tests(output, toy):
         command += ["-n", "8"]  # one GPU carries several small test processes
     with open(output / "tests.txt", "w") as log:
         start = time.perf_counter()
-        subprocess.run([*command, *map(str, files)], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, check=False)
+        subprocess.run(
+            [*command, *map(str, files)], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, check=False
+        )
     last = (output / "tests.txt").read_text().strip().splitlines()[-1]
     print(last)
     write(output, [("tests", last, time.perf_counter() - start, "s")])
