@@ -6,8 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -123,6 +124,36 @@ def _slow_cell(*arguments):
     return run_cell(*arguments)
 
 
+def test_a_worker_that_was_cut_off_may_finish_its_cell(tmp_path, monkeypatch):
+    """The first cell is measured by a thread that the runner knows nothing of, the second one for too long."""
+    from filelock import FileLock
+
+    monkeypatch.setattr(grid_module, "PATIENCE", 2)
+    cells = grid(["digits"], ["pca"], [0, 1], profile="smoke")
+    held = threading.Event()
+
+    def work():
+        grid_module._lock_path(cells[0], tmp_path).parent.mkdir()
+        with FileLock(grid_module._lock_path(cells[1], tmp_path)):
+            with FileLock(grid_module._lock_path(cells[0], tmp_path)):
+                held.set()
+                time.sleep(0.5)
+                results.measure(normal_class=0, output=tmp_path / "cells", **cells[0].arguments())
+            time.sleep(5)
+
+    def lose(todo, output, executor, threads):
+        held.wait()
+        yield from ((cell, "the scheduler was lost") for cell in todo)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    monkeypatch.setattr(grid_module, "_pool", lambda *rest: nullcontext(lose))
+    rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
+    worker.join()
+    assert len(rows) == 1
+    assert errors == {cells[1].name: "not finished: a worker without a scheduler is still at it"}
+
+
 def test_rows_that_are_not_on_disk_are_not_measured(tmp_path, monkeypatch):
     """Workers of another machine that write into a folder of their own."""
     cells = grid(["digits"], ["pca"], [0], profile="smoke")
@@ -234,8 +265,6 @@ def test_a_foreign_results_file_is_named_before_anything_is_measured(tmp_path):
 
 
 def _serial(scheduler, workers, threads, say):
-    from contextlib import nullcontext
-
     return nullcontext(grid_module._in_turn)
 
 

@@ -130,7 +130,7 @@ def run_cell(cell, output, executor="python", threads=1):
 
     output = Path(output)
     failed = output / "failed" / f"{cell.name}.txt"
-    lock = output / "locks" / f"{cell.name}.lock"
+    lock = _lock_path(cell, output)
     lock.parent.mkdir(parents=True, exist_ok=True)
     _take_own_gpu()
     torch.set_num_threads(threads)
@@ -148,6 +148,27 @@ def run_cell(cell, output, executor="python", threads=1):
                 log.write(f"{cell.name} {os.getpid()}\n")
         failed.unlink(missing_ok=True)
     return len(rows)
+
+
+def _lock_path(cell, output):
+    return output / "locks" / f"{cell.name}.lock"
+
+
+def _await_cut_off(cells, output, reasons):
+    """Wait for workers that lost their scheduler and are still at a cell, whose lock they hold: PATIENCE seconds in all.
+
+    What they finish then counts; who needs longer is named.
+    """
+    from filelock import FileLock, Timeout
+
+    end = time.monotonic() + PATIENCE
+    for cell in cells:
+        path = _lock_path(cell, output)
+        try:
+            if path.exists():
+                FileLock(path).acquire(timeout=max(0.0, end - time.monotonic())).lock.release()
+        except Timeout:
+            reasons[cell.name] = "not finished: a worker without a scheduler is still at it"
 
 
 def _keep_failure(path):
@@ -222,6 +243,7 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
                 ended, total=len(todo), label="cells", lines=max(5, min(len(todo), 50))
             ):
                 reasons[cell.name] = reason or UNSEEN
+        _await_cut_off([cell for cell in todo if cell.rows(output) is None], output, reasons)
     found = [(cell, cell.rows(output)) for cell in cells]
     for key, path in files.items():
         own = [row for cell, rows in found if (cell.study, cell.dataset) == key for row in rows or ()]
