@@ -31,29 +31,33 @@ SECONDS = float(os.environ.get("DUALAD_FUZZ_SECONDS", 0))
 LONGEST = 60  # seconds that one command may take on tiny inputs, on a busy machine
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
-fuzz = settings(
-    max_examples=10**6 if SECONDS else 12,
-    derandomize=not SECONDS,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
 
+def fuzz(*strategies):
+    """Call the decorated function with examples until there are enough or the time is over."""
+    end = time.monotonic() + (SECONDS or 6)
+    failed = []
 
-class Clock:
-    """Ends a test that has had its seconds: what comes after passes at once."""
+    def decorate(check):
+        @settings(
+            max_examples=10**6 if SECONDS else 12,
+            derandomize=not SECONDS,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.tuples(*strategies))
+        def one(example):
+            if time.monotonic() > end and not failed:  # making a failure smaller takes the time it takes
+                return
+            try:
+                check(*example)
+            except BaseException:
+                failed.append(example)
+                raise
 
-    def __init__(self):
-        self.end = time.monotonic() + (SECONDS or 6)
+        return one
 
-    @property
-    def over(self):
-        return time.monotonic() > self.end
-
-
-@pytest.fixture
-def clock():
-    return Clock()
+    return decorate
 
 
 def command(*arguments):
@@ -150,14 +154,11 @@ def here(tmp_path, monkeypatch):
 # --- commands -----------------------------------------------------------------------------------------------------
 
 
-def test_image_files(here, clock):
+def test_image_files(here):
     good = good_images(here / "good")
 
-    @fuzz
-    @given(st.lists(pictures, min_size=1, max_size=3), st.booleans())
+    @fuzz(st.lists(pictures, min_size=1, max_size=3), st.booleans())
     def check(fed, strict):
-        if clock.over:
-            return
         shutil.rmtree(here / "fed", ignore_errors=True)
         shutil.copytree(good, here / "fed")
         for number, (ending, content) in enumerate(fed):
@@ -174,16 +175,13 @@ def test_image_files(here, clock):
     check()
 
 
-def test_folder_trees(here, clock):
+def test_folder_trees(here):
     """Names of any kind, folders called like files, links that lead nowhere or back."""
     kinds = st.sampled_from(("image", "image", "folder", "broken link", "link back", "empty"))
     entries = st.lists(st.tuples(st.lists(names, min_size=1, max_size=3), kinds), max_size=6)
 
-    @fuzz
-    @given(entries)
+    @fuzz(entries)
     def check(tree):
-        if clock.over:
-            return
         shutil.rmtree(here / "tree", ignore_errors=True)
         good_images(here / "tree")
         for parts, kind in tree:
@@ -207,7 +205,7 @@ def test_folder_trees(here, clock):
     check()
 
 
-def test_model_files(here, clock):
+def test_model_files(here):
     good_images(here / "good")
     model = here / "m.safetensors"
     fit = ["fit", "--normal", "good", "--out", model, "--detector", "pca", "--image-size", 8]
@@ -229,11 +227,8 @@ def test_model_files(here, clock):
 
     fed = st.one_of(damaged(whole), damaged(whole[: 8 + length]), st.builds(written, places, values))
 
-    @fuzz
-    @given(fed)
+    @fuzz(fed)
     def check(content):
-        if clock.over:
-            return
         model.write_bytes(content)
         Path("s.csv").write_text("old")
         status, _ = command("score", "--model", model, "--images", "good", "--out", "s.csv")
@@ -243,7 +238,7 @@ def test_model_files(here, clock):
     check()
 
 
-def test_submissions(here, clock):
+def test_submissions(here):
     cells = st.fixed_dictionaries(
         {"cell_type": st.sampled_from(("code", "markdown", "x")), "source": values, "metadata": values},
         optional={"id": values, "outputs": values},
@@ -256,11 +251,8 @@ def test_submissions(here, clock):
         damaged(json.dumps({"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()),
     )
 
-    @fuzz
-    @given(notebooks)
+    @fuzz(notebooks)
     def check(content):
-        if clock.over:
-            return
         Path("fed.ipynb").write_bytes(content)
         command("course", "validate", "fed.ipynb", "--output", "repaired")
         assert Path("fed.ipynb").read_bytes() == content
@@ -272,7 +264,7 @@ def test_submissions(here, clock):
 DECLARED = {"steps": "2", "rate": "0.1", "label": "'a'", "free": "None", "on": "True", "many": "[1]"}
 
 
-def test_parameters(here, clock, monkeypatch):
+def test_parameters(here, monkeypatch):
     """What a lesson gets is the value that stands in its metrics file, or nothing runs."""
     from papermill.translators import PythonTranslator
 
@@ -293,11 +285,8 @@ def test_parameters(here, clock, monkeypatch):
         st.text(max_size=12), values.map(repr), st.sampled_from(("010", "12:30", "no", "-1e-3", "1e999"))
     )
 
-    @fuzz
-    @given(st.lists(st.tuples(st.sampled_from([*DECLARED, "x", ""]), texts, st.booleans()), max_size=3))
+    @fuzz(st.lists(st.tuples(st.sampled_from([*DECLARED, "x", ""]), texts, st.booleans()), max_size=3))
     def check(parameters):
-        if clock.over:
-            return
         words = [w for n, v, one in parameters for w in (["-p", f"{n}={v}"] if one else ["-p", n, v])]
         command("run", *words, "--output", "out")
         nothing_half_written(here)
@@ -322,14 +311,11 @@ OPTIONS = {
 }
 
 
-def test_options(here, clock):
+def test_options(here):
     texts = st.one_of(st.integers().map(str), st.floats().map(str), st.text(max_size=6), st.just(""))
 
-    @fuzz
-    @given(st.sampled_from(list(OPTIONS)), st.data(), texts)
+    @fuzz(st.sampled_from(list(OPTIONS)), st.data(), texts)
     def check(words, data, text):
-        if clock.over:
-            return
         option = data.draw(st.sampled_from(OPTIONS[words]))
         status, said = command(*words, f"{option}={text}" if option.startswith("--") else f"{option}{text}")
         assert status == 2, said
@@ -338,20 +324,17 @@ def test_options(here, clock):
     check()
 
 
-def test_course_files(here, clock, monkeypatch):
+def test_course_files(here, monkeypatch):
     course = write_course(here / "course", {"01_tiny": TINY})
     monkeypatch.setenv("DUALAD_COURSE", str(course.folder))
     files = {path: path.read_bytes() for path in (course.folder / "course.yml", course.lessons[0].source)}
     manifest = next(iter(files))
 
-    @fuzz
-    @given(
+    @fuzz(
         st.sampled_from(list(files)).flatmap(lambda path: st.tuples(st.just(path), damaged(files[path]))),
         values,
     )
     def check(one, value):
-        if clock.over:
-            return
         path, content = one
         for fed in (content, json.dumps(value).encode() if path == manifest else content):
             path.write_bytes(fed)
@@ -363,7 +346,7 @@ def test_course_files(here, clock, monkeypatch):
     check()
 
 
-def test_cells_and_results_of_a_grid(here, clock, monkeypatch):
+def test_cells_and_results_of_a_grid(here, monkeypatch):
     monkeypatch.setattr(grid_module, "_pool", lambda *rest: contextlib.nullcontext(grid_module._in_turn))
     words = ["reproduce", "--profile", "smoke", "--executor", "python", "--methods", "pca", "--classes", 0]
     words += ["--output", "out"]
@@ -372,11 +355,8 @@ def test_cells_and_results_of_a_grid(here, clock, monkeypatch):
     files = {path: path.read_bytes() for path in (cell, results)}
     rows = run_cell(*grid(methods=["pca"], classes=[0], profile="smoke"), "out")
 
-    @fuzz
-    @given(st.sampled_from(list(files)).flatmap(lambda path: st.tuples(st.just(path), damaged(files[path]))))
+    @fuzz(st.sampled_from(list(files)).flatmap(lambda path: st.tuples(st.just(path), damaged(files[path]))))
     def check(one):
-        if clock.over:
-            return
         path, content = one
         path.write_bytes(content)
         status, said = command(*words)

@@ -155,7 +155,7 @@ def _lock_path(cell, output):
 
 
 def _await_cut_off(cells, output, reasons):
-    """Wait for workers that lost their scheduler and are still at a cell, whose lock they hold: PATIENCE seconds in all.
+    """Wait, PATIENCE seconds in all, for workers that lost their scheduler and are still at a cell: they hold its lock.
 
     What they finish then counts; who needs longer is named.
     """
