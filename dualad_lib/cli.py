@@ -1,36 +1,69 @@
 """The command `dualad`. A sub-command is one entry of COMMANDS: its name, its help, its options, what it does."""
 
-import argparse
 import os
 import sys
-import warnings
 
+from dualad_lib import arguments as takes
+from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
 from dualad_lib.errors import DualADError
 
 
 def main(argv=None):
-    """Run the command line; return the exit status: 0 good, 1 something failed or is stale, 2 wrong use."""
-    parser = argparse.ArgumentParser(prog="dualad", description="The DualAD course and its library.")
+    """Run the command line; return the exit status: 0 good, 1 something failed or is stale, 2 wrong use.
+
+    130 after Ctrl-C.
+    """
+    forgiving_streams()
+    try:
+        with ends_on_interrupt() as interrupted:
+            try:
+                return _main(sys.argv[1:] if argv is None else argv)
+            except Exception:  # what an interrupted import of a library written in C may raise instead
+                if interrupted.is_set():
+                    raise KeyboardInterrupt from None
+                raise
+    except KeyboardInterrupt:
+        print("dualad: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main(argv):
+    parser = takes.Parser(prog="dualad", description="The DualAD course and its library.")
     parser.add_argument("--version", action="version", version=f"dualad {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary, options, action in COMMANDS:
         sub = commands.add_parser(name, help=summary, description=summary)
         options(sub)
         sub.set_defaults(action=action)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(takes.join_parameters(argv))
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _warn
+        with short_warnings():
             return arguments.action(arguments) or 0
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (DualADError, OSError) as error:
-        print(f"dualad: error: {error}", file=sys.stderr)
+    except (DualADError, OSError, UnicodeError, MemoryError, RuntimeError) as error:
+        words = _words(error)
+        if words is None:
+            raise
+        print(f"dualad: error: {words}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("dualad: interrupted", file=sys.stderr)
-        return 130
+
+
+def _words(error):
+    """What to tell the user of an error; None for one that only a fault of this library can cause."""
+    if isinstance(error, DualADError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror or error}"
+    if isinstance(error, UnicodeError):
+        return f"a text cannot be read or written in its encoding: {error}"
+    if isinstance(error, RecursionError):
+        return "a file is nested too deeply to be read."
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return f"not enough memory ({str(error).splitlines()[0] if str(error) else type(error).__name__})."
+    return None
 
 
 def _version():
@@ -46,21 +79,25 @@ def _say(line):
     print(line, flush=True)
 
 
-def _warn(message, category, filename, lineno, file=None, line=None):
-    """One line: the place in the library that warned says nothing to who typed a command."""
-    print(f"dualad: warning: {message}", file=sys.stderr, flush=True)
-
-
 def _run_options(parser):
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="lessons, e.g. 01 (default: the core course)"
     )
     parser.add_argument("--profile", choices=("smoke", "lesson", "paper"), default="lesson")
     parser.add_argument(
-        "-p", dest="parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+        "-p",
+        dest="parameters",
+        type=takes.parameter,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the lessons, or NAME VALUE: a Python literal (3, 1e-3, True, None, [1, 2]), else text",
     )
     parser.add_argument(
-        "--output", metavar="DIR", help="where notebooks and metrics go (default: runs/PROFILE)"
+        "--output",
+        type=takes.place,
+        metavar="DIR",
+        help="where notebooks and metrics go (default: runs/PROFILE)",
     )
     parser.add_argument("--all", action="store_true", help="extra lessons too")
     parser.add_argument("--fresh", action="store_true", help="run again what is already done")
@@ -70,10 +107,16 @@ def _run(arguments):
     from dualad_lib.runs.bands import summary
     from dualad_lib.runs.runner import run
 
+    parameters = dict(arguments.parameters)
+    if len(parameters) < len(arguments.parameters):
+        names = [name for name, _ in arguments.parameters]
+        raise DualADError(
+            f"-p sets {next(n for n in names if names.count(n) > 1)} more than once: set it once."
+        )
     outcomes = run(
         arguments.names,
         arguments.profile,
-        dict(arguments.parameters),
+        parameters,
         arguments.output,
         everything=arguments.all,
         fresh=arguments.fresh,
@@ -124,8 +167,8 @@ def _list(arguments):
 
 def _bands_options(parser):
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 (default: 5)")
-    parser.add_argument("--output", metavar="CSV", help="also write the rows there")
+    parser.add_argument("--seeds", type=takes.seed_count, default=5, help="how many, from 0 (default: 5)")
+    parser.add_argument("--output", type=takes.place, metavar="CSV", help="also write the rows there")
 
 
 def _bands(arguments):
@@ -147,10 +190,15 @@ def _bands(arguments):
 
 
 def _fit_options(parser):
-    parser.add_argument("--normal", required=True, metavar="DIR", help="folder of normal images")
-    parser.add_argument("--out", required=True, metavar="FILE", help="model file, ends in .safetensors")
+    parser.add_argument(
+        "--normal", required=True, type=takes.place, metavar="DIR", help="folder of normal images"
+    )
+    parser.add_argument(
+        "--out", required=True, type=takes.place, metavar="FILE", help="model file, ends in .safetensors"
+    )
     parser.add_argument(
         "--calibration",
+        type=takes.place,
         metavar="DIR",
         help="further normal images that set the threshold (default: a tenth of the normal images is held back)",
     )
@@ -164,11 +212,14 @@ def _fit_options(parser):
         "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
     )
     parser.add_argument(
-        "--image-size", type=int, default=64, help="side to which images are resized (default: 64)"
+        "--image-size",
+        type=takes.image_side,
+        default=64,
+        help="side to which images are resized (default: 64)",
     )
     parser.add_argument("--grey", action="store_true", help="read images in grey even where they have colour")
     parser.add_argument(
-        "--rate", type=float, default=0.05, help="false-alarm rate of the threshold (default: 0.05)"
+        "--rate", type=takes.rate, default=0.05, help="false-alarm rate of the threshold (default: 0.05)"
     )
     parser.add_argument(
         "--views",
@@ -177,8 +228,10 @@ def _fit_options(parser):
         "things; gentle suits images where place, size or colour is what may be wrong "
         "(default: strong in colour, gentle in grey)",
     )
-    parser.add_argument("--steps", type=int, help="optimiser steps, if not the detector's default")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--steps", type=takes.positive_int, help="optimiser steps, if not the detector's default"
+    )
+    parser.add_argument("--seed", type=takes.seed, default=0)
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
 
 
@@ -204,11 +257,17 @@ def _fit(arguments):
 
 
 def _score_options(parser):
-    parser.add_argument("--model", required=True, metavar="FILE", help="what dualad fit wrote")
-    parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to judge")
-    parser.add_argument("--out", required=True, metavar="CSV", help="the ranked table")
-    parser.add_argument("--heatmaps", metavar="DIR", help="also draw where each image departs")
-    parser.add_argument("--rate", type=float, help="false-alarm rate, if not the one of dualad fit")
+    parser.add_argument(
+        "--model", required=True, type=takes.place, metavar="FILE", help="what dualad fit wrote"
+    )
+    parser.add_argument(
+        "--images", required=True, type=takes.place, metavar="DIR", help="folder of images to judge"
+    )
+    parser.add_argument("--out", required=True, type=takes.place, metavar="CSV", help="the ranked table")
+    parser.add_argument(
+        "--heatmaps", type=takes.place, metavar="DIR", help="also draw where each image departs"
+    )
+    parser.add_argument("--rate", type=takes.rate, help="false-alarm rate, if not the one of dualad fit")
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
 
 
@@ -224,8 +283,10 @@ def _reproduce_options(parser):
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all baselines and stages")
     parser.add_argument("--study", metavar="NAME", help="a study beside the main tables, such as 07_lrgdan")
     parser.add_argument("--settings", nargs="+", metavar="SETTING", help="of a study (default: all of them)")
-    parser.add_argument("--classes", nargs="+", type=int, metavar="K", help="default: all")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="how many, from 0 (default: 1)")
+    parser.add_argument("--classes", nargs="+", type=takes.non_negative_int, metavar="K", help="default: all")
+    parser.add_argument(
+        "--seeds", type=takes.seed_count, default=1, metavar="N", help="how many, from 0 (default: 1)"
+    )
     parser.add_argument("--profile", choices=("smoke", "paper"), default="paper")
     parser.add_argument(
         "--executor",
@@ -240,12 +301,19 @@ def _reproduce_options(parser):
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="local workers (default: one a GPU, or one a core)"
+        "--workers",
+        type=takes.worker_count,
+        metavar="N",
+        help="local workers (default: one a GPU, or one a core)",
     )
     parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="cores of a local worker (default: 1)"
+        "--threads",
+        type=takes.worker_count,
+        default=1,
+        metavar="N",
+        help="cores of a local worker (default: 1)",
     )
-    parser.add_argument("--output", metavar="DIR", help="default: runs/reproduce-PROFILE")
+    parser.add_argument("--output", type=takes.place, metavar="DIR", help="default: runs/reproduce-PROFILE")
 
 
 def _reproduce(arguments):
@@ -272,7 +340,10 @@ def _reproduce(arguments):
 
 def _report_options(parser):
     parser.add_argument(
-        "--results", metavar="DIR", help="first take over the results files (*.csv) of a run from this folder"
+        "--results",
+        type=takes.place,
+        metavar="DIR",
+        help="first take over the results files (*.csv) of a run from this folder",
     )
 
 
@@ -285,7 +356,9 @@ def _report(arguments):
 
 
 def _site_options(parser):
-    parser.add_argument("--output", metavar="DIR", default="runs/site", help="default: runs/site")
+    parser.add_argument(
+        "--output", type=takes.place, metavar="DIR", default="runs/site", help="default: runs/site"
+    )
 
 
 def _site(arguments):
@@ -297,21 +370,25 @@ def _site(arguments):
 def _course_options(parser):
     actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     build = actions.add_parser("build", help="write the assignments: for nbgrader, students and instructors")
-    build.add_argument("--output", metavar="DIR", help="default: notebooks/assignments")
+    build.add_argument("--output", type=takes.place, metavar="DIR", help="default: notebooks/assignments")
     build.add_argument("--secret", default="", help="a word that draws the hidden test images of the project")
     for name, summary in (
         ("validate", "find lost, duplicated or altered cells in a submission, and repair what can be"),
         ("grade", "validate submissions, run them with limits, and give points"),
     ):
         sub = actions.add_parser(name, help=summary)
-        sub.add_argument("submissions", nargs="+", metavar="SUBMISSION.ipynb")
+        sub.add_argument("submissions", nargs="+", type=takes.place, metavar="SUBMISSION.ipynb")
         if name == "validate":
-            sub.add_argument("--output", metavar="DIR", help="write repaired copies there")
+            sub.add_argument("--output", type=takes.place, metavar="DIR", help="write repaired copies there")
         else:
-            sub.add_argument("--output", metavar="CSV", help="also write the grades there")
+            sub.add_argument("--output", type=takes.place, metavar="CSV", help="also write the grades there")
             sub.add_argument("--secret", default="", help="the word that was given to build")
-            sub.add_argument("--seconds", type=float, default=30, help="limit of a cell (default: 30)")
-            sub.add_argument("--memory", type=int, default=1024, metavar="MB", help="limit (default: 1024)")
+            sub.add_argument(
+                "--seconds", type=takes.seconds, default=30, help="limit of a cell (default: 30)"
+            )
+            sub.add_argument(
+                "--memory", type=takes.megabytes, default=1024, metavar="MB", help="limit (default: 1024)"
+            )
 
 
 def _course(arguments):

@@ -14,6 +14,7 @@ its own slice of each batch: `slices={"train": 0.9, "constraint": 0.1}` and `ste
 """
 
 import hashlib
+import io
 import math
 import sys
 import threading
@@ -253,7 +254,7 @@ def train(
     batch_size = min(batch_size, *map(len, sets))
     history, first = defaultdict(list), 0
     if checkpoint is not None:
-        first = _resume(checkpoint, players, history, fingerprint)
+        first = _resume(checkpoint, players, history, fingerprint, steps)
     pending = defaultdict(list)
 
     def status():
@@ -377,11 +378,13 @@ def _save(path, players, history, fingerprint, number):
         "optimisers": {name: player.optimiser.state_dict() for name, player in players.items()},
         "history": dict(history),
     }
+    content = io.BytesIO()  # torch's own writer does not say that a disk is full
+    torch.save(state, content)
     with atomic_write(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
-def _resume(path, players, history, fingerprint):
+def _resume(path, players, history, fingerprint, steps):
     """Load a checkpoint into the players and the history; 0 if there is none, else the step to go on from."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
@@ -389,15 +392,29 @@ def _resume(path, players, history, fingerprint):
         return 0
     except Exception as error:
         raise TrainingError(
-            f"checkpoint {path} cannot be read ({error}): delete it to train from the start."
+            f"checkpoint {path} cannot be read ({_first_line(error)}): delete it to train from the start."
         ) from error
-    if state.get("fingerprint") != fingerprint or set(state["modules"]) != set(players):
+    try:
+        if state["fingerprint"] != fingerprint or set(state["modules"]) != set(players):
+            raise TrainingError(
+                f"checkpoint {path} belongs to another training (other images, parameters or library): "
+                "delete it, or give another path."
+            )
+        for name, player in players.items():
+            player.module.load_state_dict(state["modules"][name])
+            player.optimiser.load_state_dict(state["optimisers"][name])
+        history.update(state["history"])
+        if state["step"] not in range(steps + 1):
+            raise ValueError(f"step {state['step']} of {steps}")
+        return state["step"]
+    except TrainingError:
+        raise
+    except Exception as error:  # something else that torch saved, or a part of it is missing
         raise TrainingError(
-            f"checkpoint {path} belongs to another training (other images, parameters or library): "
-            "delete it, or give another path."
-        )
-    for name, player in players.items():
-        player.module.load_state_dict(state["modules"][name])
-        player.optimiser.load_state_dict(state["optimisers"][name])
-    history.update(state["history"])
-    return state["step"]
+            f"checkpoint {path} is not whole, or is something else ({type(error).__name__}: {_first_line(error)}): "
+            "delete it to train from the start, or give another path."
+        ) from error
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0]

@@ -1,11 +1,18 @@
 """The command `dualad`: exit statuses, one-line errors, quick start."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+import warnings
 
 import pytest
 
+from dualad_lib.arguments import join_parameters
 from dualad_lib.cli import COMMANDS, main
+from dualad_lib.console import ends_on_interrupt
 from dualad_lib.runs.provenance import ROOT
 
 
@@ -71,3 +78,201 @@ print("heavy:", sorted(heavy))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.endswith("heavy: []\n")
+
+
+FIT = ["fit", "--normal", "x", "--out", "m.safetensors"]
+SCORE = ["score", "--model", "m", "--images", "x", "--out", "s.csv"]
+GRADE = ["course", "grade", "x.ipynb"]
+SENSELESS = [
+    *[(FIT, "--seed", value) for value in ("-1", "4294967296", "1.5", "x", "")],
+    *[(FIT, "--image-size", value) for value in ("0", "-3", "30000", "6e4")],
+    *[(FIT, "--steps", value) for value in ("0", "-5", "99999999999999999999")],
+    *[
+        (command, "--rate", v)
+        for command in (FIT, SCORE)
+        for v in ("0", "1", "-0.1", "-1e-3", "nan", "inf", "x")
+    ],
+    *[
+        (["reproduce"], option, v)
+        for option in ("--seeds", "--workers", "--threads")
+        for v in ("0", "-1", "999999")
+    ],
+    (["reproduce"], "--classes", "-1"),
+    *[(["bands", "01"], "--seeds", value) for value in ("0", "-1")],
+    *[(GRADE, "--seconds", value) for value in ("0", "-1", "nan", "inf")],
+    *[(GRADE, "--memory", value) for value in ("0", "-1", "1e3", "99999999999")],
+    *[(["run"], "-p", value) for value in ("", "=1", "steps", "a b=1", "1a=2")],
+    *[(["run"], "--output", value) for value in ("", "a\0b")],
+    (["score", "--model", "m", "--images", "x"], "--out", ""),
+]
+
+
+@pytest.mark.parametrize(("command", "option", "value"), SENSELESS)
+def test_an_option_that_makes_no_sense_is_one_line_and_exit_status_2(command, option, value, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*command, f"{option}={value}" if option.startswith("--") else f"{option}{value}"])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"error: argument {option}" in error
+
+
+@pytest.mark.parametrize(
+    ("typed", "joined"),
+    [
+        (["-p", "rate", "-1e-3"], ["-p", "rate=-1e-3"]),
+        (["-p", "a", "b=c", "01", "-p", "d", "-"], ["-p", "a=b=c", "01", "-p", "d=-"]),
+        (["-p", "a=1", "01"], ["-p", "a=1", "01"]),
+        (["-p", "a", "--all"], ["-p", "a", "--all"]),
+        (["-p", "a", "-p", "b", "1"], ["-p", "a", "-p", "b=1"]),
+        (["-p", "a"], ["-p", "a"]),
+        (["--", "-p", "a", "1"], ["--", "-p", "a", "1"]),
+    ],
+)
+def test_a_parameter_may_be_two_words(typed, joined):
+    assert join_parameters(typed) == joined
+
+
+def test_a_negative_parameter_in_scientific_notation_arrives(make_course, capsys):
+    make_course()
+    assert main(["run", "01", "-p", "rate", "-1e-3", "-p", "steps=None"]) == 1
+    assert "TypeError" in capsys.readouterr().out  # of None: the value is there
+    assert main(["run", "01", "-p", "rate", "-1e-3"]) == 0
+
+
+def test_a_parameter_that_is_set_twice_is_an_error(make_course, capsys):
+    make_course()
+    assert main(["run", "-p", "steps", "3", "-p", "steps=4"]) == 2
+    assert capsys.readouterr().err == "dualad: error: -p sets steps more than once: set it once.\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        (MemoryError("34 GiB"), "not enough memory (34 GiB)."),
+        (MemoryError(), "not enough memory (MemoryError)."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 99 bytes"), "not enough memory (Default"),
+        (RecursionError(), "a file is nested too deeply"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "cannot be read or written"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_what_a_machine_may_refuse_is_said_in_words(raised, words, monkeypatch, capsys):
+    monkeypatch.setattr("dualad_lib.runs.report.report", lambda: _raise(raised))
+    assert main(["report"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dualad: error: ")
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def _raise(error):
+    raise error
+
+
+def test_a_fault_of_this_library_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("dualad_lib.runs.report.report", lambda: _raise(RuntimeError("a shape is wrong")))
+    with pytest.raises(RuntimeError, match="a shape is wrong"):
+        main(["report"])
+
+
+def test_a_warning_is_one_line(monkeypatch, capsys):
+    def warn():
+        warnings.warn("two\n lines", stacklevel=1)
+
+    monkeypatch.setattr("dualad_lib.runs.report.report", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # pytest makes records of its own of warnings
+        main(["report"])
+    assert capsys.readouterr().err == "dualad: warning: two lines\n"
+
+
+def test_titles_that_the_terminal_lacks_are_escaped(make_course):
+    course = make_course(entries={"01_tiny": {"title": "Größe"}})
+    locale = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    environment = {**os.environ, **locale, "PYTHONPATH": str(ROOT), "DUALAD_COURSE": str(course.folder)}
+    command = [sys.executable, "-m", "dualad_lib.cli", "list"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Gr\\xf6\\xdfe" in done.stdout
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------------------------
+
+STUBBORN = """
+import sys, time
+from dualad_lib import cli, console
+console.ends_on_interrupt.__wrapped__.__defaults__ = (1.0,)
+def stubborn(arguments):
+    print("begun", flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+cli.COMMANDS[:] = [("list", "", lambda parser: None, stubborn)]
+sys.exit(cli.main(["list"]))
+"""
+
+
+def test_ctrl_c_ends_what_does_not_heed_it():
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"begun\n"
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert error == b"dualad: interrupted\n"
+    assert time.monotonic() - start >= 1  # its time to clean up was left to it
+
+
+def test_ctrl_c_is_130_also_where_a_library_makes_another_error_of_it(monkeypatch, capsys):
+    def import_of_numpy():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            time.sleep(0.2)
+            raise ImportError("numpy._core.multiarray failed to import") from None
+
+    monkeypatch.setattr("dualad_lib.runs.report.report", import_of_numpy)
+    assert main(["report"]) == 130
+    assert capsys.readouterr().err == "dualad: interrupted\n"
+
+
+def test_signals_are_left_as_they_were():
+    before, threads = signal.set_wakeup_fd(-1), threading.active_count()
+    signal.set_wakeup_fd(before)
+    with ends_on_interrupt() as interrupted:
+        assert threading.active_count() == threads + 1
+    assert not interrupted.is_set()
+    now = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before)
+    assert (now, threading.active_count()) == (before, threads)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
+def test_ctrl_c_in_a_lesson_kills_its_kernel_and_runs_no_other(make_course, tmp_path):
+    slow = "# %%\nimport os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    make_course({"01_a": slow, "02_b": slow}, timeout=600)
+    command = [sys.executable, "-m", "dualad_lib.cli", "run", "--output", "out"]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    pid, end = tmp_path / "out" / "pid", time.monotonic() + 120
+    while not (pid.is_file() and pid.read_text()):
+        assert time.monotonic() < end, "the lesson did not begin"
+        time.sleep(0.05)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0].decode()
+    assert time.monotonic() - start < 10  # 5 seconds, and a busy machine
+    assert process.returncode == 130
+    assert said.endswith("dualad: interrupted\n")
+    assert "FAILED" not in said
+    assert "02_b" not in said
+    assert not os.path.exists(f"/proc/{pid.read_text()}")
+    assert os.listdir(tmp_path / "out") == ["pid"]

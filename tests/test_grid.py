@@ -1,11 +1,14 @@
 """The grid finishes every cell once, whatever dies on the way."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -67,9 +70,201 @@ def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_p
     assert sorted(finished(tmp_path)) == sorted(cell.name for cell in cells)
 
 
-def _serial(scheduler, workers, threads, say):
-    from contextlib import nullcontext
+@contextmanager
+def in_process(monkeypatch, workers):
+    """A Dask cluster of threads of this process, which `reproduce` then takes for its local one; give the cluster."""
+    from distributed import LocalCluster
 
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        monkeypatch.setattr(grid_module, "_local_cluster", lambda workers, threads: cluster)
+        yield cluster
+
+
+def test_without_a_worker_a_grid_ends_and_says_what_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(grid_module, "LOOK_EVERY", 0.1)
+    cells, said = grid(["digits"], ["pca"], [0, 1], profile="smoke"), []
+    run_cell(cells[0], tmp_path)
+    with in_process(monkeypatch, 0):
+        rows, errors = reproduce(cells, tmp_path, "python", say=said.append)
+    assert list(errors) == [cells[1].name]
+    assert "no Dask worker was there for 0.5 s" in errors[cells[1].name]
+    assert said[1] == "no Dask worker is there: waiting for one, at most 0.5 s"
+    assert "1 of 2 cells finished" in said[-2]
+    assert len(rows) == 1
+
+
+def test_a_cell_that_was_given_up_is_not_finished(tmp_path, monkeypatch):
+    """Its future is cancelled, as that of every cell is when the scheduler dies."""
+    cells, said = grid(["digits"], ["pca"], [0, 1], profile="smoke"), []
+    true = grid_module._submit
+
+    def submit(client, *rest):
+        futures = true(client, *rest)
+        client.cancel([future for future, cell in futures.items() if cell == cells[1]])
+        return futures
+
+    monkeypatch.setattr(grid_module, "_submit", submit)
+    monkeypatch.setattr(grid_module, "run_cell", _slow_cell)
+    with in_process(monkeypatch, 1):
+        _, errors = reproduce(cells, tmp_path, "python", say=said.append)
+    assert list(errors) == [cells[1].name]
+    assert "scheduler was lost" in errors[cells[1].name]
+    assert f"FAILED {cells[1].name}: {errors[cells[1].name]}" in said
+    monkeypatch.undo()
+    monkeypatch.setattr(grid_module, "_pool", _serial)
+    assert reproduce(cells, tmp_path, "python", say=quiet)[1] == {}
+    assert len(finished(tmp_path)) == 2
+
+
+def _slow_cell(*arguments):
+    time.sleep(0.5)
+    return run_cell(*arguments)
+
+
+def test_a_worker_that_was_cut_off_may_finish_its_cell(tmp_path, monkeypatch):
+    """The first cell is measured by a thread that the runner knows nothing of, the second one for too long."""
+    from filelock import FileLock
+
+    monkeypatch.setattr(grid_module, "PATIENCE", 2)
+    cells = grid(["digits"], ["pca"], [0, 1], profile="smoke")
+    held = threading.Event()
+
+    def work():
+        grid_module._lock_path(cells[0], tmp_path).parent.mkdir()
+        with FileLock(grid_module._lock_path(cells[1], tmp_path)):
+            with FileLock(grid_module._lock_path(cells[0], tmp_path)):
+                held.set()
+                time.sleep(0.5)
+                results.measure(normal_class=0, output=tmp_path / "cells", **cells[0].arguments())
+            time.sleep(5)
+
+    def lose(todo, output, executor, threads):
+        held.wait()
+        yield from ((cell, "the scheduler was lost") for cell in todo)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    monkeypatch.setattr(grid_module, "_pool", lambda *rest: nullcontext(lose))
+    rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
+    worker.join()
+    assert len(rows) == 1
+    assert errors == {cells[1].name: "not finished: a worker without a scheduler is still at it"}
+
+
+def test_rows_that_are_not_on_disk_are_not_measured(tmp_path, monkeypatch):
+    """Workers of another machine that write into a folder of their own."""
+    cells = grid(["digits"], ["pca"], [0], profile="smoke")
+    monkeypatch.setattr(grid_module, "run_cell", lambda cell, output, *rest: 1)
+    monkeypatch.setattr(grid_module, "_pool", _serial)
+    rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
+    assert rows == []
+    assert "all workers must share that folder" in errors[cells[0].name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lost_scheduler_is_no_success(tmp_path, how):
+    """No worker is there, so that nothing is measured."""
+    from distributed import Client
+
+    port_file = tmp_path / "scheduler.json"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(port_file)]
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", *options]
+    scheduler = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port_file.exists, "the scheduler")
+        address = json.loads(port_file.read_text())["address"]
+        runner = start(tmp_path / "out", "--scheduler", address)
+        with Client(address) as client:
+
+            def known():
+                return client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+
+            wait_for(lambda: known() == 40, "forty cells at the scheduler")
+        scheduler.send_signal(how)
+        text = runner.communicate(timeout=120)[0]
+    finally:
+        scheduler.kill()
+        scheduler.wait()
+    assert "0 of 40 cells finished" in text
+    assert text.count("FAILED") == 40
+    assert runner.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["", "here", "tcp://host", "tcp://:8786", "host:0", "host:x", "host:70000", "http://host:80"]
+)
+def test_what_is_no_address_is_said_at_once(tmp_path, address):
+    with pytest.raises(RunError, match="is no address of a Dask scheduler"):
+        reproduce(grid(["digits"], ["pca"], [0], profile="smoke"), tmp_path, scheduler=address, say=quiet)
+
+
+def test_addresses():
+    assert grid_module.scheduler_address("host:8786") == "tcp://host:8786"
+    assert grid_module.scheduler_address("tls://[::1]:8786") == "tls://[::1]:8786"
+
+
+@pytest.mark.parametrize("options", [{"workers": 0}, {"workers": -1}, {"threads": 0}])
+def test_numbers_of_workers_are_checked(tmp_path, options):
+    with pytest.raises(RunError, match="must be a whole number of 1 or more"):
+        reproduce(grid(["digits"], ["pca"], [0], profile="smoke"), tmp_path, "python", say=quiet, **options)
+
+
+def test_a_grid_of_nothing_or_of_unknown_things_is_refused():
+    for wrong, message in {
+        "nothing to measure": {"seeds": 0},
+        "unknown data set 'letters': choose from": {"datasets": ["letters"]},
+        "digits has the classes 0 to 9, and none called 10": {"datasets": ["digits"], "classes": [3, 10]},
+        "none called -1": {"datasets": ["digits"], "classes": [-1]},
+    }.items():
+        with pytest.raises(RunError, match=wrong):
+            grid(profile="smoke", **message)
+    assert len(grid(["digits", "digits"], ["pca", "pca"], [0, 0, 1], profile="smoke")) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: "",
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "null",
+        lambda text: "[" * 100_000,
+        lambda text: text.replace('"auroc"', '"area"'),
+        lambda text: re.sub(r'"auroc": [\d.]+', '"auroc": "high"', text),
+        lambda text: re.sub(r'"auroc": [\d.]+', '"auroc": NaN', text),
+        lambda text: re.sub(r'"rows": \[.*\]', '"rows": []', text, flags=re.DOTALL),
+        lambda text: re.sub(r'(rows.*"normal_class": )0', r"\g<1>3", text, flags=re.DOTALL),
+        lambda text: "\ufeff" + text,
+    ],
+)
+def test_a_damaged_cell_is_named_and_measured_again(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(grid_module, "_pool", _serial)
+    cells = grid(["digits"], ["pca"], [0], profile="smoke")
+    rows, _ = reproduce(cells, tmp_path, "python", say=quiet)
+    (file,) = (tmp_path / "cells").glob("*.json")
+    file.write_text(damage(file.read_text()), encoding="utf-8")
+    with pytest.warns(UserWarning, match=rf"{re.escape(str(file))} is damaged"):
+        again, errors = reproduce(cells, tmp_path, "python", say=quiet)
+    assert errors == {}
+    assert [r["auroc"] for r in again] == [r["auroc"] for r in rows]
+    assert len(finished(tmp_path)) == 2
+
+
+def test_a_foreign_results_file_is_named_before_anything_is_measured(tmp_path):
+    file = tmp_path / "results" / "06_benchmark_digits.csv"
+    file.parent.mkdir()
+    file.write_text("name,score\npca,1\n")
+    with pytest.raises(RunError, match="06_benchmark_digits.csv is no whole results file"):
+        reproduce(grid(["digits"], ["pca"], [0], profile="smoke"), tmp_path, "python", say=quiet)
+    assert not (tmp_path / "cells").exists()
+    assert file.read_text() == "name,score\npca,1\n"
+
+
+def _serial(scheduler, workers, threads, say):
     return nullcontext(grid_module._in_turn)
 
 

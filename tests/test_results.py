@@ -7,7 +7,7 @@ import pytest
 from dualad_lib import DataError, RunError
 from dualad_lib.runs import measure, measure_table, read_results, write_results
 from dualad_lib.runs import results as module
-from dualad_lib.runs.results import COLUMNS
+from dualad_lib.runs.results import COLUMNS, FLOATS
 
 TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
 
@@ -110,3 +110,48 @@ def test_table_settings_are_parameters_of_their_detectors():
         for detector in ("autoencoder", "dualad_d", "dualad_d_fc", "dualad", "pca"):
             create(detector, **table_settings(dataset, detector))
     assert table_settings("cifar10", "dualad")["width"] == 32 and table_settings("cifar10", "pca") == {}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: "", "it is empty"),
+        (lambda text: text[:-1], "cut off"),
+        (lambda text: text[: text.rindex(",")] + "\n", "line 3: it has not as many cells"),
+        (lambda text: text.replace("\n", ",1\n"), "does not name the columns"),
+        (lambda text: text.replace(",", ";"), "does not name the columns"),
+        (lambda text: text.replace("0.75", "high"), "line 3: could not convert"),
+        (lambda text: text.replace("0.75", "nan"), "line 3: auroc is nan, no finite number"),
+        (lambda text: text.replace("p2,0,", "p2,0.5,"), "invalid literal for int"),
+        (lambda text: text.replace("pca", "p" * 200_000), "field larger"),
+    ],
+)
+def test_a_damaged_results_file_is_named(tmp_path, damage, message):
+    path = tmp_path / "table.csv"
+    write_results([_row(auroc=0.5), _row(auroc=0.75, seed=1)], path)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(RunError, match=f"table.csv is no whole results file.*{message}"):
+        read_results(path)
+
+
+def test_results_that_a_spreadsheet_saved_are_read(tmp_path):
+    path = tmp_path / "table.csv"
+    write_results([_row(auroc=0.5)], path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert [row["auroc"] for row in read_results(path)] == [0.5]
+    path.write_bytes("dataset\n\u00e9\n".encode("latin-1"))
+    with pytest.raises(RunError, match="no whole results file"):
+        read_results(path)
+
+
+def _row(**changes):
+    texts = dict.fromkeys(COLUMNS, "x")
+    return {
+        **texts,
+        **dict.fromkeys(FLOATS),
+        "protocol": "p2",
+        "detector": "pca",
+        "normal_class": 0,
+        "seed": 0,
+        **changes,
+    }

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import nbformat
@@ -14,7 +15,7 @@ import pytest
 from conftest import TINY
 
 from dualad_lib.errors import RunError
-from dualad_lib.runs import record
+from dualad_lib.runs import record, runner
 from dualad_lib.runs.bands import judge, measure_bands, summary
 from dualad_lib.runs.course import load_course
 from dualad_lib.runs.notebook import collect
@@ -139,9 +140,85 @@ def test_values_from_the_command_line():
     nb = notebook(
         "a = 1\nb = 0.1\nc = 'x'\nd: list = [1]\ne = True\nf: int | None = 3", "print(a, b, c, d, e, f)"
     )
-    texts = {"a": "3", "b": "1e-3", "c": "3", "d": "[4, 5]", "e": "false", "f": "null"}
-    assert from_text(nb, texts) == {"a": 3, "b": 0.001, "c": "3", "d": [4, 5], "e": False, "f": None}
+    texts = {"a": "3", "b": "-1e-3", "c": "3", "d": "[4, 5]", "e": "False", "f": "None"}
+    assert from_text(nb, texts) == {"a": 3, "b": -0.001, "c": "3", "d": [4, 5], "e": False, "f": None}
     assert check(nb, from_text(nb, texts))[0]["f"] is None
+
+
+@pytest.mark.parametrize(
+    "text", ["010", "12:30", "no", "yes", "null", "true", "2026-01-01", "2026-13-45", "", "1.5.2"]
+)
+def test_what_is_no_python_literal_is_text_and_fits_no_number(text):
+    nb = notebook("a = 1\nb: int | None = None\nc = True\nd = 'x'", "print(a, b, c, d)")
+    assert from_text(nb, dict.fromkeys("abcd", text)) == dict.fromkeys("abcd", text)
+    for name in "ac":
+        with pytest.raises(RunError, match=f"parameter '{name}' is .*does not fit"):
+            check(nb, from_text(nb, {name: text}))
+
+
+@pytest.mark.parametrize(
+    "text", ["{[]: 1}", "[" * 300, "0x" + "f" * 5000, "9" * 5000, "2026-10-11", "f()", "\x00"]
+)
+def test_literals_that_python_refuses_are_text(text):
+    assert from_text(notebook("a = None", "print(a)"), {"a": text}) == {"a": text}
+
+
+def test_none_for_a_text_that_may_be_missing():
+    nb = notebook("a: str | None = 'x'\nb = 'x'", "print(a, b)")
+    assert from_text(nb, {"a": "None", "b": "None"}) == {"a": None, "b": "None"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        b"x",
+        {1},
+        1j,
+        ...,
+        (1, 2),
+        {1: 2},
+        [1, [math.nan]],
+        "\udcff",
+        {"a": b""},
+    ],
+)
+def test_values_that_would_not_reach_the_notebook_as_they_are(value):
+    with pytest.raises(RunError, match="parameter 'a'"):
+        check(notebook("a = None", "print(a)"), {"a": value})
+    if isinstance(value, float):
+        with pytest.raises(RunError, match="must be finite"):
+            check(notebook("a = 0.5", "print(a)"), {"a": value})
+
+
+def test_a_number_too_large_for_a_float():
+    with pytest.raises(RunError, match="parameter 'a' is too large"):
+        check(notebook("a = 0.5", "print(a)"), {"a": 10**400})
+
+
+def test_parameters_reach_the_notebook_as_they_are(make_course, tmp_path):
+    """What papermill writes into the notebook, read back by the notebook."""
+    values = {
+        "a": "x\t'\"\\n{é}%s",
+        "b": None,
+        "c": [1, -2.5e-3, [True, None]],
+        "d": {"k": [0.5]},
+        "e": -1e-300,
+    }
+    declared = "a = ''\nb: int | None = 1\nc = []\nd = {}\ne = 0.5"
+    names = ", ".join(f"{name}={name}" for name in values)
+    asserted = f"# %%\nassert {values!r} == dict({names})\n"
+    course = make_course({"01_a": f"# %% tags=['parameters']\n{declared}\n\n{asserted}"})
+    texts = {name: value if isinstance(value, str) else repr(value) for name, value in values.items()}
+    (outcome,) = run(texts=texts, output="out", course=course, say=lambda line: None)
+    assert outcome.error == ""
+    assert outcome.result["parameters"] == values
+    (outcome,) = run(texts={**texts, "c": "(1, 2)"}, output="out", course=course, say=lambda line: None)
+    assert outcome.error
+    nb = nbformat.read(tmp_path / "out/01_a.failed.ipynb", 4)
+    assert any("c = [1, 2]" in cell.source for cell in nb.cells)  # and no text "(1, 2)"
 
 
 @pytest.mark.parametrize("cell", ["%time f(steps)", "print(steps"])
@@ -230,6 +307,55 @@ def test_bad_placeholders(text, message):
 def test_manifest_is_checked(make_course, entry, message):
     with pytest.raises(RunError, match=message):
         make_course(entries={"01_tiny": entry})
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (b"\xff\xfe", "not text in UTF-8"),
+        (b"lessons: [", "is not YAML"),
+        (b"lessons: [2026-13-45]", "is not YAML"),
+        (b"[" * 5000, "is not YAML"),
+        (b"- 1", "the manifest must be a mapping"),
+        (b"lessons: 5", "lessons must be a list"),
+        (b"lessons: [5]", "a lesson must be a mapping"),
+        (b"cell_timeout: 5", "cell_timeout must be a mapping"),
+        (b"lessons: [{name: ../a, title: x}]", "no name of a file"),
+        (b"lessons: [{name: a, title: x, profiles: [1]}]", "profiles must be a mapping"),
+        (b"lessons: [{name: a, title: x, profiles: {smoke: [1]}}]", "profile smoke must be a mapping"),
+        (b"lessons: [{name: a, title: x, profiles: {smoke: {1: 2}}}]", "must be a text"),
+        (b"lessons: [{name: a, title: x, bands: {v: [a, 1]}}]", "no cell_timeout"),
+        (b"cell_timeout: {smoke: x, lesson: 1, paper: 1}\nlessons: [{name: a, title: x}]", "must be seconds"),
+        (
+            b"cell_timeout: {smoke: 1, lesson: -1, paper: 1}\nlessons: [{name: a, title: x}]",
+            "must be seconds",
+        ),
+        (
+            b"cell_timeout: {smoke: 1, lesson: 1, paper: 1}\nlessons: [{name: a, title: x, bands: {v: [.nan, 1]}}]",
+            "band of v",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(tmp_path, manifest, message):
+    (tmp_path / "course.yml").write_bytes(manifest)
+    with pytest.raises(RunError, match=message):
+        load_course(tmp_path)
+
+
+def test_files_of_the_course_may_have_a_byte_order_mark(make_course):
+    course = make_course()
+    for path in (course.folder / "course.yml", course.lessons[0].source):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    (lesson,) = load_course().lessons
+    assert prepare(lesson).stamp["parameters"] == {"steps": 2, "rate": 0.1, "label": "a", "seed": 0}
+
+
+@pytest.mark.parametrize("source", [b"# %%\nx = '\xff'\n", b"# %%\nx = 1\x00\n", b"# %%\nx = (\n"])
+def test_a_source_that_cannot_be_read(make_course, source):
+    lesson = make_course().lessons[0]
+    lesson.source.write_bytes(source)
+    with pytest.raises(RunError, match="not text in UTF-8|no percent file|not plain Python"):
+        prepare(lesson)
 
 
 def test_names_of_lessons(make_course):
@@ -410,6 +536,60 @@ def test_kill_9_leaves_no_metrics_and_the_next_run_completes(make_course, tmp_pa
     assert "01_tiny (lesson): already done" in said[0]
     assert [outcome.error for outcome in outcomes] == ["", ""]
     assert sorted(os.listdir(out)) == [*finished, "02_slow.ipynb", "02_slow.metrics.json"]
+
+
+def test_a_second_run_in_the_same_folder_waits_and_finds_it_done(make_course, tmp_path):
+    """The kernel of the first run waits for a file; meanwhile the second run says what it waits for."""
+    go = tmp_path / "go"
+    course = make_course(
+        {"01_a": f"# %%\nimport os, time\nwhile not os.path.exists({str(go)!r}):\n    time.sleep(0.05)\n"}
+    )
+    said, outcomes = ([], []), [None, None]
+
+    def one(number):
+        outcomes[number] = run(output=tmp_path / "out", course=course, say=said[number].append)
+
+    first = threading.Thread(target=one, args=(0,))
+    first.start()
+    end = time.monotonic() + 60
+    while not list((tmp_path / "out").glob(".01_a.*.tmp.ipynb")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    second = threading.Thread(target=one, args=(1,))
+    second.start()
+    while not said[1]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert said[1] == [f"01_a: another run is at it in {tmp_path / 'out'}; waiting for its end"]
+    go.touch()
+    first.join()
+    second.join()
+    assert [outcome.error for (outcome,) in outcomes] == ["", ""]
+    assert "finished" in said[0][-1]
+    assert "already done" in said[1][-1]
+    assert sorted(os.listdir("out")) == ["01_a.ipynb", "01_a.metrics.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("01_a.metrics.json", lambda text: text[: len(text) // 2]),
+        ("01_a.metrics.json", lambda text: "[]"),
+        ("01_a.metrics.json", lambda text: "[" * 100_000),
+        ("01_a.metrics.json", lambda text: text.replace('"seconds"', '"hours"')),
+        ("01_a.ipynb", lambda text: text[: len(text) // 2]),
+        ("01_a.ipynb", lambda text: "{}"),
+        ("01_a.ipynb", lambda text: text.replace('"seconds"', '"hours"')),
+    ],
+)
+def test_a_damaged_run_is_not_taken_for_done(make_course, tmp_path, name, damage):
+    course = make_course({"01_a": "# %%\nx = 1\n"})
+    (outcome,) = run(output="out", course=course, say=lambda line: None)
+    job = prepare(course.lessons[0])
+    assert runner._done(job, tmp_path / "out") == outcome.result
+    path = tmp_path / "out" / name
+    path.write_text(damage(path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert runner._done(job, tmp_path / "out") is None
 
 
 def test_prepare_names_the_lesson(make_course):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dualad_lib import DataError
+from dualad_lib.runs.provenance import ROOT
 from dualad_lib.training import (
     Player,
     TrainingError,
@@ -378,3 +379,67 @@ def test_tf32_is_off_where_scores_are_made_and_back_afterwards():
 def test_a_device_that_is_not_there_is_an_error_in_words(device):
     with pytest.raises(DataError, match="device"):
         resolve_device(device)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: [1],
+        lambda state: torch.zeros(3),
+        lambda state: {"fingerprint": ""},
+        lambda state: {**state, "modules": {"A": {}}},
+        lambda state: {**state, "optimisers": {}},
+        lambda state: {**state, "step": 99},
+        lambda state: {**state, "step": "x"},
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_named(tmp_path, change):
+    path = tmp_path / "state.pt"
+
+    def go():
+        module = torch.nn.Linear(4, 1)
+        player = Player("A", module, torch.optim.SGD(module.parameters(), 0.1))
+        turn = Turn(lambda step: {"loss": module(step.images["train"].flatten(1)).square().mean()}, player)
+        return train([turn], torch.rand(8, 1, 2, 2), steps=2, batch_size=4, checkpoint=path)
+
+    go()
+    torch.save(change(torch.load(path, weights_only=True)), path)
+    with pytest.raises(TrainingError, match=r"checkpoint .*state.pt .*delete it"):
+        go()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_full_disk_is_said_and_leaves_the_old_files(tmp_path):
+    """Every file may have 4000 bytes: a model of PCA and the state of a training need more."""
+    code = """
+import resource, signal, sys
+import torch
+from dualad_lib import PCA, Autoencoder
+x = torch.rand(60, 1, 8, 8)
+model = PCA().fit(x)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+for write in (lambda: model.save("m.safetensors"), lambda: Autoencoder(steps=1).fit(x, checkpoint="c.pt")):
+    try:
+        write()
+    except OSError as error:
+        print(error.strerror)
+"""
+    for name in ("m.safetensors", "c.pt"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "c.pt").unlink()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "File too large\n" * 2
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+    assert (tmp_path / "m.safetensors").read_text() == "old"

@@ -259,7 +259,7 @@ class Detector(OutlierMixin, BaseEstimator):
     @as_fitted
     def save(self, path):
         """Write the fitted detector as safetensors with a JSON header of its parameters (no executable code)."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         header = {
             "format": FORMAT,
@@ -268,8 +268,11 @@ class Detector(OutlierMixin, BaseEstimator):
             "image_shape": json.dumps(self.image_shape_),
         }
         state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
+        content = save(
+            state, metadata=header
+        )  # its own writer would report a full disk as a fault of the format
         with atomic_write(path) as temporary:
-            save_file(state, temporary, metadata=header)
+            temporary.write_bytes(content)
 
     @classmethod
     def load(cls, path, device=None):

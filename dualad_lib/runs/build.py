@@ -12,13 +12,15 @@ from dualad_lib.runs.notebook import (
     bootstrap_text,
     code_cells,
     insert_bootstrap,
+    read_notebook,
     read_source,
     values_for,
 )
 from dualad_lib.runs.provenance import ROOT
 from dualad_lib.runs.render import render_notebook
-from dualad_lib.runs.runner import Outcome, execute, prepare
+from dualad_lib.runs.runner import Outcome, alone, execute, prepare
 
+STAMPED = ("metrics", "device", "seconds", "peak_memory_mb", "versions")  # what prose may be rendered from
 WORK = Path("runs") / "build"  # lessons run there; a failed one is left there to look at
 
 
@@ -31,16 +33,14 @@ def status(lesson):
 
 
 def _status(lesson):
-    import nbformat
-
     if not lesson.notebook.is_file():
         return "not built yet", True
     try:
-        nb = nbformat.read(lesson.notebook, 4)
-    except (ValueError, OSError) as error:
+        nb = read_notebook(lesson.notebook)
+    except (RunError, OSError) as error:
         return f"unreadable: {error}", True
     stamp = nb.metadata.get("dualad")
-    if not stamp:
+    if not isinstance(stamp, dict) or not set(STAMPED) <= set(stamp):
         return "no stamp of dualad build", True
     now = prepare(lesson).stamp
     if stamp.get("profile") != "lesson" or not stamp.get("default_parameters"):
@@ -85,7 +85,8 @@ def build(names=(), force=False, course=None, say=print):
     outcomes = []
     for lesson in course.select(names, everything=True):
         try:
-            outcomes.append(_build_one(lesson, force, say))
+            with alone(WORK, lesson.name, say):
+                outcomes.append(_build_one(lesson, force, say))
         except RunError as error:
             say(f"{lesson.name}: FAILED\n{error}")
             outcomes.append(Outcome(lesson, error=str(error)))
@@ -100,14 +101,14 @@ def _build_one(lesson, force, say):
     reason, must_run = ("forced", True) if force else status(lesson)
     if not reason:
         say(f"{lesson.name}: fresh")
-        nb = nbformat.read(lesson.notebook, 4)
+        nb = read_notebook(lesson.notebook)
     elif must_run:
         say(f"{lesson.name}: {reason}; running")
         nb, result = execute(prepare(lesson), WORK)
         say(f"{lesson.name}: finished in {result['seconds']:.0f} s")
     else:
         say(f"{lesson.name}: {reason}; outputs kept")
-        nb = _rerendered(lesson, nbformat.read(lesson.notebook, 4))
+        nb = _rerendered(lesson, read_notebook(lesson.notebook))
     if reason:
         with atomic_write(lesson.notebook) as path:
             nbformat.write(nb, path)

@@ -1,6 +1,8 @@
 """The course as `course.yml` tells it: lessons in order, their profiles, time limits and bands."""
 
+import math
 import os
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -86,6 +88,16 @@ def course_folder():
     )
 
 
+def read_text(path):
+    """A text file of the course, without the byte-order mark that some editors write. Raises RunError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise RunError(f"{path} is not text in UTF-8 ({error}): save it in that encoding") from error
+
+
 def load_course(folder=None):
     """Read and check `course.yml` of `folder` (default: `course_folder()`).
 
@@ -96,14 +108,16 @@ def load_course(folder=None):
     folder = Path(folder).resolve() if folder else course_folder()
     path = folder / "course.yml"
     try:
-        manifest = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+        manifest = yaml.safe_load(read_text(path)) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that is none
         raise RunError(f"{path} is not YAML: {error}") from error
     _only_keys(path, "the manifest", manifest, {"cell_timeout", "lessons"})
     timeouts = manifest.get("cell_timeout") or {}
-    lessons = tuple(_lesson(path, entry, timeouts) for entry in manifest.get("lessons") or ())
+    _only_keys(path, "cell_timeout", timeouts, PROFILES)
+    entries = manifest.get("lessons") or []
+    if not isinstance(entries, list):
+        raise RunError(f"{path}: lessons must be a list, not {type(entries).__name__}")
+    lessons = tuple(_lesson(path, entry, timeouts) for entry in entries)
     names = [lesson.name for lesson in lessons]
     if not names or len(set(names)) < len(names):
         raise RunError(f"{path}: needs lessons, each named once; it has {names}")
@@ -117,11 +131,20 @@ def _lesson(path, entry, timeouts):
     where = f"lesson {name}"
     if not isinstance(name, str) or not isinstance(entry.get("title"), str):
         raise RunError(f"{path}: every lesson needs a name and a title; one entry has {entry}")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise RunError(f"{path}: {name!r} is no name of a file: letters, digits, _, - and . alone")
     parts = {key: entry.get(key) or {} for key in ("profiles", "cell_timeout", "bands", "teaches")}
+    for key, known in {
+        "profiles": PROFILES,
+        "cell_timeout": PROFILES,
+        "bands": None,
+        "teaches": None,
+    }.items():
+        _only_keys(path, f"{where}, {key}", parts[key], known)
     parts["cell_timeout"] = {**timeouts, **parts["cell_timeout"]}
     parts["profiles"] = {profile: values or {} for profile, values in parts["profiles"].items()}
-    for key in ("profiles", "cell_timeout"):
-        _only_keys(path, f"{where}, {key}", parts[key], set(PROFILES))
+    for profile, values in parts["profiles"].items():
+        _only_keys(path, f"{where}, profile {profile}", values)
     missing = set(PROFILES) - set(parts["cell_timeout"])
     if missing:
         raise RunError(f"{path}: {where} has no cell_timeout for {', '.join(sorted(missing))}")
@@ -129,20 +152,30 @@ def _lesson(path, entry, timeouts):
         raise RunError(
             f"{path}: {where} changes parameters in the lesson profile; that profile is the notebook's own"
         )
+    for profile, limit in parts["cell_timeout"].items():
+        if not (_number(limit) and limit > 0):
+            raise RunError(f"{path}: {where}, cell_timeout of {profile} must be seconds; it is {limit!r}")
     for metric, band in parts["bands"].items():
-        if not (isinstance(band, list) and len(band) == 2 and band[0] <= band[1]):
+        if not (isinstance(band, list) and len(band) == 2 and all(map(_number, band)) and band[0] <= band[1]):
             raise RunError(f"{path}: {where}, band of {metric} must be [low, high]; it is {band}")
     return Lesson(
         name=name, title=entry["title"], folder=path.parent, core=bool(entry.get("core", True)), **parts
     )
 
 
-def _only_keys(path, what, mapping, known):
+def _number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _only_keys(path, what, mapping, known=None):
+    """Raise RunError where `mapping` is none, or has a key that is no text or, with `known`, not one of these."""
     if not isinstance(mapping, dict):
         raise RunError(f"{path}: {what} must be a mapping, not {type(mapping).__name__}")
     for key in mapping:
-        if key not in known:
-            hint = did_you_mean(str(key), sorted(known))
+        if not isinstance(key, str):
+            raise RunError(f"{path}: {what} has the key {key!r}, which must be a text")
+        if known is not None and key not in known:
+            hint = did_you_mean(key, sorted(known))
             raise RunError(
                 f"{path}: {what} has an unknown key {key!r}{hint}; known: {', '.join(sorted(known))}"
             )

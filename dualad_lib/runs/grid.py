@@ -6,16 +6,21 @@ finished. Dask distributes the cells: over the cores of this machine, over its G
 whose workers need this package and the output folder.
 """
 
+import logging
 import os
 import shlex
+import signal
+import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from ..errors import RunError
+from ..console import short_warnings
+from ..errors import DualADError, RunError
 from ..files import atomic_write
 from ..progress import progress
 from .results import KEYS, measure_stacked, read_results, write_results
@@ -23,6 +28,10 @@ from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 STUDY = "06_benchmark"
 EXECUTORS = ("papermill", "python")
+PROTOCOLS = ("tcp", "tls", "ucx", "ucxx", "ws", "wss")
+PATIENCE = 30  # seconds that a grid waits for a worker when there is none
+LOOK_EVERY = 2  # seconds between two looks whether there is one
+UNSEEN = "a worker finished it, but its rows are not in the output folder: all workers must share that folder"
 
 
 @dataclass(frozen=True)
@@ -84,18 +93,30 @@ class Cell:
 
 
 def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper", stacked=False):
-    """The cells of a grid, cheap methods first. Raises RunError for a name that is not known."""
-    datasets = DATASETS[profile] if datasets is None else datasets
-    methods = (*BASELINES, *ABLATION) if methods is None else methods
+    """The cells of a grid, cheap methods first; what is named twice counts once. Raises RunError for unknown names."""
+    from ..data.sources import DATASETS as CLASSES
+
+    datasets = tuple(dict.fromkeys(DATASETS[profile] if datasets is None else datasets))
+    methods = tuple(dict.fromkeys((*BASELINES, *ABLATION) if methods is None else methods))
+    classes = tuple(dict.fromkeys(classes))
     for method in methods:
         if method not in (*BASELINES, *ABLATION):
             raise RunError(f"unknown method {method!r}: choose from {', '.join((*BASELINES, *ABLATION))}.")
-    classes = tuple(classes)
+    for dataset in datasets:
+        if dataset not in CLASSES:
+            raise RunError(f"unknown data set {dataset!r}: choose from {', '.join(CLASSES)}.")
+        for k in classes:
+            if not 0 <= k < len(CLASSES[dataset]):
+                raise RunError(
+                    f"{dataset} has the classes 0 to {len(CLASSES[dataset]) - 1}, and none called {k}."
+                )
     cells = []
     for method, seed, dataset in product(methods, range(seeds), datasets):
         together = stacked and method in ABLATION
         groups = [classes] if together else [(k,) for k in classes]
         cells += [Cell(dataset, method, group, seed, profile) for group in groups]
+    if not cells:
+        raise RunError("a grid needs a data set, a method, a class and a seed: there is nothing to measure.")
     return cells
 
 
@@ -109,23 +130,53 @@ def run_cell(cell, output, executor="python", threads=1):
 
     output = Path(output)
     failed = output / "failed" / f"{cell.name}.txt"
-    lock = output / "locks" / f"{cell.name}.lock"
+    lock = _lock_path(cell, output)
     lock.parent.mkdir(parents=True, exist_ok=True)
     _take_own_gpu()
     torch.set_num_threads(threads)
-    with FileLock(lock):
+    with FileLock(lock), short_warnings():
         rows = cell.rows(output)
         if rows is None:
             try:
                 rows = _finish(cell, output, executor)
             except Exception:
-                failed.parent.mkdir(parents=True, exist_ok=True)
-                failed.write_text(traceback.format_exc())
+                _keep_failure(failed)
                 raise
-            with open(output / "finished.log", "a") as log:  # one line a cell, whoever finished it
+            with open(
+                output / "finished.log", "a", encoding="utf-8"
+            ) as log:  # one line a cell, whoever finished it
                 log.write(f"{cell.name} {os.getpid()}\n")
         failed.unlink(missing_ok=True)
     return len(rows)
+
+
+def _lock_path(cell, output):
+    return output / "locks" / f"{cell.name}.lock"
+
+
+def _await_cut_off(cells, output, reasons):
+    """Wait, PATIENCE seconds in all, for workers that lost their scheduler and are still at a cell: they hold its lock.
+
+    What they finish then counts; who needs longer is named.
+    """
+    from filelock import FileLock, Timeout
+
+    end = time.monotonic() + PATIENCE
+    for cell in cells:
+        path = _lock_path(cell, output)
+        try:
+            if path.exists():
+                FileLock(path).acquire(timeout=max(0.0, end - time.monotonic())).lock.release()
+        except Timeout:
+            reasons[cell.name] = "not finished: a worker without a scheduler is still at it"
+
+
+def _keep_failure(path):
+    """Write the traceback of the error that is being handled, if the disk takes it: it must not hide the error."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            temporary.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
 
 
 def _finish(cell, output, executor):
@@ -160,39 +211,71 @@ def _finish(cell, output, executor):
 
 
 def reproduce(cells, output, executor="papermill", scheduler=None, workers=None, threads=1, say=print):
-    """Finish a grid's cells and write them into `output/results/STUDY_DATASET.csv`; return (rows, {cell name: error}).
+    """Finish a grid's cells and write them into `output/results/STUDY_DATASET.csv`; return (rows, {cell name: why}).
 
     executor: "papermill" runs the benchmark notebook once a cell, "python" calls `measure` in the worker. scheduler:
     address of a running Dask scheduler (None: workers on this machine, one a GPU or one for each `threads` cores).
-    Interrupted, or killed, it loses nothing finished: call it again. What fails is listed and tried again then.
+    Interrupted, or killed, it loses nothing finished: call it again. A cell is finished when its rows stand on disk,
+    whatever a worker says; each other one is listed with the reason, and tried again by the next call. Raises RunError
+    for what is wrong from the start: an executor, number or address that is none, a results file that is damaged.
     """
     if executor not in EXECUTORS:
         raise RunError(f"unknown executor {executor!r}: choose from {', '.join(EXECUTORS)}.")
-    output = Path(output)
+    for name, count in {"workers": workers, "threads": threads}.items():
+        if count is not None and count < 1:
+            raise RunError(f"{name} must be a whole number of 1 or more, not {count}.")
+    cells = list({cell.name: cell for cell in cells}.values())  # on "smoke" several data sets are one
+    output, address = Path(output), None if scheduler is None else scheduler_address(scheduler)
+    files = {
+        (study, dataset): output / "results" / f"{study}_{dataset}.csv"
+        for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells)
+    }
+    for path in files.values():  # before hours are spent, and not after them
+        if path.exists():
+            read_results(path)
     todo = [cell for cell in cells if cell.rows(output) is None]
     say(f"{len(cells)} cells, {len(cells) - len(todo)} of them finished before")
-    errors = {}
+    reasons = {}
     if todo:
-        with _pool(scheduler, workers, threads, say) as finish:
+        with _pool(address, workers, threads, say) as finish:
             ended = finish(todo, output, executor, threads)
-            for cell, error in progress(
+            for cell, reason in progress(
                 ended, total=len(todo), label="cells", lines=max(5, min(len(todo), 50))
             ):
-                if error is not None:
-                    errors[cell.name] = error
-    rows = [row for cell in cells for row in cell.rows(output) or ()]
-    for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells):
-        own = [row for row in rows if row["dataset"] == dataset]
+                reasons[cell.name] = reason or UNSEEN
+        _await_cut_off([cell for cell in todo if cell.rows(output) is None], output, reasons)
+    found = [(cell, cell.rows(output)) for cell in cells]
+    for key, path in files.items():
+        own = [row for cell, rows in found if (cell.study, cell.dataset) == key for row in rows or ()]
         if own:
-            merge_results(own, output / "results" / f"{study}_{dataset}.csv")
+            merge_results(own, path)
     for module in dict.fromkeys(cell.module for cell in cells):  # tables of its own that a module may write
         finish = getattr(import_module(module), "finish", None)
         if finish is not None:
             finish([cell for cell in cells if cell.module == module], output)
-    for name, error in errors.items():
-        say(f"FAILED {name}: {error}")
+    errors = {cell.name: reasons.get(cell.name, UNSEEN) for cell, rows in found if rows is None}
+    for name, reason in errors.items():
+        say(f"FAILED {name}: {reason}")
     say(f"{len(cells) - len(errors)} of {len(cells)} cells finished; results in {output / 'results'}")
-    return rows, errors
+    if errors:
+        say("the same command goes on with the others.")
+    return [row for _, rows in found for row in rows or ()], errors
+
+
+def scheduler_address(text):
+    """The address of a Dask scheduler, PROTOCOL://HOST:PORT; without a protocol tcp. Raises RunError."""
+    address = text if "://" in text else f"tcp://{text}"
+    try:
+        parts = urlsplit(address)
+        whole = bool(parts.hostname and parts.port)
+    except ValueError:  # of a port that is no number
+        whole = False
+    if not whole or parts.scheme not in PROTOCOLS:
+        raise RunError(
+            f"{text!r} is no address of a Dask scheduler: give one such as tcp://host:8786, with its port; known "
+            f"protocols are {', '.join(PROTOCOLS)}."
+        )
+    return address
 
 
 def merge_results(rows, path):
@@ -203,54 +286,92 @@ def merge_results(rows, path):
 
 @contextmanager
 def _pool(scheduler, workers, threads, say):
-    """A function that finishes cells and yields (cell, error or None) as they end."""
+    """A function that finishes cells and yields (cell, error in words or None) as they end, if they end."""
     try:
-        from distributed import Client, as_completed
+        import distributed
     except ImportError:
         if scheduler is not None or workers not in (None, 1):
             raise RunError("several workers need Dask: install `distributed`.") from None
         say("Dask is not installed: one cell after the other")
         yield _in_turn
         return
+    logging.getLogger("distributed").setLevel(
+        logging.CRITICAL
+    )  # what it would say is said here, cell by cell
     cluster = None
     if scheduler is None:
         cluster = _local_cluster(workers or _workers(threads), threads)
     try:
-        with _client(Client, cluster or scheduler) as client:
+        with _client(distributed.Client, cluster or scheduler) as client:
 
             def finish(cells, output, executor, threads):
-                output = output.resolve()
-                how = {"pure": False, "fifo_timeout": "0ms"}
-                # Dask groups tasks by the words before the first number of their key, and hands the first tasks of each
-                # group out at once, whatever their priority: one group keeps the cells in their order.
-                futures = {
-                    client.submit(
-                        run_cell,
-                        cell,
-                        output,
-                        executor,
-                        threads,
-                        key=f"cell-0-{cell.name}",
-                        priority=-place,
-                        **how,
-                    ): cell
-                    for place, cell in enumerate(cells)
-                }
-                for future in as_completed(futures):
-                    error = future.exception() if future.status != "finished" else None
-                    yield futures[future], None if error is None else _words(error)
+                futures = _submit(client, cells, output.resolve(), executor, threads)
+                yield from _ended(client, futures, say)
 
             yield finish
+    except KeyboardInterrupt:
+        _kill_workers(cluster)  # closing waits for the cells that they are at
+        raise
     finally:
         if cluster is not None:
             cluster.close()
 
 
+def _submit(client, cells, *arguments):
+    """Future -> its cell, for each of them."""
+    # Dask groups tasks by the words before the first number of their key, and hands the first tasks of each group out
+    # at once, whatever their priority: one group keeps the cells in their order.
+    how = {"pure": False, "fifo_timeout": "0ms"}
+    return {
+        client.submit(run_cell, cell, *arguments, key=f"cell-0-{cell.name}", priority=-place, **how): cell
+        for place, cell in enumerate(cells)
+    }
+
+
+def _ended(client, futures, say):
+    """Yield (cell, why it failed or None) as they end; give up when there has been no worker for PATIENCE seconds."""
+    from distributed import as_completed
+
+    ended, left = as_completed(futures), dict(futures)
+    seen = looked = time.monotonic()
+    while left:
+        for future in ended.next_batch(block=False):
+            yield left.pop(future), _reason(future)
+        now = time.monotonic()
+        if now - looked > LOOK_EVERY:
+            if _has_workers(client):
+                seen = now
+            elif looked == seen:
+                say(f"no Dask worker is there: waiting for one, at most {PATIENCE} s")
+            looked = now
+            if now - seen > PATIENCE:
+                break
+        time.sleep(0.05)
+    for cell in left.values():
+        yield cell, f"not measured: no Dask worker was there for {PATIENCE} s"
+
+
+def _has_workers(client):
+    with suppress(KeyError, ValueError):  # of a client that has lost its scheduler
+        return bool(client.scheduler_info()["workers"])
+    return False
+
+
+def _reason(future):
+    """Why a future that ended is no finished cell, in words; None for a finished one."""
+    if future.status == "finished":
+        return None
+    if future.status == "error":
+        return _words(future.exception())
+    return "not measured: the Dask scheduler was lost, or gave the cell up"
+
+
 def _client(kind, address):
     try:
         return kind(address, timeout=30)
-    except OSError as error:
-        raise RunError(f"no Dask scheduler answers at {address}: {error}") from error
+    except (OSError, ValueError) as error:
+        where = getattr(address, "scheduler_address", address)
+        raise RunError(f"no Dask scheduler answers at {where}: {error}") from error
 
 
 def _local_cluster(workers, threads):
@@ -261,8 +382,25 @@ def _local_cluster(workers, threads):
     environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
         return LocalCluster(
-            n_workers=workers, threads_per_worker=1, memory_limit=None, dashboard_address=None
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            preload=[__name__],
         )
+
+
+def dask_setup(worker):
+    """Called in each local worker: Ctrl-C in a terminal reaches it too, but the runner ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _kill_workers(cluster):
+    for nanny in [] if cluster is None else cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(OSError, TypeError, AttributeError):  # it has ended, or not yet begun, or is a thread
+            os.kill(nanny.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _in_turn(cells, output, executor, threads):
@@ -275,7 +413,9 @@ def _in_turn(cells, output, executor, threads):
 
 
 def _words(error):
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    """One line: an error of this library's own says it all, another one needs its kind."""
+    text = str(error) if isinstance(error, DualADError) else f"{type(error).__name__}: {error}"
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _workers(threads):

@@ -22,7 +22,7 @@ from ..evaluation import per_region_overlap, pixel_auroc
 from ..files import atomic_write
 from ..scoring import Scores, threshold_at
 from .provenance import combined, digest, dump, module_hashes, results_folder
-from .results import _cell, _rows, _stored
+from .results import _cell, _rows, _stored, read_table
 
 RATE = 0.05  # the false-alarm rate that is promised
 BLUR = 1.0  # pixels, of the heat maps; fixed beforehand
@@ -105,7 +105,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     after recalibration; split: one of SPLITS; patch: side of the patches (None: whole images).
     """
     model, key, cell = _identity(detector, dataset, normal_class, **options)
-    stored = _stored(cell, key)
+    stored = _stored(cell, key, also=("measures",))
     if stored is not None:
         return stored
     data = load_inspection(dataset)
@@ -118,14 +118,16 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         measures += [{**{n: part[n] for n in KEYS if n in part}, **v, "command": command} for v in values]
     if cell is not None:
         with atomic_write(cell) as temporary:
-            temporary.write_text(json.dumps({"key": key, "rows": rows, "measures": measures}, indent=1))
+            temporary.write_text(
+                json.dumps({"key": key, "rows": rows, "measures": measures}, indent=1), encoding="utf-8"
+            )
     return rows
 
 
 def measured(detector, dataset, normal_class, output, **options):
     """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
     _, key, cell = _identity(detector, dataset, normal_class, output=output, **options)
-    return _stored(cell, key)
+    return _stored(cell, key, also=("measures",))
 
 
 def finish(cells, output):
@@ -138,8 +140,8 @@ def finish(cells, output):
                 _, key, cell = _identity(
                     one.method, dataset, one.classes[0], output=Path(output) / "cells", **options
                 )
-                if _stored(cell, key) is not None:
-                    rows += json.loads(cell.read_text())["measures"]
+                if _stored(cell, key, also=("measures",)) is not None:
+                    rows += json.loads(cell.read_text(encoding="utf-8"))["measures"]
         if rows:
             merge_measures(rows, Path(output) / "measures" / f"{study}_{dataset}.csv")
 
@@ -149,12 +151,8 @@ def read_measures(study, folder=None):
     folder = results_folder() / "measures" if folder is None else Path(folder)
     rows = []
     for path in sorted(folder.glob(f"{study}*.csv")):
-        with open(path, newline="") as file:
-            rows += list(csv.DictReader(file))
-    return [
-        {**row, "value": float(row["value"]), "count": int(row["count"]), "seed": int(row["seed"])}
-        for row in rows
-    ]
+        rows += read_table(path, COLUMNS, floats=("value",), integers=("count", "seed"))
+    return rows
 
 
 def merge_measures(rows, path):
@@ -162,7 +160,7 @@ def merge_measures(rows, path):
     there = read_measures(path.stem, path.parent) if path.exists() else []
     there = [row for row in there if row["dataset"] == rows[0]["dataset"]]  # not of a file whose name goes on
     found = {tuple(str(row[n]) for n in KEYS): row for row in [*there, *rows]}
-    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for key in sorted(found, key=lambda key: [text.zfill(3) for text in key]):

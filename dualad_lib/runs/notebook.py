@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dualad_lib.errors import RunError
 from dualad_lib.files import atomic_write
+from dualad_lib.runs.course import read_text
 from dualad_lib.runs.recording import MIME
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -15,13 +16,17 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 def read_source(lesson):
     """A lesson's percent file as a notebook without outputs; cell ids are the cells' numbers, so that they stay.
 
-    Raises RunError when the file is missing or holds no code.
+    Raises RunError when the file is missing, is no percent file or holds no code.
     """
     import jupytext
 
     if not lesson.source.is_file():
         raise RunError(f"{lesson.name}: its source {lesson.source} is missing")
-    nb = jupytext.read(lesson.source, fmt="py:percent")
+    text = read_text(lesson.source)
+    try:
+        nb = jupytext.reads(text, fmt="py:percent")
+    except Exception as error:  # whatever jupytext's own parsers of headers and cell options raise
+        raise RunError(f"{lesson.name}: its source {lesson.source} is no percent file: {error}") from error
     nb.metadata = type(nb.metadata)(kernelspec=KERNELSPEC)
     nb.nbformat, nb.nbformat_minor = 4, 5
     for number, cell in enumerate(nb.cells, start=1):
@@ -33,6 +38,21 @@ def read_source(lesson):
     return nb
 
 
+def read_notebook(path):
+    """A notebook file, checked. Raises RunError for what is none, and OSError where there is nothing to read."""
+    import nbformat
+
+    try:
+        nb = nbformat.read(path, 4)
+        nbformat.validate(nb)
+    except OSError:
+        raise
+    except Exception as error:  # not JSON, not text, not a notebook: nbformat raises what its parts raise
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise RunError(f"{path} is no readable notebook: {first[0]}") from error
+    return nb
+
+
 def code_cells(nb):
     return [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
 
@@ -41,7 +61,12 @@ def cell_tree(cell):
     """The syntax tree of a code cell. Raises RunError for broken code and for IPython's magics, which hide code."""
     try:
         return ast.parse(cell.source)
-    except SyntaxError as error:
+    except (
+        SyntaxError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # too deeply nested, or with a null byte
         first = cell.source.strip().splitlines()[0]
         raise RunError(f"the cell starting {first!r} is not plain Python: {error}") from error
 
@@ -130,7 +155,7 @@ def bootstrap_text(folder):
     path = Path(folder) / "bootstrap.py"
     if not path.is_file():
         return None
-    return path.read_text(encoding="utf-8").replace("@REPOSITORY@", repository()).strip()
+    return read_text(path).replace("@REPOSITORY@", repository()).strip()
 
 
 def bootstrap_cell(lesson):
@@ -141,7 +166,7 @@ def bootstrap_cell(lesson):
 
 def insert_bootstrap(lesson):
     """Put the canonical text into the source's cell tagged bootstrap; return True when that changed the file."""
-    text, source = bootstrap_text(lesson.folder), lesson.source.read_text(encoding="utf-8")
+    text, source = bootstrap_text(lesson.folder), read_text(lesson.source)
     if text is None:
         return False
     cell = re.compile(r'^(# %% tags=\["bootstrap"\][^\n]*\n).*?(?=^# %%|\Z)', re.DOTALL | re.MULTILINE)

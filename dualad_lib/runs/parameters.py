@@ -1,6 +1,7 @@
 """The strict check of a notebook's parameters, read from its syntax and not by running it."""
 
 import ast
+import math
 
 from dualad_lib.errors import RunError
 from dualad_lib.runs.course import did_you_mean
@@ -55,26 +56,35 @@ def check(nb, overrides):
         if name not in read:
             raise RunError(f"parameter {name!r} is unused: no cell after the parameters cell reads it")
     fitted = {name: _fit(name, value, *parameters[name]) for name, value in overrides.items()}
+    for name, value in fitted.items():
+        _check_plain(name, value)
     return {name: default for name, (default, _) in parameters.items()} | fitted, fitted
 
 
 def from_text(nb, texts):
-    """Values written on a command line: kept as text where the default is text, else Python literals or YAML."""
-    import yaml
+    """Values written on a command line: Python literals, else text; kept as text where the default is text.
 
+    Nothing is guessed: 010, 12:30, no and 2026-01-01 are texts, as Python reads them as nothing else. None is None also
+    for a text that may be missing.
+    """
     parameters = declared(nb)
 
     def value(name, text):
-        if isinstance(parameters.get(name, (None,))[0], str):
+        default, optional = parameters.get(name, (None, False))
+        if isinstance(default, str) and not (optional and text == "None"):
             return text
         try:
-            return ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            pass
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RunError(f"cannot read the value of parameter {name!r}: {text}") from error
+            value = ast.literal_eval(text)
+            repr(value)  # not of an integer of thousands of digits
+        except (
+            ValueError,
+            SyntaxError,
+            TypeError,
+            MemoryError,
+            RecursionError,
+        ):  # of sets of lists, deep nesting
+            return text
+        return value
 
     return {name: value(name, text) for name, text in texts.items()}
 
@@ -104,8 +114,45 @@ def _fit(name, value, default, optional):
         return None
     if not _fits(value, default):
         wanted = type(default).__name__
-        raise RunError(f"parameter {name!r} is {wanted} (default {default!r}); {value!r} does not fit")
-    return float(value) if isinstance(default, float) else value
+        hint = "; write a text, or a number as Python does" if isinstance(value, str) else ""
+        hint = "; write True or False" if isinstance(default, bool) else hint
+        raise RunError(f"parameter {name!r} is {wanted} (default {default!r}); {value!r} does not fit{hint}")
+    if isinstance(default, float):
+        try:
+            return float(value)
+        except OverflowError:
+            raise RunError(f"parameter {name!r} is too large for a float") from None
+    return (
+        list(value) if isinstance(default, (list, tuple)) else value
+    )  # papermill would write a tuple as text
+
+
+def _check_plain(name, value):
+    """Raise RunError for a value that would not reach the notebook, and its metrics file, as it is.
+
+    papermill writes a tuple or a set as text, and JSON has neither nan nor infinity.
+    """
+    if value is None or isinstance(value, (bool, int)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RunError(f"parameter {name!r} must be finite, not {value}")
+    elif isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeError:
+            raise RunError(f"parameter {name!r} is no text in UTF-8: {value!r}") from None
+    elif isinstance(value, list):
+        for item in value:
+            _check_plain(name, item)
+    elif isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        for item in (*value, *value.values()):
+            _check_plain(name, item)
+    else:
+        raise RunError(
+            f"parameter {name!r} cannot be {value!r}: take a number, a text, True, False, None, or a list or "
+            "dict of these"
+        )
 
 
 def _fits(value, default):

@@ -37,7 +37,7 @@ def render(text, values):
         inside = match.group(1).strip()
         try:
             return _fill(inside, values)
-        except (RunError, SyntaxError, TypeError, ZeroDivisionError) as error:
+        except (RunError, SyntaxError, TypeError, ValueError, ArithmeticError) as error:
             reason = "not an expression" if isinstance(error, SyntaxError) else error
             raise RunError(f"placeholder {{{{ {inside} }}}}: {reason}") from error
 

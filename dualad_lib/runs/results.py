@@ -6,7 +6,9 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 import time
+import warnings
 from pathlib import Path
 
 from ..errors import RunError
@@ -192,14 +194,52 @@ def _part(key):
 def _store(cell, key, rows):
     if cell is not None:
         with atomic_write(cell) as temporary:
-            temporary.write_text(json.dumps({"key": key, "rows": rows}, indent=1))
+            temporary.write_text(json.dumps({"key": key, "rows": rows}, indent=1), encoding="utf-8")
 
 
-def _stored(cell, key):
+def _stored(cell, key, also=()):
+    """Rows of a cell file; None where there is none, where its key is another, or (with a warning) where it is damaged.
+
+    also: names of what the file holds beside its rows.
+    """
     if cell is None or not cell.exists():
         return None
-    stored = json.loads(cell.read_text())
-    return stored["rows"] if stored["key"] == json.loads(json.dumps(key)) else None
+    try:
+        stored = json.loads(cell.read_text(encoding="utf-8"))
+        if stored["key"] != json.loads(json.dumps(key)):
+            return None
+        rows = [_checked(row) for row in stored["rows"]]
+        same = all(
+            row[n] == key[n] for row in rows for n in ("dataset", "normal_class", "detector", "profile")
+        )
+        if not rows or not same or not set(also) <= set(stored):
+            raise ValueError("it lacks rows, or has those of another cell")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        warnings.warn(f"{cell} is damaged ({_why(error)}) and is measured again.", stacklevel=2)
+        return None
+    return rows
+
+
+def _checked(row):
+    """The row, if it has each column and nothing but numbers where numbers belong. Raises ValueError, TypeError."""
+    if set(row) != set(COLUMNS):
+        raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+    for name in INTEGERS:
+        if not isinstance(row[name], int):
+            raise TypeError(f"{name} is {row[name]!r}, no whole number")
+    _finite({name: row[name] for name in FLOATS})
+    return row
+
+
+def _finite(numbers):
+    for name, value in numbers.items():
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}, no finite number")
+    return numbers
+
+
+def _why(error):
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def measure_stacked(detector, dataset, classes, command="", label="", **options):
@@ -263,22 +303,46 @@ def write_results(rows, path):
     twice = {key for key in keys if keys.count(key) > 1}
     if twice:
         raise RunError(f"results for {path} hold the same row twice: {sorted(twice, key=str)[0]}.")
-    with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({**row, **{n: _text(row[n]) for n in FLOATS}} for row in rows)
 
 
 def read_results(path):
-    """Rows of a results file as dicts, numbers as numbers, empty cells of number columns as None."""
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        for name in FLOATS:
-            row[name] = float(row[name]) if row[name] else None
-        for name in INTEGERS:
-            row[name] = int(row[name])
-    return rows
+    """Rows of a results file as dicts, numbers as numbers, empty cells of number columns as None.
+
+    Raises RunError for a file that is damaged or holds something else.
+    """
+    return read_table(path, COLUMNS, FLOATS, INTEGERS)
+
+
+def read_table(path, columns, floats, integers):
+    """Rows of a CSV file with exactly these columns. Raises RunError for one that is damaged or is another."""
+    try:
+        with open(
+            path, newline="", encoding="utf-8-sig"
+        ) as file:  # a spreadsheet may have added a byte-order mark
+            text = file.read()
+        if not text.endswith("\n"):
+            raise ValueError("it is empty, or cut off: its last line has no end")
+        table = csv.DictReader(text.splitlines(keepends=True), strict=True)
+        if sorted(table.fieldnames or ()) != sorted(columns):
+            raise ValueError(f"its first line does not name the columns {', '.join(columns)}")
+        return [_numbered(row, table.line_num, floats, integers) for row in table]
+    except (ValueError, csv.Error) as error:  # of UnicodeError too
+        raise RunError(f"{path} is no whole results file ({error}): move it away or mend it.") from error
+
+
+def _numbered(row, line, floats, integers):
+    try:
+        if None in row or None in row.values():
+            raise ValueError("it has not as many cells as there are columns")
+        numbers = {name: float(row[name]) if row[name] else None for name in floats}
+        numbers |= {name: int(row[name]) for name in integers}
+        return {**row, **_finite(numbers)}
+    except ValueError as error:
+        raise ValueError(f"line {line}: {error}") from None
 
 
 def study_rows(study, folder=None):

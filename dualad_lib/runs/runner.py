@@ -4,8 +4,10 @@ import datetime
 import json
 import os
 import re
+import secrets
 import sys
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +18,7 @@ from dualad_lib.files import atomic_write
 from dualad_lib.runs import environment, provenance
 from dualad_lib.runs import parameters as strict
 from dualad_lib.runs.course import Lesson, load_course
-from dualad_lib.runs.notebook import code_cells, collect, read_source, tidy, values_for
+from dualad_lib.runs.notebook import code_cells, collect, read_notebook, read_source, tidy, values_for
 from dualad_lib.runs.render import render_notebook
 
 DISTRIBUTIONS = ("dualad", "torch", "torchvision", "numpy", "scikit-learn")
@@ -72,10 +74,33 @@ def prepare(lesson, profile="lesson", texts=None):
     return Job(lesson, nb, overrides, lesson.cell_timeout[profile], stamp)
 
 
+@contextmanager
+def alone(folder, name, say=print):
+    """Inside, no other run is at this lesson in this folder: a second one says that it waits, and waits."""
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f".{name}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{name}: another run is at it in {folder}; waiting for its end")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows, where FileLock itself removes it
+            path.unlink()  # while it is held: who has opened it already finds it unlinked and begins anew
+        lock.release()
+
+
 def execute(job, folder):
     """Run a job in `folder`; return (the executed, rendered, tidied notebook, its result).
 
-    On failure the notebook as far as it came is kept as NAME.failed.ipynb and RunError says what happened where.
+    No other run may be at the lesson in this folder (`alone`). On failure the notebook as far as it came is kept as
+    NAME.failed.ipynb, and RunError says what happened where.
     """
     import nbformat
 
@@ -84,7 +109,7 @@ def execute(job, folder):
     for left in folder.glob(f".{name}.*.tmp*"):  # of a killed run
         left.unlink(missing_ok=True)
     failed = folder / f"{name}.failed.ipynb"
-    running = folder / f".{name}.{os.getpid()}.tmp.ipynb"
+    running = folder / f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp.ipynb"
     nbformat.write(job.nb, running)
     start = time.perf_counter()
     try:
@@ -120,22 +145,26 @@ def run(
     jobs = [prepare(lesson, profile, texts) for lesson in course.select(names, everything)]
     outcomes = []
     for job in jobs:
-        name = job.lesson.name
-        done = None if fresh else _done(job, output)
-        if done:
-            say(f"{name} ({profile}): already done, {done['seconds']:.0f} s then; --fresh runs it again")
-            outcomes.append(Outcome(job.lesson, done))
-            continue
-        say(f"{name} ({profile}): running, at most {job.timeout:g} s a cell")
-        start = time.perf_counter()
-        try:
-            outcome = Outcome(job.lesson, _run_one(job, output))
-            say(f"{name} ({profile}): finished in {outcome.result['seconds']:.0f} s")
-        except RunError as error:
-            outcome = Outcome(job.lesson, error=str(error))
-            say(f"{name} ({profile}): FAILED after {time.perf_counter() - start:.0f} s\n{error}")
-        outcomes.append(outcome)
+        with alone(output, job.lesson.name, say):
+            outcomes.append(_run_unless_done(job, output, fresh, say))
     return outcomes
+
+
+def _run_unless_done(job, output, fresh, say):
+    name = f"{job.lesson.name} ({job.stamp['profile']})"
+    done = None if fresh else _done(job, output)
+    if done:
+        say(f"{name}: already done, {done['seconds']:.0f} s then; --fresh runs it again")
+        return Outcome(job.lesson, done)
+    say(f"{name}: running, at most {job.timeout:g} s a cell")
+    start = time.perf_counter()
+    try:
+        outcome = Outcome(job.lesson, _run_one(job, output))
+    except RunError as error:
+        say(f"{name}: FAILED after {time.perf_counter() - start:.0f} s\n{error}")
+        return Outcome(job.lesson, error=str(error))
+    say(f"{name}: finished in {outcome.result['seconds']:.0f} s")
+    return outcome
 
 
 def _run_one(job, output):
@@ -158,14 +187,15 @@ def _paths(lesson, output):
 
 
 def _done(job, output):
-    """The result of an earlier run of the same thing, or None."""
+    """The result of an earlier run of the same thing, or None; of a damaged one too, and of two runs' mixed files."""
     notebook, metrics = _paths(job.lesson, output)
     try:
         result = json.loads(metrics.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        stamp = read_notebook(notebook).metadata.get("dualad")
+    except (OSError, ValueError, RecursionError, RunError):
         return None
-    same = all(_same(result.get(key), job.stamp[key]) for key in _KEY)
-    return result if same and notebook.is_file() else None
+    whole = isinstance(result, dict) and _same(result, stamp)
+    return result if whole and all(_same(result.get(key), job.stamp[key]) for key in _KEY) else None
 
 
 def _papermill(job, path):
@@ -175,7 +205,7 @@ def _papermill(job, path):
     import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.exceptions import PapermillException, PapermillExecutionError
+    from papermill.exceptions import PapermillExecutionError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it would say stands in the error below
     try:
@@ -202,7 +232,7 @@ def _papermill(job, path):
     except DeadKernelError as error:
         cell = _last_started(nbformat.read(path, 4))
         raise RunError(f"{cell}: the kernel died; the usual reason is too little memory") from error
-    except (PapermillException, RuntimeError, OSError) as error:
+    except Exception as error:  # of papermill, the kernel's client or its sockets: nothing of this is ours
         raise RunError(f"the notebook could not be run: {type(error).__name__}: {error}") from error
     ran = [cell for cell in code_cells(nb) if cell.execution_count is not None]
     if len(ran) < len(code_cells(nb)):
