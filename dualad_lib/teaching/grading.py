@@ -12,9 +12,9 @@ Secret, hidden tests, their labels and model answers do not enter the kernel, it
 
 What remains. Student code has the rights of the user who grades: it can read that user's files, use the network, and
 end that user's processes. A secret in the command line of `uv run` shows in `ps`, though not in that of `dualad`. The
-checks are public: who knows their test cases can hand over right answers without a method. A program that sheds its environment
-and ends the host of its kernel can outlive the grading, though not its limits. Memory is limited for each process by
-itself, and on Linux alone. For people you do not know, grade in a container (see the README).
+checks are public: who knows their test cases can hand over right answers without a method. A program that sheds its
+environment and ends the host of its kernel can outlive the grading, though not its limits. Memory is limited for each
+process by itself, and on Linux alone. For people you do not know, grade in a container (see the README).
 """
 
 import io

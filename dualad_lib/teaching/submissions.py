@@ -95,13 +95,15 @@ def well_formed(notebook):
     cells, taken = [], set()
     for number, cell in enumerate(notebook["cells"]):
         cells.append(_well_formed_cell(cell, number, taken))
-    metadata = _clean(_table(notebook.get("metadata")))
-    for known in ("kernelspec", "language_info"):
-        if known in metadata and not _valid(metadata[known], known):
-            del metadata[known]
-    if not _valid(metadata, "metadata"):
-        metadata = {key: value for key, value in metadata.items() if key in ("kernelspec", "dualad")}
-    return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    made = {
+        "cells": cells,
+        "metadata": _clean(_table(notebook.get("metadata"))),
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    if not _valid({**made, "cells": []}):
+        made["metadata"] = {"dualad": made["metadata"].get("dualad", {})}
+    return made
 
 
 def _well_formed_cell(cell, number, taken):
@@ -110,23 +112,25 @@ def _well_formed_cell(cell, number, taken):
         raise KeyError(kind)
     if not isinstance(source, str | list):
         raise TypeError("the source of a cell is no text")
-    metadata = _clean(_table(cell.get("metadata")))
-    if not isinstance(metadata.get("nbgrader", {}), dict):
-        del metadata["nbgrader"]
-    if not _valid({"id": "a", "cell_type": "raw", "source": "", "metadata": metadata}, "raw_cell"):
-        metadata = {key: value for key, value in metadata.items() if key in ("nbgrader", "dualad")}
     name = cell.get("id")
     if not isinstance(name, str) or not _ID.fullmatch(name) or name in taken:
         name = next(name for name in _names(number) if name not in taken)
     taken.add(name)
+    metadata = _clean(_table(cell.get("metadata")))
+    if not isinstance(metadata.get("nbgrader", {}), dict):
+        del metadata["nbgrader"]
     made = {"cell_type": kind, "id": name, "metadata": metadata, "source": _clean("".join(source))}
     if kind == "code":
-        count, outputs = cell.get("execution_count"), cell.get("outputs")
-        made["execution_count"] = count if type(count) is int and count >= 0 else None
-        outputs = _clean(outputs) if isinstance(outputs, list) else []
-        made["outputs"] = [output for output in outputs if _valid(output, "output")]
-    elif isinstance(cell.get("attachments"), dict) and _valid(cell["attachments"], "misc/attachments"):
+        run, outputs = cell.get("execution_count"), cell.get("outputs")
+        made["execution_count"] = run if type(run) is int and run >= 0 else None
+        made["outputs"] = _clean(outputs) if isinstance(outputs, list) else []
+    elif isinstance(cell.get("attachments"), dict):
         made["attachments"] = _clean(cell["attachments"])
+    if not _valid(made, f"{kind}_cell"):
+        made.pop("attachments", None)
+        made["metadata"] = {key: value for key, value in metadata.items() if key in ("nbgrader", "dualad")}
+        if kind == "code":
+            made["outputs"] = [output for output in made["outputs"] if _valid(output, "output")]
     return made
 
 
@@ -151,13 +155,13 @@ def _clean(value):
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _valid(value, what):
-    """Does nbformat's schema accept it as such a part of a notebook?"""
+def _valid(value, what=None):
+    """Does nbformat's schema accept it as a notebook, or as such a part of one?"""
     from nbformat import ValidationError
     from nbformat import validate as validate_format
 
     try:
-        validate_format(value, ref=what, version=4, version_minor=5, repair_duplicate_cell_ids=False)
+        validate_format(value, ref=what, version=4, version_minor=5)
     except ValidationError:
         return False
     return True
