@@ -4,7 +4,6 @@ import ast
 import copy
 import csv
 import json
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -497,6 +496,39 @@ def test_what_works_in_jupyter_costs_nothing():
         notebook["cells"].insert(place, own_cell(line))
     notebook["cells"].insert(place + len(lines) + 1, own_cell("if (found, who) != (7, ''): my_auroc = None"))
     assert set(judge(notebook, MASTERS[FIRST]).values()) == {""}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exercise", [e for e in CODED if e.kind == "Code"], ids=lambda e: e.name)
+def test_a_function_that_empties_its_arguments_gets_no_points(exercise):
+    """A check that works its answer out afterwards, from the same arrays, must not be led astray."""
+    lesson = next(name for name in EXERCISES if exercise in EXERCISES[name])
+    notebook = solved(lesson)
+    cell(notebook, f"{exercise.name}-answer")["source"] += f"""
+def emptied(function):
+    def emptying(*arguments):
+        for one in arguments:
+            if isinstance(one, list):
+                one[:] = [0.0] * len(one)
+            elif hasattr(one, "shape"):
+                one[...] = 0
+        return function(*arguments)
+    return emptying
+
+{exercise.answer} = emptied({exercise.answer})
+"""
+    assert judge(notebook, MASTERS[lesson])[f"{exercise.name}-check"]
+
+
+def test_sorting_an_argument_in_place_is_no_fault():
+    lesson = "11_your_own_images"
+    exercise = next(e for e in EXERCISES[lesson] if e.check == f"checks.check_conformal_p_value({e.answer})")
+    notebook = solved(lesson)
+    cell(notebook, f"{exercise.name}-answer")["source"] = (
+        f"def {exercise.answer}(calibration, score):\n    calibration.sort()\n"
+        "    return (1 + (calibration >= score).sum()) / (len(calibration) + 1)"
+    )
+    assert judge(notebook, MASTERS[lesson])[f"{exercise.name}-check"] == ""
 
 
 FORGERIES = {

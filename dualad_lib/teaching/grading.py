@@ -32,6 +32,10 @@ OVERHEAD = 10  # seconds beyond the sum of the cells' limits, for running again 
 TO_READ = "to be graded by a person"
 JUDGES = {"checks": checks, "project": project}
 SETUP = "setup"  # the grade_id of the imports
+IN_PLACE = (
+    "check_attack_step",
+    "check_detector",
+)  # ask whether their arrays were changed; others' arrays never are
 CORES = 4  # that a cell may use for its seconds
 
 
@@ -147,7 +151,8 @@ class _Run:
             return str(stopped)
 
     def _check(self, cell, kernel):
-        names = _Names(kernel, time.monotonic() + self._left())
+        in_place = any(name in cell["source"] for name in IN_PLACE)
+        names = _Names(kernel, time.monotonic() + self._left(), in_place)
         try:
             with redirect_stdout(io.StringIO()):
                 exec(compile(cell["source"], cell["id"], "exec"), {}, names)
@@ -207,9 +212,9 @@ class _NoTimeLeft(BaseException):
 class _Names(dict):
     """What a check sees: the library's modules of this process, and all else as the kernel has it."""
 
-    def __init__(self, kernel, ends):
+    def __init__(self, kernel, *how):
         super().__init__(JUDGES)
-        self.kernel, self.ends = kernel, ends
+        self.kernel, self.how = kernel, how
 
     def __missing__(self, name):
-        return self.kernel.fetch(name, self.ends)
+        return self.kernel.fetch(name, *self.how)

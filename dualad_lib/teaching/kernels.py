@@ -98,22 +98,23 @@ class Kernel:
         reply = self._ask(source, seconds, store_history=True)
         return "" if reply["status"] == "ok" else in_words(reply["ename"], reply["evalue"])
 
-    def fetch(self, name, ends):
+    def fetch(self, name, ends, in_place=False):
         """The value of a name as data; functions as callables that run in the kernel, until the time `ends`.
 
-        Raises KeyError where the notebook has no such name.
+        in_place: what a function does to its arguments is done to the caller's; else these stay as they are. Raises
+        KeyError where the notebook has no such name.
         """
         found = self._evaluate(f"{CALL}.fetch({name!r})", ends)
         if "missing" in found:
             raise KeyError(name)
-        return bridge.decode(found["value"], lambda number: self._function(number, ends))
+        return bridge.decode(found["value"], lambda number: self._function(number, ends, in_place))
 
-    def _function(self, number, ends):
+    def _function(self, number, ends, in_place):
         def function(*arguments):
             found = self._evaluate(f"{CALL}.call({int(number)}, '{bridge.pack(arguments)}')", ends)
-            for place, value in found.get("changed", {}).items():
+            for place, value in found.get("changed", {}).items() if in_place else ():
                 _change(arguments[int(place)], bridge.decode(value, lambda number: None))
-            return bridge.decode(found["value"], lambda number: self._function(number, ends))
+            return bridge.decode(found["value"], lambda number: self._function(number, ends, in_place))
 
         return function
 
@@ -130,6 +131,7 @@ class Kernel:
         return found
 
     def _ask(self, source, seconds, store_history=False, **more):
+        self._look()
         message = self.client.execute(
             source, store_history=store_history, allow_stdin=False, stop_on_error=False, **more
         )
@@ -291,10 +293,8 @@ class Starting:
     def start(self, request):
         command = [sys.executable, "-m", "dualad_lib.teaching.host", json.dumps(request)]
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-        popen = psutil.Popen(
-            command, **streams, env=_environment(secrets.token_hex(16)), start_new_session=True
-        )
-        return popen
+        environment = _environment(secrets.token_hex(16))
+        return psutil.Popen(command, **streams, env=environment, start_new_session=True)
 
     def end(self, kernel):
         mark = None
@@ -322,15 +322,18 @@ def _start(request):
     with _lock:
         if not _hosts:
             _hosts.append(Forking() if FORKS else Starting())
-            atexit.register(_stop)
         try:
             return _hosts[0], _hosts[0].start(request)
         except (OSError, ValueError, psutil.Error):
-            _hosts[0].stop()
-            _hosts[0] = Forking()
+            _hosts.pop().stop()
+            _hosts.append(Forking())
             return _hosts[0], _hosts[0].start(request)
+        except BaseException:  # interrupted between question and answer
+            _hosts.pop().stop()
+            raise
 
 
+@atexit.register
 def _stop():
     while _hosts:
         _hosts.pop().stop()
