@@ -152,6 +152,9 @@ for name in ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_CORE"):
     except (ValueError, OSError):
         pass
 lifted += [os.system("ulimit -v unlimited 2>/dev/null") == 0]
+rights = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+lifted += [name for name in ("CapEff", "CapPrm", "CapInh") if int(rights[name], 16) & ~2]  # all but reading files
+lifted += ["sudo"] * (rights["NoNewPrivs"] != "1")
 """
     assert kernel.run(code, 20) == ""
     assert kernel.fetch("lifted", soon()) == [False]
@@ -236,6 +239,11 @@ def test_a_flood_of_processes_is_stopped(kernel):
             20,
         )
     assert not kernel.alive
+
+
+def test_an_error_with_an_odd_name_is_told_without_it():
+    assert kernels.in_words("=HYPERLINK(1)", "a\nb") == "an error: a b"
+    assert kernels.in_words("KeyError", "x") == "KeyError: x"
 
 
 def test_a_kernel_that_was_ended_says_so(kernel):

@@ -43,8 +43,8 @@ def validate_all(paths, output=None, say=print):
     for path, target in zip(paths, targets, strict=True):
         try:
             found = validate(read_submission(path), assignments)
-        except DataError as error:
-            say(_line(f"{path}: {error}"))
+        except Exception as error:  # whatever it is: the rest of the class is validated
+            say(_line(f"{path}: {_why(error)}"))
             status = 2
             continue
         _tell(path, found, say)
@@ -112,6 +112,10 @@ def _tell_grades(grades, say):
         f"  {known} of {sum(g.most for g in grades)} points"
         + (f", {open_points} still open" * bool(open_points))
     )
+
+
+def _why(error):
+    return str(error) if isinstance(error, DualADError) else f"{type(error).__name__}: {error}"
 
 
 def _line(text, longest=600):

@@ -70,7 +70,7 @@ class Kernel:
         self.process = self.client = None
         try:
             connection = str(self.folder / "connection.json")
-            sockets = {"transport": "ipc", "ip": str(self.folder / "socket")} if os.name == "posix" else {}
+            sockets = {"transport": "ipc", "ip": str(self.folder / "socket")} if self._short() else {}
             write_connection_file(connection, key=secrets.token_hex(32).encode(), **sockets)
             limits = {"memory_mb": memory_mb, "cpu_seconds": cpu_seconds}
             self.host, self.process = _start(
@@ -86,6 +86,10 @@ class Kernel:
         except BaseException:
             self.close()
             raise
+
+    def _short(self):
+        """Can sockets be files in the folder? Their paths may be 107 characters long."""
+        return os.name == "posix" and len(str(self.folder)) < 90
 
     def __enter__(self):
         return self
@@ -204,7 +208,9 @@ def in_words(kind, text):
     text = " ".join(str(text).split())
     if kind in ("MemoryError", "_ArrayMemoryError") or ("alloc" in text and "memory" in text):
         return "stopped: it took more memory than allowed"
-    return f"{kind}: {text}"
+    return (
+        f"{kind if str(kind).isidentifier() else 'an error'}: {text}"  # a table may take "=..." for a formula
+    )
 
 
 def limits_missing():
