@@ -72,11 +72,7 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
                 found = validate(read_submission(path), assignments)
                 grades = grade(found, originals[found.name], seconds, memory_mb)
             except Exception as error:  # whatever it is: the rest of the class is graded
-                why = (
-                    _line(error)
-                    if isinstance(error, DualADError)
-                    else f"{type(error).__name__}: {_line(error)}"
-                )
+                why = _line(_why(error))
                 rows.append((path, "", "", "", "", f"not graded: {why}"))
                 if output is not None:
                     _write(output, rows)
