@@ -1,13 +1,20 @@
-"""What `dualad course` does: build assignments, validate and grade submissions."""
+"""What `dualad course` does: build assignments, validate and grade submissions.
+
+A class of 30 takes about 40 s to grade: 14 s to read the assignments and to load the libraries, then 0.9 s a submission
+(median; measured with tests/benchmarks/grading.py on two cores that other programs used as well). A cell that never
+ends adds its limit, 30 s. Two halves of a class can be graded at a time, by two commands.
+"""
 
 import csv
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import DataError, DualADError
 from ..files import atomic_write
 from ..runs.course import course_folder
 from .assignments import as_student, build_assignments, masters
 from .grading import grade
+from .host import unreadable
+from .kernels import limits_missing
 from .submissions import read_submission, validate, write_notebook
 
 COLUMNS = ("submission", "assignment", "exercise", "points", "most", "why")
@@ -36,8 +43,8 @@ def validate_all(paths, output=None, say=print):
     for path, target in zip(paths, targets, strict=True):
         try:
             found = validate(read_submission(path), assignments)
-        except DataError as error:
-            say(f"{path}: {error}")
+        except Exception as error:  # whatever it is: the rest of the class is validated
+            say(_line(f"{path}: {_why(error)}"))
             status = 2
             continue
         _tell(path, found, say)
@@ -48,40 +55,75 @@ def validate_all(paths, output=None, say=print):
 
 
 def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=print):
-    """Validate and grade submissions; status 0, or 2 where something was not graded. output: a CSV file."""
+    """Validate and grade submissions; status 0, or 2 where something was not graded.
+
+    output: a CSV file, written anew after each submission, so that what is graded stays where grading is interrupted.
+    """
     originals, rows, status = masters(secret=secret), [], 0
     assignments = {name: as_student(master) for name, master in originals.items()}
-    for path in paths:
-        try:
-            found = validate(read_submission(path), assignments)
-        except DataError as error:
-            say(f"{path}: not graded: {error}")
-            rows.append((path, "", "", "", "", f"not graded: {error}"))
-            status = 2
-            continue
-        _tell(path, found, say)
-        if not found.gradable:
-            status = 2
-        grades = grade(found, originals[found.name], seconds, memory_mb)
-        for g in grades:
-            say(f"  {g.exercise}: {'-' if g.points is None else g.points} of {g.most}: {g.why}")
-            rows.append((path, found.name, g.exercise, "" if g.points is None else g.points, g.most, g.why))
-        known = sum(g.points for g in grades if g.points is not None)
-        open_points = sum(g.most for g in grades if g.points is None)
-        say(
-            f"  {known} of {sum(g.most for g in grades)} points"
-            + (f", {open_points} still open" * bool(open_points))
-        )
+    say_missing = limits_missing()
+    if say_missing:
+        say(f"note: {say_missing}")
     if output is not None:
-        with atomic_write(output) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+        _write(output, rows)
+    with unreadable(secret):
+        for path in paths:
+            try:
+                found = validate(read_submission(path), assignments)
+                grades = grade(found, originals[found.name], seconds, memory_mb)
+            except Exception as error:  # whatever it is: the rest of the class is graded
+                why = _line(_why(error))
+                rows.append((path, "", "", "", "", f"not graded: {why}"))
+                if output is not None:
+                    _write(output, rows)
+                say(_line(f"{path}: not graded: {why}"))
+                status = 2
+                continue
+            rows += [
+                (path, found.name, g.exercise, "" if g.points is None else g.points, g.most, _line(g.why))
+                for g in grades
+            ]
+            if output is not None:
+                _write(output, rows)
+            status = status if found.gradable else 2
+            _tell(path, found, say)
+            _tell_grades(grades, say)
     return status
 
 
+def _write(output, rows):
+    with (
+        atomic_write(output) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
+
+
+def _tell_grades(grades, say):
+    for g in grades:
+        say(f"  {g.exercise}: {'-' if g.points is None else g.points} of {g.most}: {_line(g.why)}")
+    known = sum(g.points for g in grades if g.points is not None)
+    open_points = sum(g.most for g in grades if g.points is None)
+    say(
+        f"  {known} of {sum(g.most for g in grades)} points"
+        + (f", {open_points} still open" * bool(open_points))
+    )
+
+
+def _why(error):
+    return str(error) if isinstance(error, DualADError) else f"{type(error).__name__}: {error}"
+
+
+def _line(text, longest=600):
+    """One line that can be printed and written anywhere."""
+    text = " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= longest else text[:longest] + " ..."
+
+
 def _tell(path, found, say):
-    say(f"{path}: {found.name}" + ("" if found.findings else ", whole"))
+    say(_line(path) + f": {found.name}" + ("" if found.findings else ", whole"))
     for finding in found.findings:
-        say(f"  {finding.cell}: {finding.what}" + ("" if finding.repaired else " (NOT repaired)"))
+        say(f"  {_line(finding.cell)}: {finding.what}" + ("" if finding.repaired else " (NOT repaired)"))
 
 
 def _targets(paths, output):

@@ -1,4 +1,4 @@
-"""Submissions: found damage, what can be repaired, and points from a run with a time and a memory limit.
+"""Submissions: what of their damage is found, and what can be repaired.
 
 nbgrader trusts the metadata of a submitted notebook: a graded cell that has lost it scores zero and says nothing. So a
 submission is first held against the assignment, cell by cell.
@@ -7,12 +7,18 @@ submission is first held against the assignment, cell by cell.
 import ast
 import copy
 import json
+import re
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
+from math import isfinite
 from pathlib import Path
 
 from ..errors import DataError
 from ..files import atomic_write
+
+LARGEST = 200 * 2**20  # bytes of a submission
+LONGEST = 100_000  # characters of a cell that is read as Python
+_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -39,27 +45,126 @@ class Validated:
 
 
 def read_submission(path):
-    """The notebook as a dict, cell sources as text. Raises DataError for what is no notebook."""
+    """The notebook as a dict that nbformat accepts, cell sources as text.
+
+    Raises DataError for what is no notebook, is in an old format, or is written for another language than Python.
+    """
     path = Path(path)
+    if not path.exists():
+        raise DataError(f"there is no submission {path}.")
+    if not path.is_file():
+        raise DataError(f"{path} is not a file; hand over the notebooks themselves.")
     try:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        cells = notebook["cells"]
-        for cell in cells:
-            cell["source"] = "".join(cell["source"])
-            cell.setdefault("metadata", {})
-            if not isinstance(cell["metadata"], dict) or not isinstance(
-                cell["metadata"].get("nbgrader", {}), dict
-            ):
-                raise TypeError("a cell's metadata are no table")
-            if cell["cell_type"] not in ("code", "markdown", "raw"):
-                raise KeyError(cell["cell_type"])
-    except FileNotFoundError:
-        raise DataError(f"there is no submission {path}.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if path.stat().st_size > LARGEST:
+            raise DataError(
+                f"{path} is larger than {LARGEST >> 20} MB. Ask for a copy with its outputs cleared."
+            )
+        notebook = json.loads(path.read_text(encoding="utf-8-sig"))
+        _refuse_other_kinds(path, notebook)
+        return well_formed(notebook)
+    except DataError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        text = _clean(f"{type(error).__name__}: {error}")
         raise DataError(
-            f"{path} is not a whole notebook ({error}). Ask for it again: what is lost cannot be guessed."
+            f"{path} is not a whole notebook ({text}). Ask for it again: what is lost cannot be guessed."
         ) from error
-    return notebook
+
+
+def _refuse_other_kinds(path, notebook):
+    version = notebook.get("nbformat", 4)
+    if version != 4:
+        raise DataError(
+            f"{path} is a notebook of format {version}, not 4: open it in Jupyter, save it, and hand that in."
+        )
+    metadata = _table(notebook.get("metadata"))
+    for place, key in (("kernelspec", "language"), ("language_info", "name")):
+        language = _table(metadata.get(place)).get(key)
+        if isinstance(language, str) and language.lower() not in ("python", "ipython", "python3", ""):
+            raise DataError(
+                f"{path} is a notebook for {language}, not for Python: ask for a Python notebook."
+            )
+
+
+def well_formed(notebook):
+    """A copy of a notebook (dict) as format 4.5 wants it: each cell with an id of its own and the fields of its type.
+
+    What can't be kept is left out: outputs that are none, metadata that are no table, characters that UTF-8 has not.
+    Raises KeyError, TypeError or ValueError for what is no notebook.
+    """
+    cells, taken = [], set()
+    for number, cell in enumerate(notebook["cells"]):
+        cells.append(_well_formed_cell(cell, number, taken))
+    made = {
+        "cells": cells,
+        "metadata": _clean(_table(notebook.get("metadata"))),
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    if not _valid({**made, "cells": []}):
+        made["metadata"] = {"dualad": made["metadata"].get("dualad", {})}
+    return made
+
+
+def _well_formed_cell(cell, number, taken):
+    kind, source = cell["cell_type"], cell["source"]
+    if kind not in ("code", "markdown", "raw"):
+        raise KeyError(kind)
+    if not isinstance(source, str | list):
+        raise TypeError("the source of a cell is no text")
+    name = cell.get("id")
+    if not isinstance(name, str) or not _ID.fullmatch(name) or name in taken:
+        name = next(name for name in _names(number) if name not in taken)
+    taken.add(name)
+    metadata = _clean(_table(cell.get("metadata")))
+    if not isinstance(metadata.get("nbgrader", {}), dict):
+        del metadata["nbgrader"]
+    made = {"cell_type": kind, "id": name, "metadata": metadata, "source": _clean("".join(source))}
+    if kind == "code":
+        run, outputs = cell.get("execution_count"), cell.get("outputs")
+        made["execution_count"] = run if type(run) is int and run >= 0 else None
+        made["outputs"] = _clean(outputs) if isinstance(outputs, list) else []
+    elif isinstance(cell.get("attachments"), dict):
+        made["attachments"] = _clean(cell["attachments"])
+    if not _valid(made, f"{kind}_cell"):
+        made.pop("attachments", None)
+        made["metadata"] = {key: value for key, value in metadata.items() if key in ("nbgrader", "dualad")}
+        if kind == "code":
+            made["outputs"] = [output for output in made["outputs"] if _valid(output, "output")]
+    return made
+
+
+def _names(number):
+    """Ids for a cell that has none, the same for the same notebook."""
+    yield f"cell-{number}"
+    yield from (f"cell-{number}-{more}" for more in count(1))
+
+
+def _table(value):
+    return value if isinstance(value, dict) else {}
+
+
+def _clean(value):
+    """A value of JSON without lone surrogates, which UTF-8 has not, and without NaN, which JSON has not."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _valid(value, what=None):
+    """Does nbformat's schema accept it as a notebook, or as such a part of one?"""
+    from nbformat import ValidationError
+    from nbformat import validate as validate_format
+
+    try:
+        validate_format(value, ref=what, version=4, version_minor=5)
+    except ValidationError:
+        return False
+    return True
 
 
 def validate(submission, assignments):
@@ -86,7 +191,7 @@ def validate(submission, assignments):
     _report_order(expected["cells"], placed, left, findings)
     cells, taken = [], {id(found) for many in placed.values() for found in many}
     for own in left:
-        if id(own) not in taken and own["metadata"].pop("nbgrader", {}).get("grade_id") is not None:
+        if id(own) not in taken and _asks(own["metadata"].pop("nbgrader", {})):
             findings.append(
                 Finding("-", "a cell that is not of the assignment asked for points; it is plain now", True)
             )
@@ -94,7 +199,7 @@ def validate(submission, assignments):
     cells += followers[None]
     for cell in expected["cells"]:
         cells += [chosen[grade_id(cell)], *followers[grade_id(cell)]]
-    notebook = {**copy.deepcopy(submission), "cells": cells}
+    notebook = well_formed({**submission, "cells": cells})
     return Validated(name, notebook, tuple(findings))
 
 
@@ -124,12 +229,18 @@ def _belongs_to(submission, assignments):
 
 def role(cell):
     """What nbgrader's metadata say of a cell; empty for a student's own."""
-    return cell["metadata"].get("nbgrader", {})
+    return _table(cell["metadata"].get("nbgrader"))
 
 
 def grade_id(cell):
     """The name that the assignment gave a cell; None for a student's own."""
-    return role(cell).get("grade_id")
+    name = role(cell).get("grade_id")
+    return name if isinstance(name, str) else None
+
+
+def _asks(role):
+    """Do nbgrader's metadata ask for points, or for a name?"""
+    return any(role.get(key) for key in ("grade", "points", "grade_id"))
 
 
 def _locked(cell):
@@ -158,13 +269,20 @@ def _stray(cell, above, left, known):
 
 def _defines(cell):
     """Names that a code cell binds at its top level; none where it is no Python."""
+    if len(cell["source"]) > LONGEST:
+        return set()
     try:
-        body = ast.parse(cell["source"]).body
-    except SyntaxError:
+        body = ast.parse(_without_magics(cell["source"])).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
     targets = [target for node in body if isinstance(node, ast.Assign) for target in node.targets]
     functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
     return {*functions, *(target.id for target in targets if isinstance(target, ast.Name))}
+
+
+def _without_magics(source):
+    """A cell whose lines for IPython (%, !, ?) are comments."""
+    return re.sub(r"^([ \t]*)([%!?].*|.*\?)[ \t]*$", r"\1pass", source, flags=re.MULTILINE)
 
 
 def _one(cell, found, findings):
