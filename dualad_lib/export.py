@@ -17,10 +17,11 @@ OPSET = 20
 def export_onnx(detector, path):
     """Write a fitted detector on features as an ONNX file that onnxruntime runs to the same scores.
 
-    Input "image": float32 (N, C, H, W) in [0, 1], of the model's frame. Outputs: "score", float32 (N,), the final score,
-    and, of a detector with heat maps, "map", float32 (N, H, W). The file's metadata hold the frame, the threshold, the
-    false-alarm rate and the calibration scores (JSON), for verdicts and p-values. Precision is float32 whatever the
-    detector computes in. Raises DataError for a detector that is not on features, or where the packages are missing.
+    Input "image": float32 (N, C, H, W) in [0, 1], of the model's frame. Outputs: "score", float32 (N,), the final
+    score, and, of a detector with heat maps, "map", float32 (N, H, W). The file's metadata hold the frame, the
+    threshold, the false-alarm rate and the calibration scores (JSON), for verdicts and p-values. Precision is float32
+    whatever the detector computes in. Raises DataError for a detector that is not on features, or where the packages
+    are missing.
     """
     if not isinstance(detector, FeatureDetector):
         raise DataError(
@@ -77,6 +78,9 @@ class _Graph(nn.Module):
         places = detector._places(detector._features(x))
         raw = {name: top_mean(value) for name, value in places.items()}
         maps = F.interpolate(
-            detector._heat(places)[:, None], size=detector.image_shape_[1:], mode="bilinear", align_corners=False
+            detector._heat(places)[:, None],
+            size=detector.image_shape_[1:],
+            mode="bilinear",
+            align_corners=False,
         )
         return detector._final(raw).float(), maps[:, 0].float()

@@ -10,9 +10,9 @@ CHUNK = 2**25  # numbers in a block of distances: 128 MB in float32
 class Bank:
     """Vectors (M, d), float32, prepared once for many searches.
 
-    nearest(q, k): distances (n, k) of queries (n, d) to their k nearest vectors, in rising order, and the indices (n, k).
-    The search is by inner products near the origin, where float32 has digits to spare; the distance to what was found is
-    measured again from the difference, so that it does not depend on how the queries are cut into batches.
+    nearest(q, k): distances (n, k) of queries (n, d) to their k nearest vectors, in rising order, and the indices (n,
+    k). The search is by inner products near the origin, where float32 has digits to spare; the distance to what was
+    found is measured again from the difference, so that it does not depend on how the queries are cut into batches.
     """
 
     def __init__(self, vectors):

@@ -26,11 +26,15 @@ from ..neighbours import Bank
 from ..networks import Hypersphere
 from ..networks.backbone import DEFAULT
 from ..networks.places import PlaceAutoencoder, PlaceCritic, PlaceDiscriminator, PlaceStatistics
-from ..scoring import Fusion, LogStandard, Scores, separation_weight
+from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise, separation_weight
 from ..training import as_float, resolve_device, seeded, train
+from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
+from .autoencoder import FUSIONS
+from .base import as_fitted, choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
-from .features import FeatureDetector
+from .features import SMALL, FeatureDetector
 
+VIEWS = ("auto", "places", "whole")
 PLACES = 200_000  # features of places that training keeps, drawn evenly from all images
 A_STEP = 64  # places of an image that one step looks at
 AROUND = 5  # side of the neighbourhood, in places
@@ -52,9 +56,13 @@ class FeatureDualAD(FeatureDetector, DualAD):
     image_discriminator, feature_constraint (of which hypersphere and critic are the two constraints) and
     mutual_information are the switches of `DualAD`. Scores of each place: "pixel", the error of its restored feature;
     "neighbours", its distance to the nearest of the bank's places, in units of how far apart these lie there (the
-    idea of the local outlier factor, Breunig et al., 2000: some surfaces vary more than others); "critic", C's logit. An image scores
-    the mean of its highest hundredth of each; they are fused as in `DualAD`, weighed on damage of kinds that C did not
-    train on. The heat map is the fused score of each place. Other parameters as in `FeatureDetector` and `DualAD`.
+    idea of the local outlier factor, Breunig et al., 2000: some surfaces vary more than others); "critic", C's logit.
+    An image scores the mean of its highest hundredth of each; they are fused as in `DualAD`, weighed on damage of
+    kinds that C did not train on. The heat map is the fused score of each place. view: "places"; or "whole", for
+    images of one object: the image is one place, its features those of the backbone's head, pooled; "neighbours" is
+    the cosine distance to the two nearest, beside it "mahalanobis", the distance in their covariance, and there is no
+    heat map. "auto" takes whole images where these are small (longer side under 112). copies: damaged copies of each
+    image for the critic. Other parameters as in `FeatureDetector` and `DualAD`.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         w_sphere=0.005,
         w_critic=0.5,
         w_information=0.01,
+        view="auto",
         levels=(1, 2, 3),
         copies=3,
         latent_dim=64,
@@ -95,6 +104,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         self.w_sphere = w_sphere
         self.w_critic = w_critic
         self.w_information = w_information
+        self.view = view
         self.levels = levels
         self.copies = copies
         self.latent_dim = latent_dim
@@ -131,8 +141,22 @@ class FeatureDualAD(FeatureDetector, DualAD):
             parts["T_l"] = PlaceStatistics(channels, self.latent_dim)
         return parts
 
+    @property
+    def _whole(self):
+        """Whether an image is one place: its head features, pooled."""
+        return self.view == "whole" or (self.view == "auto" and max(self.image_shape_[1:]) < SMALL)
+
     def _check_parameters(self):
-        self._check_features()
+        choose(self.view, VIEWS, "view")
+        choose(self.fusion, FUSIONS, "fusion")
+        super()._check_parameters()
+
+    @torch.no_grad()
+    def _features(self, x):
+        if not self._whole:
+            return super()._features(x)
+        pooled = self._network()(x, ("head",))[0].mean((2, 3), keepdim=True)
+        return F.normalize(pooled, dim=1)
 
     @torch.no_grad()
     def _channels(self):
@@ -164,7 +188,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
 
     @torch.no_grad()
     def _gather(self, images):
-        """Features that training looks at: of places of each image, and of damaged and sound places of damaged copies."""
+        """Features of places of each image, and of damaged and of sound places of its damaged copies: what trains."""
         each = max(8, PLACES // len(images))
         kinds = defects.TRAINED
         clean, broken, marks, seen = [], [], [], 0
@@ -282,52 +306,87 @@ class FeatureDualAD(FeatureDetector, DualAD):
 
     @torch.no_grad()
     def _learn(self, images):
-        G = self.parts_["G"]
-        flat = self.clean_[..., : self.clean_.shape[2] // 2].flatten(0, 1)
-        generator = torch.Generator().manual_seed(self.seed)
-        chosen = flat[torch.randperm(len(flat), generator=generator)[:BANK].to(flat.device)]
-        chosen = G.standardise(chosen.float())
-        _, _, directions = torch.pca_lowrank(chosen, min(DIRECTIONS, *chosen.shape), center=False)
-        self.directions_ = directions
-        self._prepare(chosen @ directions)
+        flat = self.clean_[..., : self.clean_.shape[2] // 2].flatten(0, 1).float()
+        if self._whole:
+            self.directions_ = flat.new_empty(0)
+            self._prepare(flat)
+            return
+        draw = torch.randperm(len(flat), generator=torch.Generator().manual_seed(self.seed))[:BANK]
+        chosen = self.parts_["G"].standardise(flat[draw.to(flat.device)])
+        with seeded(self.seed):
+            _, _, directions = torch.pca_lowrank(chosen.cpu(), min(DIRECTIONS, *chosen.shape), center=False)
+        self.directions_ = directions.to(chosen.device)
+        self._prepare(chosen @ self.directions_)
 
     def _prepare(self, bank):
         self.bank_ = Bank(bank)
-        self.spacing_ = self.bank_.spacing(SPACING).clamp_min(1e-6)
+        if self._whole:
+            gaussian = Gaussian.fit(bank)
+            self.gaussian_ = gaussian.mean.float(), gaussian.whitening.float()
+        else:
+            self.spacing_ = self.bank_.spacing(SPACING).clamp_min(1e-6)
 
     def _places(self, features):
         G = self.parts_["G"]
-        own, around = self._with_around(features).permute(0, 2, 3, 1).chunk(2, -1)
-        own, around = G.standardise(own), G.standardise(around)
+        found, around = self._with_around(features).permute(0, 2, 3, 1).chunk(2, -1)
+        own, around = G.standardise(found), G.standardise(around)
         h, z = G.encode(own, around)
-        error = (G.decode(z) - own).square().mean(-1)
-        flat = own.flatten(0, 2) @ self.directions_
-        distance, nearest = self.bank_.nearest(flat)
-        places = {"pixel": error, "neighbours": (distance / self.spacing_[nearest]).view(error.shape)}
+        places = {"pixel": (G.decode(z) - own).square().mean(-1)}
+        if self._whole:
+            flat = found.flatten(0, 2)
+            distances, _ = self.bank_.nearest(flat, min(2, len(self.bank_)))
+            mean, whitening = self.gaussian_
+            latent = {
+                "neighbours": distances.square().mean(1) / 2,  # 1 - cos, of vectors of length one
+                "mahalanobis": ((flat - mean) @ whitening).square().sum(1),
+            }
+        else:
+            distances, nearest = self.bank_.nearest(own.flatten(0, 2) @ self.directions_)
+            latent = {"neighbours": distances[:, 0] / self.spacing_[nearest[:, 0]]}
+        places |= {name: value.view(own.shape[:-1]) for name, value in latent.items()}
         if self._has_critic:
             places["critic"] = F.softplus(self.parts_["C"](h))
         return places
 
+    @as_fitted
+    def anomaly_map(self, x, blur=0.0):
+        """As of every detector on features; DataError where an image is one place."""
+        if self._whole:
+            raise DataError(
+                "this DualAD judges whole images, so it has no heat maps: fit it with view='places'."
+            )
+        return super().anomaly_map(x, blur)
+
     def _calibrate(self, raw, images):
         self._scale_places(images)
-        self.fusion_ = Fusion.fit(raw)
-        if self.fusion == "equal":
-            return
-        x = as_float(images[:JUDGED], "cpu")
-        with seeded(self.seed):
-            kinds = [self._raw(defects.damage(x, kind)[0]) for kind in defects.JUDGES]
-        broken = {name: np.concatenate([kind[name] for kind in kinds]) for name in raw}
-        weights = {name: separation_weight(raw[name], broken[name]) for name in raw}
-        self.fusion_ = Fusion(self.fusion_.scales, weights)
+        self.fusion_ = self._fuse(raw, self._broken(images))
 
     @torch.no_grad()
     def _scale_places(self, images):
         """Scales of the places of held-out images, so that the map adds what the image score adds."""
         found = [self._places(self._features(self._seen(batch))) for batch in self._batches(images[:JUDGED])]
         self.place_scales_ = {
-            name: LogStandard.fit(torch.cat([p[name].flatten() for p in found]).double().cpu().numpy())
+            name: LogStandard.fit(precise(torch.cat([p[name].flatten() for p in found])).cpu().numpy())
             for name in found[0]
         }
+
+    def _broken(self, images):
+        """Raw scores of held-out images, damaged once by each kind: kind -> name -> (n,); {}: not asked."""
+        if self.fusion == "equal":
+            return {}
+        x = as_float(images[:JUDGED], "cpu")
+        if self._whole:
+            return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
+        with seeded(self.seed):
+            return {kind: self._raw(defects.damage(x, kind)[0]) for kind in defects.JUDGES}
+
+    def _fuse(self, raw, broken):
+        """The fusion that held-out normal images and what was broken of them ask for: a weight a score."""
+        fusion = Fusion.fit(raw)
+        if not broken:
+            return fusion
+        broken = {name: np.concatenate([kind[name] for kind in broken.values()]) for name in raw}
+        return Fusion(fusion.scales, {name: separation_weight(raw[name], broken[name]) for name in raw})
 
     def _combine(self, raw):
         latent = [name for name in raw if name != "pixel"]
@@ -369,7 +428,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         self._restored(state)
         self.directions_ = state["directions"]
         self._prepare(state["bank"])
-        names = ("pixel", "neighbours", *(["critic"] if self._has_critic else []))
+        names = ("pixel", "neighbours", *["mahalanobis"] * self._whole, *["critic"] * self._has_critic)
         rows = dict(zip(names, state["fusion"].tolist(), strict=True))
         self.fusion_ = Fusion(
             {name: LogStandard(*row[:2]) for name, row in rows.items()},

@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from ..errors import DataError
 from ..neighbours import Bank
 from ..networks.backbone import DEFAULT
+from ..scoring import precise
 from .features import FeatureDetector
 
 
@@ -39,7 +40,7 @@ class FeatureNeighbours(FeatureDetector):
     levels = ("head",)
 
     def _fit(self, images):
-        self._check_features()
+        self._check_parameters()
         if not isinstance(self.n_neighbors, int) or not 1 <= self.n_neighbors <= len(images):
             raise DataError(
                 f"n_neighbors must lie between 1 and the {len(images)} images, got {self.n_neighbors!r}."
@@ -59,7 +60,7 @@ class FeatureNeighbours(FeatureDetector):
         return (self.bank_.nearest(features, self.n_neighbors)[0].square() / 2).mean(1)
 
     def _score(self, images):
-        return {"latent": self._distances(self._pooled(images)).double().cpu().numpy()}
+        return {"latent": precise(self._distances(self._pooled(images))).cpu().numpy()}
 
     def anomaly_map(self, x, blur=0.0):
         """There is none. Raises DataError."""

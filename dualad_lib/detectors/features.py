@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from ..errors import DataError
 from ..networks.backbone import load_backbone
+from ..scoring import precise
 from ..training import as_float, resolve_device
-from .base import Detector
+from .base import Detector, as_fitted
 
 SMALL, ENLARGED = 112, 224  # images whose longer side is under the first are enlarged to the second
 PIXELS = 16 * 256 * 256  # of a batch that goes through the backbone at once
@@ -19,10 +20,10 @@ SHARE = 0.01  # of the places, the highest, whose mean is the score of the image
 class FeatureDetector(Detector):
     """Base of the detectors that see images through a frozen network. Images have 1 or 3 channels.
 
-    Among its parameters are backbone and precision (see `load_backbone`), levels (stages whose maps are used), side (the
-    longer side to which images are resized before the network, aspect ratio kept; None: as they are, but enlarged to 224
-    where the longer side is under 112), seed, device and false_alarm_rate. A subclass writes `_fit`, `_state`,
-    `_restore`, and
+    Among its parameters are backbone and precision (see `load_backbone`), levels (stages whose maps are used), side
+    (the longer side to which images are resized before the network, aspect ratio kept; None: as they are, but
+    enlarged to 224 where the longer side is under 112), seed, device and false_alarm_rate. A subclass writes `_fit`,
+    `_state`, `_restore`, and
 
         _places(features) -> dict    scores of each place by name, (n, h, w), of features (n, c, h, w)
         _heat(places) -> (n, h, w)   what the heat map shows of them (default: the only one)
@@ -35,8 +36,7 @@ class FeatureDetector(Detector):
     def _network(self):
         return load_backbone(self.backbone, resolve_device(self.device), self.precision)
 
-    def _check_features(self):
-        """Raise DataError for channels or levels with which there is nothing to see."""
+    def _check_parameters(self):
         if self.image_shape_[0] not in (1, 3):
             raise DataError(f"the backbone sees 1 or 3 channels, got {self.image_shape_[0]}.")
         if not self.levels:
@@ -65,9 +65,11 @@ class FeatureDetector(Detector):
 
     @torch.no_grad()
     def _features(self, x):
-        """Features of each place (n, c, h, w) of images `_seen`: the levels, each averaged over 3 x 3 places, side by side.
+        """Features of each place (n, c, h, w) of images `_seen`: the levels, each averaged over 3 x 3 places, side by
+        side.
 
-        All are brought to the grid of the finest level of stride 8 or more. Source: PatchCore (Roth et al., 2022), eq. 2.
+        All are brought to the grid of the finest level of stride 8 or more. Source: PatchCore (Roth et al., 2022),
+        eq. 2.
         """
         maps = self._network()(x, self.levels)
         grid = max(
@@ -81,7 +83,7 @@ class FeatureDetector(Detector):
         return {name: self._image_scores([part[name] for part in found]) for name in found[0]}
 
     def _image_scores(self, maps):
-        return np.concatenate([top_mean(m).double().cpu().numpy() for m in maps])
+        return np.concatenate([precise(top_mean(m)).cpu().numpy() for m in maps])
 
     def _final(self, raw):
         """The final score (n,) of raw ones, as tensors: what `_combine` makes of arrays."""
@@ -92,6 +94,7 @@ class FeatureDetector(Detector):
         (only,) = places.values()
         return only
 
+    @as_fitted
     def anomaly_map(self, x, blur=0.0):
         """How anomalous each place is, float64 (N, H, W); what the score of the image is made of.
 
@@ -99,6 +102,7 @@ class FeatureDetector(Detector):
         """
         return self._enlarged(self._maps_of(self._checked(x))[1], blur)
 
+    @as_fitted
     def scores_and_maps(self, x, blur=0.0):
         """(Scores, maps float64 (N, H, W)) in one pass: `anomaly_scores` and `anomaly_map` of the same images."""
         raw, maps = self._maps_of(self._checked(x))
@@ -110,7 +114,7 @@ class FeatureDetector(Detector):
         for batch in self._batches(images):
             places = self._places(self._features(self._seen(batch)))
             parts.append({name: self._image_scores([m]) for name, m in places.items()})
-            maps.append(self._heat(places).double().cpu())
+            maps.append(precise(self._heat(places)).cpu())
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}, torch.cat(maps)
 
     def _enlarged(self, maps, blur):
@@ -121,7 +125,7 @@ class FeatureDetector(Detector):
         return gaussian_filter(maps, (0, blur, blur)) if blur else maps
 
     def _all_places(self, images, most, count_seed):
-        """Features of at most `most` places (m, c) of the images, drawn evenly from all of them, and their images (m,)."""
+        """Features (m, c) of at most `most` places, drawn evenly from all images, and the images' numbers (m,)."""
         generator = torch.Generator().manual_seed(count_seed)
         found, owner, first = [], [], 0
         for batch in self._batches(images):
@@ -139,7 +143,7 @@ class FeatureDetector(Detector):
         own, then = self._network().fingerprint, bytes(state["backbone"].tolist()).decode()
         if own != then:
             raise DataError(
-                f"the model was fitted with other weights of {self.backbone} ({then}) than those here ({own}): fit it again."
+                f"it was fitted with other weights of {self.backbone} ({then}) than those here ({own}): fit it again."
             )
         return {name: value.to(device) for name, value in state.items()}
 

@@ -4,6 +4,7 @@ import torch
 
 from ..errors import DataError
 from ..networks.backbone import DEFAULT
+from ..scoring import precise
 from .features import FeatureDetector
 
 
@@ -11,8 +12,8 @@ class PaDiM(FeatureDetector):
     """PaDiM (Defard et al., 2021): Mahalanobis distance of each place's features to those of the same place.
 
     components: how many channels, drawn from the seed, are kept (the paper's random reduction). To the covariance of
-    each place shrinkage (0.01) times the identity is added, as in the paper. It assumes parts that lie at the same place
-    in every image. The grid is that of stride 8: a model keeps one matrix a place. Other parameters as in
+    each place shrinkage (0.01) times the identity is added, as in the paper. It assumes parts that lie at the same
+    place in every image. The grid is that of stride 8: a model keeps one matrix a place. Other parameters as in
     `FeatureDetector`.
     """
 
@@ -39,7 +40,7 @@ class PaDiM(FeatureDetector):
         self.device = device
 
     def _fit(self, images):
-        self._check_features()
+        self._check_parameters()
         if self.components < 1 or not self.shrinkage > 0:
             raise DataError("components must be at least 1 and shrinkage above 0.")
         total = 0
@@ -60,9 +61,10 @@ class PaDiM(FeatureDetector):
         covariance = (second - total * mean[:, :, None] * mean[:, None]) / max(1, total - 1)
         covariance += self.shrinkage * torch.eye(covariance.shape[1], device=covariance.device)
         self.mean_ = shift + mean
-        lower = torch.linalg.cholesky(covariance.double())
-        identity = torch.eye(covariance.shape[1], dtype=torch.float64, device=covariance.device)
-        self.whitening_ = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False).float()
+        lower = torch.linalg.cholesky(precise(covariance))
+        identity = torch.eye(lower.shape[1], dtype=torch.float64, device=lower.device)
+        whitening = torch.linalg.solve_triangular(lower, identity.expand_as(lower), upper=False)
+        self.whitening_ = whitening.float().to(covariance.device)
 
     def _kept(self, features):
         """(n, c, h, w) -> (n, places, components)."""

@@ -40,7 +40,7 @@ class PatchCore(FeatureDetector):
         self.device = device
 
     def _fit(self, images):
-        self._check_features()
+        self._check_parameters()
         if not 0 < self.coreset <= 1:
             raise DataError(f"coreset is a share of the patches in (0, 1], got {self.coreset!r}.")
         patches, _ = self._all_places(images, CANDIDATES, self.seed)

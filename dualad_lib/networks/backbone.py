@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -24,9 +25,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 class Backbone(nn.Module):
     """A frozen network: images in, the feature maps of some of its stages out.
 
-    forward: images (N, 1 or 3, H, W), float in [0, 1] -> list of maps (N, c, h, w), float32, one a level. levels: stages
-    by timm's index; of EfficientNet-Lite0 0 to 4 have strides 2, 4, 8, 16, 32 and 16, 24, 40, 112, 320 channels. "head"
-    is the map after the last convolution (1280 channels at stride 32).
+    forward: images (N, 1 or 3, H, W), float in [0, 1] -> list of maps (N, c, h, w), float32, one a level. levels:
+    stages by timm's index; of EfficientNet-Lite0 0 to 4 have strides 2, 4, 8, 16, 32 and 16, 24, 40, 112, 320
+    channels. "head" is the map after the last convolution (1280 channels at stride 32).
 
     Batch norm is folded into the convolutions: the same function, in half the time on a CPU.
     """
@@ -144,7 +145,7 @@ def fold_batch_norm(network):
     """Put each batch norm into the convolution before it, in place; the network must be in eval mode. Returns it."""
     for module in list(network.modules()):
         children = list(module.named_children())
-        for (before, conv), (after, norm) in zip(children, children[1:], strict=False):
+        for (before, conv), (after, norm) in pairwise(children):
             if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
                 continue
             if conv.out_channels != norm.num_features:
