@@ -6,6 +6,7 @@ import sys
 import warnings
 
 from dualad_lib.errors import DualADError
+from dualad_lib.runs.defaults import DEFAULT_DETECTOR
 
 
 def main(argv=None):
@@ -17,6 +18,7 @@ def main(argv=None):
         sub = commands.add_parser(name, help=summary, description=summary)
         options(sub)
         sub.set_defaults(action=action)
+    _print_any_name()
     arguments = parser.parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -40,6 +42,13 @@ def _version():
         return version("dualad")
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def _print_any_name():
+    """A file name that the terminal's encoding lacks is printed escaped; it is no reason to stop."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(line):
@@ -161,10 +170,16 @@ def _fit_options(parser):
         "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together",
     )
     parser.add_argument(
-        "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
+        "--detector",
+        default=DEFAULT_DETECTOR,
+        help=f"default: {DEFAULT_DETECTOR}; others: autoencoder, pca, knn, ...",
     )
     parser.add_argument(
-        "--image-size", type=int, default=64, help="side to which images are resized (default: 64)"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="longer side to which images are resized; the shorter one follows from the aspect ratio that most normal "
+        "images have (default: 256 for detectors on pretrained features, 64 for others)",
     )
     parser.add_argument("--grey", action="store_true", help="read images in grey even where they have colour")
     parser.add_argument(

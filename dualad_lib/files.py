@@ -23,7 +23,7 @@ def readable(name):
 
 
 def shown(name):
-    """A file name for a printed line: as `readable`, and line breaks and the like escaped, so that it stays one line."""
+    """A file name for a printed line: as `readable`, with line breaks and the like escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in readable(str(name)))
 
 
@@ -37,6 +37,19 @@ def with_ending(name, ending):
     return name + ending
 
 
+def file_at(path):
+    """The file that writing to `path` means: ~ expanded, and of a link what it leads to.
+
+    Raises DataError where that is no file.
+    """
+    path = expand(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself
+        raise DataError(f"{shown(path)} is a {'folder' if path.is_dir() else 'circle of links'}, not a file.")
+    return path
+
+
 @contextmanager
 def atomic_write(path):
     """Give a temporary path; on success it takes the place of `path`, on any error it is removed.
@@ -45,11 +58,7 @@ def atomic_write(path):
     it leads to is replaced. What is no regular file, such as a named pipe, gets the content written into it. Raises
     DataError where `path` is a folder.
     """
-    path = expand(path)
-    if path.is_symlink():
-        path = Path(os.path.realpath(path))
-    if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself
-        raise DataError(f"{shown(path)} is a {'folder' if path.is_dir() else 'circle of links'}, not a file.")
+    path = file_at(path)
     special = path.exists() and not path.is_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(

@@ -75,7 +75,7 @@ def read_images(source, image_size=64, channels=None, strict=False, label="", ke
     the longer side of the `frame_of` these images. channels: 1, 3, or None for 3 if any file is in colour. Orientation
     tags are obeyed, transparency is laid on white. Of a file with several pictures the first counts.
     white: the value that counts as white where a file has more than 8 bits, brought to 255; None takes the fewest bits
-    of a camera that hold all values of these files (1023 of 10 bits, 4095 of 12, ...) and warns where that is not 65535.
+    of a camera that hold all values of these files (1023, 4095, ...) and warns where that is not 65535.
     `label` names the work in progress reports; without it there is a report only on a terminal.
 
     An unreadable file is skipped, listed and named in one warning, or raises DataError with strict=True. Files that
@@ -213,7 +213,7 @@ class Reader:
 
 
 def listed(items, most=3, separator=", "):
-    """The first items, as text, and how many more there are: '5 images: a.png, b.png, c.png and 2 more' without count."""
+    """The first items, as text, and how many more there are."""
     text = separator.join(item if isinstance(item, str) else shown(item) for item in items[:most])
     return text + (f"{separator}and {len(items) - most} more" if len(items) > most else "")
 
@@ -267,7 +267,7 @@ def find_images(folder):
     from PIL import Image
 
     endings = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
-    endings |= image_io.UNREAD
+    others = (image_io.RAW, image_io.OTHER)
     found, own, seen = [], [], set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_closed):
         if os.path.realpath(parent) in seen:  # a link back to a folder that was read already
@@ -279,10 +279,11 @@ def find_images(folder):
             path, ending = Path(parent, name), os.path.splitext(name)[1].lower()
             if name.startswith("."):
                 continue
-            start = b"" if ending in endings and ending != ".png" else image_io.beginning(path)
+            known = ending in endings or any(pattern.search(ending) for pattern in others)
+            start = b"" if known and ending != ".png" else image_io.beginning(path)
             if image_io.is_own_drawing(start):
                 own.append(path)
-            elif ending in endings or image_io.is_picture(start):
+            elif known or image_io.is_picture(start):
                 found.append(path)
     return sorted(found), sorted(own)
 

@@ -14,14 +14,15 @@ import numpy as np
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")  # and every mode that starts with "I;16"
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras give
 
-#: Photographs of formats that Pillow has no reader for, or whose preview alone it would read as if it were the picture.
-RAW = frozenset(
-    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf "
-    ".srw .x3f".split()
+#: Endings of raw photographs: Pillow would read the preview in some of them as if it were the picture.
+RAW = re.compile(
+    r"\.(3fr|arw|cr2|cr3|crw|dcr|dng|erf|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw2|rwl|sr2|srf|srw|x3f)$",
+    re.IGNORECASE,
 )
-UNREAD = RAW | frozenset(
-    ".avif .avifs .bpg .czi .dcm .dicom .djvu .exr .flif .hdp .hdr .heic .heics .heif .heifs .hif .jxl .jxr .kra .lsm "
-    ".ndpi .svg .svs .wdp .xcf".split()
+#: Endings of pictures that Pillow may lack a reader for.
+OTHER = re.compile(
+    r"\.(avifs?|bpg|czi|dcm|dicom|djvu|exr|flif|hdp|hdr|heic|heics|heifs?|hif|jxl|jxr|kra|lsm|ndpi|svg|svs|wdp|xcf)$",
+    re.IGNORECASE,
 )
 
 #: How pictures begin, whatever their file is called.
@@ -157,16 +158,16 @@ def _opened(path):
 
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("it is no regular file")
-    ending = Path(path).suffix.lower()
-    if ending in RAW:
+    ending = Path(path).suffix
+    if RAW.search(ending):
         raise ValueError(f"{ending} is the raw format of a camera: develop it to JPEG, PNG or TIFF first")
-    # Opened here and not by its path: Pillow would map an uncompressed file into memory, and gets the turned TIFFs wrong.
+    # Opened here and not by its path: Pillow would map an uncompressed file into memory, and get a turned TIFF wrong.
     with open(path, "rb") as file:
         try:
             image = Image.open(file)
         except UnidentifiedImageError:
             lacking = (
-                f", and {ending} is none that Pillow reads: convert it to PNG" if ending in UNREAD else ""
+                f", and {ending} is none that Pillow reads: convert it to PNG" if OTHER.search(ending) else ""
             )
             raise ValueError(f"no known picture format{lacking}") from None
         with image:
@@ -244,9 +245,7 @@ def _deep_values(image, path):
 
 
 def _lower_bytes(path):
-    """What Pillow drops of 16 bits a colour: it keeps the upper byte, so it is told that the other one is the upper."""
-    from PIL import Image
-
+    """What Pillow drops of 16 bits a colour: it keeps the upper byte, so it is told that the lower one is that."""
     other = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
     with _opened(path) as image:
         tiles = []

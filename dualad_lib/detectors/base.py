@@ -31,6 +31,9 @@ class Detector(OutlierMixin, BaseEstimator):
     Nothing under `fit` sees a test image or a label.
     """
 
+    #: Longer side of the images that `dualad fit` reads for it.
+    default_image_size = 64
+
     def fit(self, x, calibration=None):
         """Learn from normal images; return self.
 
@@ -136,6 +139,8 @@ class Detector(OutlierMixin, BaseEstimator):
             "parameters": json.dumps(self.get_params()),
             "image_shape": json.dumps(self.image_shape_),
         }
+        if hasattr(self, "reading_"):  # how `dualad fit` read the images, so that `dualad score` reads alike
+            header["reading"] = json.dumps(self.reading_)
         state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
         with atomic_write(path) as temporary:
             save_file(state, temporary, metadata=header)
@@ -171,6 +176,8 @@ class Detector(OutlierMixin, BaseEstimator):
         if device is not None and "device" in parameters:
             model.set_params(device=device)
         model.image_shape_ = tuple(json.loads(header["image_shape"]))
+        if "reading" in header:
+            model.reading_ = json.loads(header["reading"])
         model._restore(state)
         return model
 
