@@ -13,19 +13,24 @@ ALIKE = 0.2  # two images are one picture where their distance is below this sha
 GRID = 16  # pictures are first compared as so many averages a side,
 COMPONENTS = 16  # and of these in their first principal components
 
-#: What may name the part in a file's name, tried in turn: all before the last separator, all but the number at the end,
-#: all after the first separator.
-PATTERNS = (r"(.+)[_ /-]", r"(.*[^\d_ /-])\d+(?:\.\w+)?$", r"^[^_ /-]+[_ /-](.+)\.\w+$")
+#: What may name the part in a file's name, tried in turn: all before the last separator, all before the number or the
+#: letter at the end, all after the first separator.
+PATTERNS = (r"(.+)[_ /-]", r"(.*[^\d_ /-])\d+\.\w+$", r"(.*\d)[A-Za-z]\.\w+$", r"^[^_ /-]+[_ /-](.+)\.\w+$")
 VIEW = re.compile(
-    r"(view|cam(era)?|angle|pose|shot|side|light|exp(osure)?|rot(ation)?|left|right|top|bottom|front|back|deg)",
-    re.IGNORECASE,
+    r"view|cam|angle|pose|shot|side|light|exp|rot|left|right|top|bottom|front|back|deg", re.IGNORECASE
+)
+PART = re.compile(
+    r"(part|piece|obj|object|item|sample|specimen|unit|serial|sn)[ _-]?\w{1,12}$", re.IGNORECASE
 )
 LEAST_PARTS, MOST_VIEWS = 5, 100
 RUN, LINKED = 0.5, 0.2
 COMPLETE = (
     0.8  # of all pairs of a part and a view, how many must be there before the names say that they are such
 )
-NEAR = 0.6  # views of one part are nearer to each other than images of two, by this factor or more
+NEAR, NEARER = (
+    0.6,
+    0.9,
+)  # by this factor views of one part are nearer to each other than images of two: clearly, maybe
 
 
 def first_copies(images):
@@ -115,7 +120,8 @@ def parts_in(names, images):
     """The Parts that file names (N,) tell of, or None. images: uint8 (N, C, H, W), of these files.
 
     Names tell of parts where nearly every part has nearly every view, as in part07_view1 ... part07_view8. It is clear
-    where the view is called one (view, camera, angle, ...), or where views of a part are much alike.
+    where a part or a view is called one (part, object; view, camera, angle, ...), or where views of a part are much
+    alike; where they are no more alike than others it is nothing.
     """
     for by in PATTERNS:
         found = [re.search(by, name) for name in names]
@@ -125,14 +131,28 @@ def parts_in(names, images):
         views = [match.string[: match.start(1)] + "*" + match.string[match.end(1) :] for match in found]
         sorts, kinds = len(set(parts)), len(set(views))
         complete = len(names) >= COMPLETE * sorts * kinds
-        if sorts >= LEAST_PARTS and 2 <= kinds <= MOST_VIEWS and complete:
-            named = all(VIEW.search(view) for view in views)
-            return Parts(by, parts, kinds, named or _are_near(grey_grid(images), parts))
+        if sorts < LEAST_PARTS or not 2 <= kinds <= MOST_VIEWS or not complete:
+            continue
+        if _are_named(parts, views):
+            return Parts(by, parts, kinds, True)
+        factor = _nearness(grey_grid(images), parts)
+        if factor < NEARER and (factor < NEAR or by != PATTERNS[-1]):
+            return Parts(by, parts, kinds, factor < NEAR)
     return None
 
 
-def _are_near(vectors, parts):
-    """Are two images of one part much nearer to each other than two of different parts?"""
+def _are_named(parts, views):
+    """Is each part called one, or each view?"""
+    end = re.compile(f"({VIEW.pattern})$", re.IGNORECASE)
+    return (
+        all(VIEW.search(view) for view in views)
+        or all(PART.search(part) for part in parts)
+        or all(end.search(part) for part in parts)
+    )
+
+
+def _nearness(vectors, parts):
+    """How far two images of one part are apart, as a factor of how far two of different parts are: medians."""
     rng, parts = np.random.default_rng(0), np.array(parts)
     within, between = [], []
     for i in rng.permutation(len(parts))[:500]:
@@ -141,4 +161,4 @@ def _are_near(vectors, parts):
             others = others[others != i]
             if len(others):
                 distances.append(_distance(vectors[i], vectors[rng.choice(others)]))
-    return np.median(within) < NEAR * np.median(between)
+    return float(np.median(within) / max(np.median(between), 1e-9))
