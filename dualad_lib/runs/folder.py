@@ -76,7 +76,9 @@ def fit_folder(
     else:
         others = reader.like(calibration)
         held, others_paths = _read(others, strict, say)
-        held = _without_copies(images, held, paths, others_paths, say)
+        calibration = expand(calibration)
+        others_names = [_name(path, calibration) for path in others_paths]
+        held = _without_copies(images, held, names, others_names, say)
         of_parts = ""
     state = out.with_name(with_ending(out.name, ".training.pt"))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,28 +125,31 @@ def _sides(images, names, by, seed, say):
     """
     from ..data.copies import equal_copies, first_copies
 
-    parts = _parts_by(names, by) if by is not None else _parts_seen(names, images, say)
+    parts = _parts_by(names, by) if by is not None else _parts_named(names, images, say)
     first = first_copies(images) if parts is None else equal_copies(images)
     own = np.flatnonzero(first == np.arange(len(first)))  # each picture once
-    _tell_copies(names, first, "they stay on one side of the hold-back and set the threshold once", say)
-    if parts is None and len(own) == len(first):
+    _tell_copies(names, first, say)
+    groups = _joined(parts, first)[own] if parts is not None else _runs(images[own], say)
+    if groups is None and len(own) == len(first):
         return images, None, ""
     if len(own) < 2:
         raise DataError(
             f"all {len(first)} normal images are copies of one picture: there is nothing to learn."
         )
-    groups = _joined(parts, first)[own] if parts is not None else np.arange(len(own))
-    learn, hold = _divide(groups, seed, by)
-    words = f" (all of {len(np.unique(groups[hold]))} parts)" if parts is not None else ""
+    learn, hold = _divide(np.arange(len(own)) if groups is None else groups, seed, by)
+    words = f" (all of {len(np.unique(groups[hold]))} parts)" if groups is not None else ""
     return images[np.flatnonzero(np.isin(first, own[learn]))], images[own[hold]], words
 
 
-def _tell_copies(names, first, what, say):
+def _tell_copies(names, first, say):
     from ..data.folders import listed
 
     pairs = [f"{shown(names[i])} = {shown(names[j])}" for i, j in enumerate(first) if i != j]
     if pairs:
-        say(f"{len(pairs)} of {len(first)} images are copies of others; {what}: {listed(pairs)}.")
+        say(
+            f"{len(pairs)} of {len(first)} images are copies of others; they stay on one side of the hold-back and set "
+            f"the threshold once: {listed(pairs)}."
+        )
 
 
 def _without_copies(images, held, names, held_names, say):
@@ -166,18 +171,25 @@ def _without_copies(images, held, names, held_names, say):
     return held[np.flatnonzero(own)]
 
 
-def _parts_seen(names, images, say):
-    """The part of each image (N,), where file names or the images tell clearly of parts; None where they don't."""
-    from ..data.copies import parts_in, runs_of
+def _parts_named(names, images, say):
+    """The part of each image (N,), where file names tell clearly of parts; None where they don't."""
+    from ..data.copies import parts_in
 
     found = parts_in(names, images)
-    if found is not None:
-        what = f"{len(set(found.parts))} parts of up to {found.views} views each"
-        if found.clear:
-            say(f"file names tell of {what}: each part is held back as a whole, as by --by '{found.by}'.")
-            return found.parts
-        say(f"file names may tell of {what}: if so, fit again with --by '{found.by}'.")
+    if found is None:
         return None
+    what = f"{len(set(found.parts))} parts of up to {found.views} views each"
+    if found.clear:
+        say(f"file names tell of {what}: each part is held back as a whole, as by --by '{found.by}'.")
+        return found.parts
+    say(f"file names may tell of {what}: if so, fit again with --by '{found.by}'.")
+    return None
+
+
+def _runs(images, say):
+    """The run (N,) that each image stands in, where many of them are like the one before; None where they aren't."""
+    from ..data.copies import runs_of
+
     runs = runs_of(images)
     if runs is None:
         return None
@@ -192,7 +204,7 @@ def _parts_seen(names, images, say):
     say(
         f"{alike}, as views of one part are: {runs.max() + 1} runs of them are held back as wholes (or use --by)."
     )
-    return runs.tolist()
+    return runs
 
 
 def _pattern(by):
@@ -329,9 +341,7 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
     judged = judge(model, images, rate, strict, maps=heatmaps is not None, say=say)
     rows = _rows(judged)
     with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, TABLE, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: _cell(v) for k, v in row.items()} for row in rows)
+        _write(rows, file)
     if heatmaps is not None:
         _draw(judged, heatmaps)
     say(
@@ -388,6 +398,16 @@ def _rows(judged):
         row |= {"score": judged.scores["final"][i], "p_value": judged.p_values[i]}
         rows.append(row | {k: judged.scores[k][i] for k in ("pixel", "latent") if k in judged.scores})
     return rows + [{"file": name, "verdict": "unreadable"} for name in judged.unreadable]
+
+
+def _write(rows, file):
+    csv.writer(file, lineterminator="\n").writerow(TABLE)
+    for row in rows:
+        quoting = (
+            csv.QUOTE_ALL if "\r" in row["file"] else csv.QUOTE_MINIMAL
+        )  # Python 3.11 and 3.12 leave it bare
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow([_cell(row.get(column, "")) for column in TABLE])
 
 
 def _cell(value):
