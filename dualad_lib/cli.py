@@ -167,7 +167,8 @@ def _fit_options(parser):
         "--by",
         metavar="REGEX",
         help="where several images show one part: what names the part in a file's path inside the folder, such as "
-        "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together",
+        "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together "
+        "(default: what file names, or images that are alike, tell clearly)",
     )
     parser.add_argument(
         "--detector",
@@ -222,7 +223,7 @@ def _score_options(parser):
     parser.add_argument("--model", required=True, metavar="FILE", help="what dualad fit wrote")
     parser.add_argument("--images", required=True, metavar="DIR", help="folder of images to judge")
     parser.add_argument("--out", required=True, metavar="CSV", help="the ranked table")
-    parser.add_argument("--heatmaps", metavar="DIR", help="also draw where each image departs")
+    parser.add_argument("--heatmaps", metavar="DIR", help="also draw each image with what departs in it")
     parser.add_argument("--rate", type=float, help="false-alarm rate, if not the one of dualad fit")
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
 

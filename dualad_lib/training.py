@@ -14,6 +14,7 @@ its own slice of each batch: `slices={"train": 0.9, "constraint": 0.1}` and `ste
 """
 
 import hashlib
+import io
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -302,8 +303,10 @@ def _save(path, players, history, fingerprint, number):
         "optimisers": {name: player.optimiser.state_dict() for name, player in players.items()},
         "history": dict(history),
     }
+    content = io.BytesIO()  # torch.save to a full disk raises RuntimeErrors that tell nothing
+    torch.save(state, content)
     with atomic_write(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def _resume(path, players, history, fingerprint):

@@ -131,6 +131,7 @@ class Detector(OutlierMixin, BaseEstimator):
     def save(self, path):
         """Write the fitted detector as safetensors with a JSON header of its parameters (no executable code)."""
         self._check_fitted()
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         header = {
@@ -142,8 +143,11 @@ class Detector(OutlierMixin, BaseEstimator):
         if hasattr(self, "reading_"):  # how `dualad fit` read the images, so that `dualad score` reads alike
             header["reading"] = json.dumps(self.reading_)
         state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
-        with atomic_write(path) as temporary:
-            save_file(state, temporary, metadata=header)
+        try:
+            with atomic_write(path) as temporary:
+                save_file(state, temporary, metadata=header)
+        except SafetensorError as error:  # so safetensors calls a full disk
+            raise DataError(f"{path} cannot be written: {error}.") from error
 
     @classmethod
     def load(cls, path, device=None):

@@ -83,9 +83,9 @@ def fit_folder(
     state = out.with_name(with_ending(out.name, ".training.pt"))
     out.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(model, Trained):
-        model.fit(images, held, checkpoint=state, label="training")
+        model.fit(images, calibration=held, checkpoint=state, label="training")
     else:
-        model.fit(images, held)
+        model.fit(images, calibration=held)
     model.reading_ = {"white": reader.white}
     model.save(out)
     state.unlink(missing_ok=True)
@@ -253,27 +253,49 @@ def _divide(groups, seed, by):
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What `score_folder` found, one entry an image read, in the order of their names.
+    """What was found in a folder; entries of its arrays are the images that could be read, in the order of their names.
 
-    names: inside the folder; scores: by name ("pixel", "latent", "final"), float64 (N,); p_values (N,); threshold of
-    the final score; unreadable: names of files; pictures: the images with their maps, where these were asked for.
+    detector; names: inside the folder; scores: by name ("pixel", "latent", "final"), float64 (N,); p_values: (N,);
+    threshold of the final score, and the false-alarm rate that it promises; unreadable: names of files; pictures:
+    images and maps, where these were asked for, else None.
     """
 
+    detector: object
     names: list
     scores: dict
     p_values: np.ndarray
     threshold: float
+    rate: float
     unreadable: list
     pictures: "Pictures | None"
 
     @property
     def order(self):
-        """Indices from most to least anomalous."""
+        """Indices from most to least anomalous, (N,)."""
         return np.argsort(-self.scores["final"], kind="stable")
 
     @property
     def anomalous(self):
+        """Which images are called anomalous, (N,)."""
         return self.scores["final"] > self.threshold
+
+    def rows(self):
+        """The table as dictionaries: images from most to least anomalous, then what could not be read."""
+        rows = [{"rank": rank, **self._row(i)} for rank, i in enumerate(self.order, start=1)]
+        return rows + [{"file": name, "verdict": "unreadable"} for name in self.unreadable]
+
+    def entries(self):
+        """Yield the rows, one at a time with `image`, uint8 (H, W) or (H, W, 3), and its `heat`, float (H, W)."""
+        for row, i in zip(self.rows(), [*self.order, *[None] * len(self.unreadable)], strict=True):
+            if i is not None and self.pictures is not None:
+                image, heat, _ = self.pictures[i]
+                row |= {"image": image[0] if len(image) == 1 else image.transpose(1, 2, 0), "heat": heat}
+            yield row
+
+    def _row(self, i):
+        row = {"file": self.names[i], "verdict": "anomalous" if self.anomalous[i] else "normal"}
+        row |= {"score": self.scores["final"][i], "p_value": self.p_values[i]}
+        return row | {k: self.scores[k][i] for k in ("pixel", "latent") if k in self.scores}
 
 
 class Pictures:
@@ -339,7 +361,7 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
     if heatmaps is not None and (heatmaps := expand(heatmaps)).exists() and not heatmaps.is_dir():
         raise DataError(f"heat maps go into a folder, and {shown(heatmaps)} is a file.")
     judged = judge(model, images, rate, strict, maps=heatmaps is not None, say=say)
-    rows = _rows(judged)
+    rows = judged.rows()
     with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         _write(rows, file)
     if heatmaps is not None:
@@ -366,7 +388,12 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
     reader = Reader(images, tuple(size), channels, reading.get("white", 65535))
     pictures, paths, found = Pictures(detector) if maps else None, [], []
     for batch, read in reader.batches(_batch_size(detector.image_shape_), strict, label="scoring"):
-        scores = detector.anomaly_scores(batch)
+        try:
+            scores = detector.anomaly_scores(batch)
+        except DataError as error:
+            raise RunError(
+                f"{shown(model)} cannot score {shown(read[0])} and what follows: {error}"
+            ) from error
         found.append({**dict(scores.items()), "final": scores.final})
         paths += read
         if maps:
@@ -382,22 +409,12 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
         )
     p_values = conformal_p_values(detector.calibration_scores_, scores["final"])
     unreadable = [_name(path, images) for path in reader.skipped]
-    return Judged(names, scores, p_values, threshold, unreadable, pictures)
+    rate = detector.false_alarm_rate if rate is None else rate
+    return Judged(detector, names, scores, p_values, threshold, rate, unreadable, pictures)
 
 
 def _batch_size(image_shape):
     return max(1, min(BATCH, BATCH_VALUES // int(np.prod(image_shape))))
-
-
-def _rows(judged):
-    """The table as dictionaries: images from most to least anomalous, then what could not be read."""
-    rows = []
-    for rank, i in enumerate(judged.order, start=1):
-        verdict = "anomalous" if judged.anomalous[i] else "normal"
-        row = {"rank": rank, "file": judged.names[i], "verdict": verdict}
-        row |= {"score": judged.scores["final"][i], "p_value": judged.p_values[i]}
-        rows.append(row | {k: judged.scores[k][i] for k in ("pixel", "latent") if k in judged.scores})
-    return rows + [{"file": name, "verdict": "unreadable"} for name in judged.unreadable]
 
 
 def _write(rows, file):
