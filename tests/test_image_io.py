@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, JpegImagePlugin
 
 from dualad_lib.data import load_image_folder, read_images
 from dualad_lib.data.folders import Reader, find_images, frame_of
@@ -82,14 +82,21 @@ def test_orientation_counts_for_pixels_shape_and_frame(tmp_path, tag, ending):
     assert frame_of([path], 64) == (40, 64)
 
 
-def test_large_photographs_are_read_as_without_the_decoders_halving(tmp_path):
+def test_large_photographs_are_read_as_without_the_decoders_halving(tmp_path, monkeypatch):
+    decoded = []
+    shrink = JpegImagePlugin.JpegImageFile.draft
+    monkeypatch.setattr(
+        JpegImagePlugin.JpegImageFile,
+        "draft",
+        lambda image, *options: (shrink(image, *options), decoded.append(image.size)),
+    )
     exif = Image.Exif()
     exif[0x0112] = 6
-    image = upright().resize((1200, 720), Image.Resampling.BICUBIC)
+    image = upright().resize((1600, 960), Image.Resampling.BICUBIC)
     stored(image, 6).save(tmp_path / "large.jpg", exif=exif, quality=95)
     picture = read_picture(tmp_path / "large.jpg", (24, 40), 3)
     wanted = np.asarray(image.resize((40, 24), Image.Resampling.BILINEAR)).transpose(2, 0, 1).astype(int)
-    assert picture.shape == (720, 1200)
+    assert picture.shape == (960, 1600) and decoded == [(120, 200)]  # as stored, an eighth
     assert np.abs(picture.pixels.astype(int) - wanted).mean() < 2
 
 
@@ -300,3 +307,19 @@ def test_batches_hold_all_images_in_order(tmp_path):
     values = torch.cat([batch for batch, _ in batches])[:, 0, 0, 0]
     assert values.tolist() == [i for i in range(150) if i != 77]
     assert [path.name for path in reader.skipped] == ["077.png"]
+
+
+def test_a_turned_photograph_with_a_damaged_tag_beside_is_turned(tmp_path):
+    """Pillow's own `exif_transpose` writes all tags anew, and stumbles over a fraction of nothing."""
+    tags = struct.pack("<HHII", 0x0112, 3, 1, 3) + struct.pack("<HHII", 0x829A, 10, 1, 38)
+    content = b"II*\0\x08\0\0\0\x02\0" + tags + b"\0" * 4 + struct.pack("<ii", -1, 0)
+    with_exif(tmp_path / "image.jpg", content)
+    assert difference(tmp_path / "image.jpg", upright().transpose(Image.Transpose.ROTATE_180)) < 4
+
+
+def test_a_png_whose_tags_are_none(tmp_path):
+    upright().save(tmp_path / "image.png")
+    data = (tmp_path / "image.png").read_bytes()
+    (tmp_path / "image.png").write_bytes(data[:33] + chunk(b"eXIf", b"tags? no!") + data[33:])
+    assert difference(tmp_path / "image.png", upright()) == 0
+    assert read_header(tmp_path / "image.png").shape == (24, 40)

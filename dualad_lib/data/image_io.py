@@ -46,6 +46,7 @@ TURNS = {  # what brings an image with this orientation tag upright
     7: "TRANSVERSE",
     8: "ROTATE_90",
 }
+LARGE = 2**20  # pixels of a photograph from which on decoding all of them takes its time
 ORIENTATION, BITS, DNG_VERSION = 0x0112, 258, 50706  # tags
 
 
