@@ -6,6 +6,7 @@ import sys
 from dualad_lib import arguments as takes
 from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
 from dualad_lib.errors import DualADError
+from dualad_lib.runs.defaults import DEFAULT_DETECTOR
 
 
 def main(argv=None):
@@ -206,16 +207,20 @@ def _fit_options(parser):
         "--by",
         metavar="REGEX",
         help="where several images show one part: what names the part in a file's path inside the folder, such as "
-        "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together",
+        "'part[0-9]+' or, in brackets, '([^/]+)_view'; all images of a part are then held back together "
+        "(default: what file names, or images that are alike, tell clearly)",
     )
     parser.add_argument(
-        "--detector", default="dualad", help="default: dualad; others: autoencoder, pca, knn, ..."
+        "--detector",
+        default=DEFAULT_DETECTOR,
+        help=f"default: {DEFAULT_DETECTOR}; others: autoencoder, pca, knn, ...",
     )
     parser.add_argument(
         "--image-size",
         type=takes.image_side,
-        default=64,
-        help="side to which images are resized (default: 64)",
+        metavar="PIXELS",
+        help="longer side to which images are resized; the shorter one follows from the aspect ratio that most normal "
+        "images have (default: 256 for detectors on pretrained features, 64 for others)",
     )
     parser.add_argument("--grey", action="store_true", help="read images in grey even where they have colour")
     parser.add_argument(
@@ -265,7 +270,7 @@ def _score_options(parser):
     )
     parser.add_argument("--out", required=True, type=takes.place, metavar="CSV", help="the ranked table")
     parser.add_argument(
-        "--heatmaps", type=takes.place, metavar="DIR", help="also draw where each image departs"
+        "--heatmaps", type=takes.place, metavar="DIR", help="also draw each image with what departs in it"
     )
     parser.add_argument("--rate", type=takes.rate, help="false-alarm rate, if not the one of dualad fit")
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")

@@ -1,27 +1,83 @@
-"""Files that are either whole or absent."""
+"""Paths as people type them, names as they can be shown, and files that are either whole or absent."""
 
+import hashlib
 import os
+import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import DataError
+
+LONGEST = 255  # bytes in a file name, on nearly every file system
+
+
+def expand(path):
+    """A path as a Path, with a leading ~ or ~user replaced by that home folder where there is one."""
+    return Path(os.path.expanduser(path))
+
+
+def readable(name):
+    """A file name as valid Unicode: its bytes read as UTF-8, those that are none as \\xNN. For tables and web pages."""
+    return os.fsencode(name).decode("utf-8", errors="backslashreplace")
+
+
+def shown(name):
+    """A file name for a printed line: as `readable`, with line breaks and the like escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in readable(str(name)))
+
+
+def with_ending(name, ending):
+    """name + ending; a name too long for that is cut and told from others by a digest of the whole."""
+    if len(os.fsencode(name + ending)) <= LONGEST:
+        return name + ending
+    ending = f"-{hashlib.blake2b(os.fsencode(name), digest_size=6).hexdigest()}{ending}"
+    while len(os.fsencode(name + ending)) > LONGEST:
+        name = name[:-1]
+    return name + ending
+
+
+def file_at(path):
+    """The file that writing to `path` means: ~ expanded, and of a link what it leads to.
+
+    Raises DataError where that is no file.
+    """
+    path = expand(path)
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself
+        raise DataError(f"{shown(path)} is a {'folder' if path.is_dir() else 'circle of links'}, not a file.")
+    return path
+
 
 @contextmanager
 def atomic_write(path):
-    """Give a temporary path beside `path`; rename it to `path` on success, remove it on any error.
+    """Give a temporary path; on success it takes the place of `path`, on any error it is removed.
 
-    A reader therefore sees the old file, or the complete new one, and never a part of it.
+    A reader therefore sees the old file, or the complete new one, and never a part of it. A link stays: the file that
+    it leads to is replaced. What is no regular file, such as a named pipe, gets the content written into it. Raises
+    DataError where `path` is a folder.
     """
-    path = Path(path)
+    path = file_at(path)
+    special = path.exists() and not path.is_file()
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=f".tmp{path.suffix}", dir=path.parent
+        prefix=f".{path.name[:20]}.",
+        suffix=f".tmp{path.suffix[:12]}",
+        dir=None
+        if special
+        else path.parent,  # in one folder with the old file, so that renaming is all it takes
     )
     os.close(handle)
     try:
         yield Path(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        if special:
+            with open(temporary, "rb") as content, open(path, "wb") as target:
+                shutil.copyfileobj(content, target)
+            os.unlink(temporary)
+        else:
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

@@ -156,19 +156,23 @@ def views(tmp_path_factory):
 
 
 def test_views_of_a_part_are_held_back_together(views, tmp_path, capsys):
-    """Held back one by one they stand beside their twins: the threshold is so low that new parts raise alarms."""
-    from dualad_lib import Detector
+    """Held back one by one they would stand beside their twins, and new parts would raise alarms."""
+    from dualad_lib import Detector, NearestNeighbours
     from dualad_lib.data import read_images
 
     new, fit = read_images(views / "new", 28)[0], ["fit", "--normal", str(views / "old"), "--detector", "knn"]
-    alarms = {}
+    alarms = []
     for by in (["--by", r"part\d+"], ["--by", r"(\w+)_view"], []):
         model = tmp_path / f"{len(alarms)}.safetensors"
         assert main([*fit, "--out", str(model), *QUICK[:2], *by]) == 0
-        alarms[len(alarms)] = np.mean(Detector.load(model).predict(new) < 0)
+        alarms.append(np.mean(Detector.load(model).predict(new) < 0))
     said = capsys.readouterr().out
-    assert said.count("trained on 405; 45 (all of 15 parts) held back") == 2
-    assert alarms[0] == alarms[1] < alarms[2] - 0.5
+    assert said.count("trained on 405; 45 (all of 15 parts) held back") == 3
+    assert (
+        "150 parts of up to 3 views each: each part is held back as a whole, as by --by '(.+)[_ /-]'" in said
+    )
+    alone = NearestNeighbours().fit(read_images(views / "old", 28)[0])
+    assert alarms[0] == alarms[1] == alarms[2] < np.mean(alone.predict(new) < 0) - 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Data: named sets and image folders as one-class tasks, and the steps that prepare images for a network."""
 
-from dualad_lib.data.folders import load_image_folder, read_images
+from dualad_lib.data.folders import frame_of, load_image_folder, read_images
 from dualad_lib.data.images import as_images
 from dualad_lib.data.labelled import Labelled, load_labelled, of_class
 from dualad_lib.data.preprocessing import GCN, Compose, Pad, Scale
@@ -19,6 +19,7 @@ __all__ = [
     "Scale",
     "Task",
     "as_images",
+    "frame_of",
     "load_image_folder",
     "load_labelled",
     "load_labelled_anomalies",

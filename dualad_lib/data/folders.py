@@ -2,28 +2,35 @@
 
 import operator
 import os
+import statistics
 import warnings
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from dualad_lib.data import image_io
 from dualad_lib.data.protocols import Task
 from dualad_lib.errors import DataError
+from dualad_lib.files import expand, shown
 from dualad_lib.progress import progress
 
 NORMAL_NAMES = ("normal", "good", "ok")
-GREY_MODES = ("1", "L", "LA", "I", "F")  # and every mode that starts with "I;16"
+MULTIPLE, SHORTEST = 8, 32  # pixels: what the shorter side of a frame is a multiple of, and at least
+STRETCH = 1.25  # ratio of aspect ratios from which it is worth a line that an image is stretched
+AHEAD = 64  # files read in advance of who asks for them
+DEEPEST = 65535
 
 
-def load_image_folder(normal, test=None, image_size=64, strict=False, channels=None):
+def load_image_folder(normal, test=None, image_size=64, strict=False, channels=None, keep_aspect=False):
     """Load folders of image files as a Task.
 
     normal: folder of normal training images, read with all its sub-folders. test: folder of test images. Where it
     has sub-folders these are the labels: images under `normal`, `good` or `ok` are normal, every other sub-folder
-    is a class of anomalies. Without sub-folders the test images have no labels. image_size, strict and
-    channels as in `read_images`; the test images get the channels of the training images.
+    is a class of anomalies. Without sub-folders the test images have no labels. image_size, strict, channels and
+    keep_aspect as in `read_images`; the test images get the size, the channels and the white of the training images.
 
     Task.class_names is ("normal", then the anomalous sub-folders), normal_class is 0.
     Raises DataError: missing or empty folder, one folder inside the other, loose files beside sub-folders.
@@ -32,12 +39,13 @@ def load_image_folder(normal, test=None, image_size=64, strict=False, channels=N
     if test is not None:
         test = _folder(test)
         check_apart(normal, test)
-    train, train_paths, skipped = read_images(normal, image_size, channels, strict, label="training images")
+    plan = Reader(normal, image_size, channels, keep_aspect=keep_aspect)
+    train, train_paths, skipped = plan.read(strict, label="training images")
     images = labels = classes = None
     names, paths = ("normal",), ()
     if test is not None:
         files, classes, names = _labelled_files(test)
-        images, paths, more = read_images(files, image_size, train.shape[1], strict, label="test images")
+        images, paths, more = plan.like(files).read(strict, label="test images")
         skipped += more
         if classes is not None:
             classes = torch.tensor([classes[path] for path in paths])
@@ -59,74 +67,231 @@ def load_image_folder(normal, test=None, image_size=64, strict=False, channels=N
     )
 
 
-def read_images(source, image_size=64, channels=None, strict=False, label=""):
+def read_images(source, image_size=64, channels=None, strict=False, label="", keep_aspect=False, white=None):
     """Read image files into one uint8 tensor (N, C, H, W); return it with the paths read and the paths skipped.
 
     source: a folder, read with its sub-folders in sorted order, or a list of files. image_size: a number, or
-    (height, width); images are resized to it bilinearly with antialiasing, aspect ratio not kept. channels: 1, 3,
-    or None for 3 if any file is in colour. Orientation tags are obeyed, transparency is laid on white, 16-bit grey
-    is brought from 0..65535 to 0..255. Of a file with several pictures the first counts.
+    (height, width); images are resized to it bilinearly with antialiasing. A number means a square, or with keep_aspect
+    the longer side of the `frame_of` these images. channels: 1, 3, or None for 3 if any file is in colour. Orientation
+    tags are obeyed, transparency is laid on white. Of a file with several pictures the first counts.
+    white: the value that counts as white where a file has more than 8 bits, brought to 255; None takes the fewest bits
+    of a camera that hold all values of these files (1023, 4095, ...) and warns where that is not 65535.
     `label` names the work in progress reports; without it there is a report only on a terminal.
 
-    An unreadable file is skipped, listed and named in one warning, or raises DataError with strict=True.
+    An unreadable file is skipped, listed and named in one warning, or raises DataError with strict=True. Files that
+    look like pictures, by ending or content, but are of a kind that Pillow lacks count among them.
     Raises DataError: no image file found, none readable, missing folder, senseless image_size or channels.
     """
-    size = _check_size(image_size)
-    if channels not in (None, 1, 3):
-        raise DataError(f"channels must be 1, 3 or None, not {channels!r}.")
-    if isinstance(source, (str, os.PathLike)) and not Path(source).is_file():
-        files = image_files(_folder(source))
-        if not files:
-            raise DataError(f"{source} holds no image file.")
-    else:
-        files = [Path(source)] if isinstance(source, (str, os.PathLike)) else [Path(path) for path in source]
-        if not files:
-            raise DataError("No image files given: the list is empty.")
-    if channels is None:
-        channels = 3 if any(map(_in_colour, files)) else 1
+    return Reader(source, image_size, channels, white, keep_aspect).read(strict, label)
 
-    images = np.empty((len(files), channels, *size), np.uint8)
-    read, skipped = [], {}
-    with ThreadPoolExecutor() as pool:  # decoding runs outside Python's lock
-        results = pool.map(lambda path: _read_or_reason(path, size, channels), files)
-        for path, (image, reason) in zip(files, progress(results, len(files), label), strict=True):
-            if image is not None:
-                images[len(read)] = image
-                read.append(path)
+
+def frame_of(source, longer):
+    """(height, width) of a frame for these images: their median aspect ratio, upright; the longer side as given.
+
+    source as in `read_images`. The shorter side is a multiple of 8 and at least 32, if `longer` allows that; what is
+    nearly square becomes square. Raises DataError where no file can be read.
+    """
+    return _frame(
+        [header.shape for header in _headers(_files_of(source)[0]) if header], _check_size(longer)[0]
+    )
+
+
+def _frame(shapes, longer):
+    if not shapes:
+        return longer, longer
+    ratio = statistics.median(width / height for height, width in shapes)
+    exact = longer * min(ratio, 1 / ratio)
+    shorter = max(min(SHORTEST, longer), MULTIPLE * round(exact / MULTIPLE))
+    if longer - exact < MULTIPLE / 2:
+        shorter = longer
+    return (shorter, longer) if ratio > 1 else (longer, shorter)
+
+
+class Reader:
+    """The image files of one source, and how they are read: one size, one number of channels, one white.
+
+    Arguments as in `read_images`. files: what is there, sorted; own: drawings of this library, left out; size: (height,
+    width); channels; white: of deep files, 65535 where there are none. Filled while `batches` runs: skipped, a dict
+    of path and reason; stretched and cut, lists of the paths of images that were distorted, and cut at white.
+    """
+
+    def __init__(self, source, image_size=64, channels=None, white=None, keep_aspect=False):
+        self.size = _check_size(image_size)
+        if channels not in (None, 1, 3):
+            raise DataError(f"channels must be 1, 3 or None, not {channels!r}.")
+        self.files, self.own = _files_of(source)
+        headers = _headers(self.files) if None in (channels, white) or keep_aspect else ()
+        known = [header for header in headers if header]
+        if channels is None:
+            channels = 3 if any(header.colour for header in known) else 1
+        if white is None:
+            deep = [path for path, header in zip(self.files, headers, strict=True) if header and header.deep]
+            white = max(_each(image_io.white_of, deep), default=0) or DEEPEST
+        if keep_aspect and not isinstance(image_size, (tuple, list)):
+            self.size = _frame([header.shape for header in known], self.size[0])
+        self.channels, self.white = channels, white
+        self.skipped, self.stretched, self.cut = {}, [], []
+
+    def like(self, source):
+        """A Reader of another source that reads as this one does."""
+        return Reader(source, self.size, self.channels, self.white)
+
+    def read(self, strict=False, label=""):
+        """All images at once, as `read_images` returns them, with a warning where that is due."""
+        images, read = np.empty((len(self.files), self.channels, *self.size), np.uint8), []
+        for path, pixels in self.pictures(strict, label):
+            images[len(read)] = pixels
+            read.append(path)
+        if self.skipped:
+            warnings.warn(
+                f"Skipped {len(self.skipped)} of {len(self.files)} image files: {self._reasons()}.",
+                stacklevel=3,
+            )
+        if self.white != DEEPEST:
+            warnings.warn(self.remarks()[0], stacklevel=3)
+        return torch.from_numpy(images[: len(read)]), tuple(read), tuple(self.skipped)
+
+    def batches(self, count, strict=False, label=""):
+        """Yield (uint8 tensor (n, C, H, W), their paths), `count` images at a time, while threads read ahead."""
+        images, paths = [], []
+        for path, pixels in self.pictures(strict, label):
+            images.append(pixels)
+            paths.append(path)
+            if len(paths) == count:
+                yield torch.from_numpy(np.stack(images)), paths
+                images, paths = [], []
+        if paths:
+            yield torch.from_numpy(np.stack(images)), paths
+
+    def pictures(self, strict=False, label=""):
+        """Yield (path, uint8 pixels (C, H, W)) of each readable file. Raises DataError where there is none."""
+        outcomes = _each(self._read_or_reason, self.files)
+        for path, (picture, reason) in zip(
+            self.files, progress(outcomes, len(self.files), label), strict=True
+        ):
+            if reason is None:
+                self._note(path, picture)
+                yield path, picture.pixels
             elif strict:
-                pool.shutdown(cancel_futures=True)
                 raise DataError(
-                    f"{path} cannot be read as an image: {reason}. strict=False skips such files."
+                    f"{shown(path)} cannot be read as an image: {reason}. strict=False skips such files."
                 )
             else:
-                skipped[path] = reason
-    if skipped:
-        listed = "; ".join(f"{path} ({reason})" for path, reason in list(skipped.items())[:3])
-        more = f"; and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        if not read:
-            raise DataError(f"None of {len(files)} image files could be read: {listed}{more}.")
-        warnings.warn(f"Skipped {len(skipped)} of {len(files)} image files: {listed}{more}.", stacklevel=2)
-    return torch.from_numpy(images[: len(read)]), tuple(read), tuple(skipped)
+                self.skipped[path] = reason
+        if len(self.skipped) == len(self.files):
+            raise DataError(f"None of {len(self.files)} image files could be read: {self._reasons()}.")
+
+    def remarks(self):
+        """Lines on what was done to the images that their owner may not expect."""
+        lines = []
+        if self.white != DEEPEST:
+            lines.append(f"files of more than 8 bits: the value {self.white} counts as white.")
+        if self.cut:
+            lines.append(f"cut at the value {self.white}, the white of the model: {listed(self.cut)}.")
+        if self.stretched:
+            frame = f"{self.size[0]} x {self.size[1]} (height x width)"
+            lines.append(f"stretched to the model's frame, {frame}: {listed(self.stretched)}.")
+        return lines
+
+    def _read_or_reason(self, path):
+        """(the Picture, None), or (None, why the file cannot be read)."""
+        try:
+            return image_io.read_picture(path, self.size, self.channels, self.white), None
+        except Exception as error:  # damaged files make Pillow raise almost anything
+            return None, shown(" ".join(str(error).split()) or type(error).__name__)
+
+    def _note(self, path, picture):
+        (height, width), (frame_height, frame_width) = picture.shape, self.size
+        ratio = (width * frame_height) / (height * frame_width)
+        if max(ratio, 1 / ratio) > STRETCH:
+            self.stretched.append(path)
+        if picture.cut:
+            self.cut.append(path)
+
+    def _reasons(self):
+        return listed([f"{shown(path)} ({reason})" for path, reason in self.skipped.items()], separator="; ")
+
+
+def listed(items, most=3, separator=", "):
+    """The first items, as text, and how many more there are."""
+    text = separator.join(item if isinstance(item, str) else shown(item) for item in items[:most])
+    return text + (f"{separator}and {len(items) - most} more" if len(items) > most else "")
+
+
+def _each(work, files):
+    """Yield work(path) of each file in order. Threads run ahead: decoding runs outside Python's lock."""
+    pool, waiting = ThreadPoolExecutor(), deque()
+    try:
+        for path in files:
+            waiting.append(pool.submit(work, path))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _headers(files):
+    return list(_each(image_io.read_header, files))
+
+
+def _files_of(source):
+    """(the image files of a folder, file or list of files; drawings of this library among them, left out)."""
+    if isinstance(source, (str, os.PathLike)):
+        source = expand(source)
+        if source.is_file():
+            return [source], []
+        files, own = find_images(_folder(source))
+        if not files:
+            only = f", only {len(own)} drawings of this library" if own else ""
+            raise DataError(f"{shown(source)} holds no image file{only}.")
+        return files, own
+    files = [expand(path) for path in source]
+    if not files:
+        raise DataError("No image files given: the list is empty.")
+    return files, []
 
 
 def image_files(folder):
-    """Return the sorted image files under a folder: those with an ending that Pillow reads, hidden ones left out."""
+    """Return the sorted image files under a folder: `find_images` without the drawings."""
+    return find_images(folder)[0]
+
+
+def find_images(folder):
+    """(the sorted image files under a folder and its sub-folders, the pictures there that this library drew itself).
+
+    An image file has an ending that Pillow reads, that of a photograph in another format, or begins as a picture does.
+    Hidden files and folders are left out. A sub-folder that can't be opened is named in a warning.
+    """
     from PIL import Image
 
     endings = {ending for ending, name in Image.registered_extensions().items() if name in Image.OPEN}
-    found, seen = [], set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    others = (image_io.RAW, image_io.OTHER)
+    found, own, seen = [], [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_closed):
         if os.path.realpath(parent) in seen:  # a link back to a folder that was read already
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings
-        ]
-    return sorted(found)
+        for name in names:
+            path, ending = Path(parent, name), os.path.splitext(name)[1].lower()
+            if name.startswith("."):
+                continue
+            known = ending in endings or any(pattern.search(ending) for pattern in others)
+            start = b"" if known and ending != ".png" else image_io.beginning(path)
+            if image_io.is_own_drawing(start):
+                own.append(path)
+            elif known or image_io.is_picture(start):
+                found.append(path)
+    return sorted(found), sorted(own)
+
+
+def _closed(error):
+    warnings.warn(
+        f"{shown(error.filename)} cannot be opened, so its images are left out: {error}", stacklevel=3
+    )
 
 
 def _labelled_files(folder):
@@ -156,65 +321,18 @@ def _labelled_files(folder):
     return list(classes), classes, ("normal", *anomalies)
 
 
-def _read_or_reason(path, size, channels):
-    """Return (image of shape (C, H, W), None), or (None, why the file cannot be read)."""
-    try:
-        return _read_image(path, size, channels), None
-    except Exception as error:  # damaged files make Pillow raise almost anything
-        return None, " ".join(str(error).split()) or type(error).__name__
-
-
-def _read_image(path, size, channels):
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image)
-        image = _eight_bit(image).convert("L" if channels == 1 else "RGB")
-        image = image.resize(
-            size[::-1], Image.Resampling.BILINEAR
-        )  # Pillow's resize antialiases when it shrinks
-    pixels = np.asarray(image)
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-
-
-def _eight_bit(image):
-    """Bring deep greys to 8 bits and lay transparent pictures on white."""
-    from PIL import Image
-
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, np.float64)
-        top = 1.0 if image.mode == "F" else 65535.0
-        if not (values.min() >= 0 and values.max() <= top):
-            raise ValueError(f"its values lie outside 0..{top:g}")
-        return Image.fromarray(np.round(values * (255 / top)).astype(np.uint8))
-    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image
-
-
-def _in_colour(path):
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:  # reads the header only
-            return image.mode not in GREY_MODES and not image.mode.startswith("I;16")
-    except Exception:  # reported when the file is read
-        return False
-
-
 def _folder(path):
-    path = Path(path).expanduser()
+    path = expand(path)
     if not path.exists():
-        raise DataError(f"There is no folder {path}.")
+        raise DataError(f"There is no folder {shown(path)}.")
     if not path.is_dir():
-        raise DataError(f"{path} is a file; give the folder that holds the images.")
+        raise DataError(f"{shown(path)} is a file; give the folder that holds the images.")
     return path
 
 
 def check_apart(normal, test):
     """Raise DataError where one of two folders lies inside the other."""
-    normal, test = Path(normal), Path(test)
+    normal, test = expand(normal), expand(test)
     inner, outer = normal.resolve(), test.resolve()
     if inner.is_relative_to(outer) or outer.is_relative_to(inner):
         raise DataError(

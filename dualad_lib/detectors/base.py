@@ -60,6 +60,8 @@ class Detector(OutlierMixin, BaseEstimator):
     AFTERWARDS = ("device", "false_alarm_rate")
     #: Groups in which calibration images are left out of their own scales; `_calibrate` runs once more for each.
     FOLDS = 10
+    #: Longer side of the images that `dualad fit` reads for it.
+    default_image_size = 64
 
     def fit(self, X, y=None, *, calibration=None):
         """Learn from normal images X; return self.
@@ -267,6 +269,8 @@ class Detector(OutlierMixin, BaseEstimator):
             "parameters": json.dumps(self.get_params(), default=plain),
             "image_shape": json.dumps(self.image_shape_),
         }
+        if hasattr(self, "reading_"):  # how `dualad fit` read the images, so that `dualad score` reads alike
+            header["reading"] = json.dumps(self.reading_)
         state = {name: value.detach().cpu().contiguous() for name, value in self._state().items()}
         content = save(
             state, metadata=header
@@ -335,6 +339,8 @@ class Detector(OutlierMixin, BaseEstimator):
                     f"its tensor {name!r} holds numbers that are not finite: the file is damaged."
                 )
         model._freeze(shape)
+        if "reading" in header:
+            model.reading_ = _from_json(header, "reading", dict)
         model._restore(state)
         model._check_restored(state)
         return model

@@ -1,0 +1,4 @@
+"""What the command line says and the code behind it does where nothing else is asked for; imports nothing heavy."""
+
+#: The detector of `dualad fit`.
+DEFAULT_DETECTOR = "dualad"

@@ -1,0 +1,410 @@
+"""What folders of real photographs bring: their shape, their depth, copies, odd names and places, too many of them."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualad_lib import Detector, load_one_class
+from dualad_lib.cli import main
+from dualad_lib.errors import DataError, RunError
+from dualad_lib.runs import folder as practice
+from dualad_lib.runs.folder import fit_folder, score_folder
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Skipped"),
+    pytest.mark.filterwarnings("ignore:.*calibration images cannot promise"),
+]
+
+
+@pytest.fixture(scope="module")
+def bags():
+    return load_one_class("fashion_mnist_sample", 8).train[:, 0].numpy()
+
+
+def save(folder, images, name="{:03d}.png", factor=None):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        image = image if factor is None else image.astype(np.uint16) * factor
+        Image.fromarray(image).save(folder / name.format(i))
+    return folder
+
+
+def fit(normal, out, detector="pca", **options):
+    """(the fitted detector, the lines that were said)."""
+    said = []
+    return fit_folder(normal, out, detector, say=said.append, **options), said
+
+
+def read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_frame_keeps_the_aspect_ratio_and_what_is_chosen_is_said(tmp_path, bags):
+    save(tmp_path / "n", [np.tile(bag, (2, 3)) for bag in bags[:40]])  # 56 high, 84 wide
+    save(tmp_path / "n", [np.tile(bags[50], (3, 1))], "tall.png")
+    model, said = fit(tmp_path / "n", tmp_path / "m.safetensors")
+    assert model.image_shape_ == (1, 40, 64)  # 64 is the default of detectors without pretrained features
+    assert (
+        "stretched to the model's frame, 40 x 64" in said[0]
+        and "tall.png" in said[0]
+        and "000" not in said[0]
+    )
+    for words in (
+        "pca",
+        "40 x 64 (height x width), grey",
+        "trained on 37",
+        "4 held back",
+        "false-alarm rate of 0.05",
+    ):
+        assert words in said[-1]
+    said.clear()
+    score_folder(tmp_path / "m.safetensors", tmp_path / "n", tmp_path / "s.csv", say=said.append)
+    assert "stretched" in said[0] and "tall.png" in said[0]
+    assert fit(tmp_path / "n", tmp_path / "m.safetensors", image_size=(24, 24))[0].image_shape_ == (1, 24, 24)
+
+
+def test_the_command_takes_the_size_of_the_detector(tmp_path, bags, monkeypatch):
+    from dualad_lib import PCA
+
+    monkeypatch.setattr(PCA, "default_image_size", 96)
+    save(tmp_path / "n", [np.tile(bag, (2, 3)) for bag in bags[:40]])
+    out = tmp_path / "m.safetensors"
+    command = ["fit", "--normal", str(tmp_path / "n"), "--out", str(out), "--detector", "pca"]
+    assert main(command) == 0 and Detector.load(out).image_shape_ == (1, 64, 96)
+    assert main([*command, "--image-size", "48"]) == 0 and Detector.load(out).image_shape_ == (1, 32, 48)
+
+
+def test_a_model_keeps_the_white_of_its_deep_images(tmp_path, bags):
+    scores = {}
+    for name, factor in (("eight", None), ("ten", 4)):
+        save(tmp_path / name, bags[:40], factor=factor)
+        save(tmp_path / f"{name}_new", bags[40:60] // 2, factor=factor)  # darker ones, that alone tell less
+        out = tmp_path / f"{name}.safetensors"
+        _, said = fit(tmp_path / name, out, image_size=28)
+        assert any("1023 counts as white" in line for line in said) == (factor is not None)
+        rows = score_folder(out, tmp_path / f"{name}_new", tmp_path / "s.csv", say=said.append)
+        scores[name] = [row["score"] for row in sorted(rows, key=lambda row: row["file"])]
+    assert np.allclose(scores["eight"], scores["ten"], rtol=0.05)
+    save(tmp_path / "bright", bags[:2], factor=100)
+    score_folder(out, tmp_path / "bright", tmp_path / "s.csv", say=said.append)
+    assert any("cut at the value 1023" in line for line in said)
+
+
+def held_back(model):
+    return len(model.calibration_scores_)
+
+
+def test_copies_stay_on_one_side_and_set_the_threshold_once(tmp_path, bags):
+    from dualad_lib.data.copies import first_copies
+    from dualad_lib.data.folders import read_images
+
+    once = save(tmp_path / "once", bags[:100])
+    twice = save(tmp_path / "twice", bags[:100])
+    save(twice, bags[:60], "{:03d} (1).png")
+    for i, bag in enumerate(bags[60:100]):
+        Image.fromarray(bag).save(twice / f"{60 + i:03d}.jpg", quality=90)
+    plain, said = fit(once, tmp_path / "a.safetensors", "knn", image_size=28)
+    assert held_back(plain) == 10 and not any("are copies" in line for line in said)
+    model, said = fit(twice, tmp_path / "b.safetensors", "knn", image_size=28)
+    assert held_back(model) == 10 and "trained on 180; 10 held back" in said[-1]
+    assert said[0].startswith("100 of 200 images are copies of others") and "000.png = 000 (1).png" in said[0]
+    images = read_images(twice, 28)[0]
+    assert len(set(first_copies(images))) == 100
+    assert (
+        model.calibration_scores_.min() > 0.5 * plain.calibration_scores_.min()
+    )  # none held back has a twin
+    with pytest.raises(DataError, match="copies of one picture"):
+        fit(save(tmp_path / "same", bags[:1].repeat(20, 0)), tmp_path / "c.safetensors")
+
+
+def test_views_of_parts_in_a_backup_are_parts_that_belong_together(tmp_path, bags):
+    for day in ("a", "b"):
+        for part in range(10):
+            views = [np.roll(bags[part], shift, axis=1) for shift in range(4)]
+            save(tmp_path / "n" / day, views, f"part{part}_view{{}}.png")
+    model, said = fit(tmp_path / "n", tmp_path / "m.safetensors", image_size=28)
+    assert "20 parts of up to 4 views each" in said[0] and "40 of 80 images are copies" in said[1]
+    assert "trained on 72; 4 (all of 1 parts) held back" in said[-1] and held_back(model) == 4
+
+
+def test_copies_of_normal_images_do_not_calibrate(tmp_path, bags):
+    normal = save(tmp_path / "n", bags[:60])
+    other = save(tmp_path / "c", [*bags[100:120], *bags[:5], bags[100]])
+    model, said = fit(normal, tmp_path / "m.safetensors", calibration=other, image_size=28)
+    assert held_back(model) == 20
+    (line,) = [line for line in said if "of normal images or" in line]
+    assert "left out of 26 calibration images, 6 copies" in line and "020.png = 000.png" in line
+    with pytest.raises(DataError, match="all calibration images are copies"):
+        fit(normal, tmp_path / "m2.safetensors", calibration=save(tmp_path / "d", bags[:60]), image_size=28)
+    assert not (tmp_path / "m2.safetensors").exists()
+
+
+def test_runs_are_held_back_as_wholes_and_recordings_are_warned_of(tmp_path, bags):
+    rng = np.random.default_rng(0)
+    noisy = [np.clip(bag + rng.normal(0, 20, (3, *bag.shape)), 0, 255).astype(np.uint8) for bag in bags[:30]]
+    _, said = fit(save(tmp_path / "n", np.concatenate(noisy)), tmp_path / "m.safetensors", image_size=28)
+    assert "30 runs of them are held back as wholes" in said[0] and "(all of 3 parts)" in said[-1]
+    wide = np.concatenate([np.kron(bag, np.ones((2, 2), np.uint8)) for bag in bags[:4]], axis=1)
+    frames = [wide[:, shift : shift + 56] for shift in range(160)]
+    _, said = fit(save(tmp_path / "v", frames), tmp_path / "m.safetensors", image_size=28)
+    assert any("as in a recording" in line and "--calibration" in line for line in said)
+
+
+class FakeMaps(Detector):
+    """Distance to the mean image, with a map of its own and no reconstruction."""
+
+    seen = 0
+
+    def __init__(self, false_alarm_rate=0.05, seed=0, broken=False):
+        self.false_alarm_rate, self.seed, self.broken = false_alarm_rate, seed, broken
+
+    def _fit(self, images):
+        self.mean_ = images.float().mean(0)
+
+    def _score(self, images):
+        type(self).seen = max(self.seen, len(images))
+        score = (images.float() - self.mean_).square().flatten(1).mean(1).double().numpy()
+        return {"pixel": np.where(images[:, 0, 0, 0].numpy() > 0, np.nan, score) if self.broken else score}
+
+    def anomaly_map(self, x, blur=0.0):
+        return 1000 + (x.float() - self.mean_).square().mean(1).double().numpy()
+
+    def _state(self):
+        return {"mean": self.mean_, "calibration_scores": torch.from_numpy(self.calibration_scores_)}
+
+    def _restore(self, state):
+        self.mean_ = state["mean"]
+        self._set_threshold(state["calibration_scores"].numpy())
+
+
+@pytest.fixture
+def fake(tmp_path, bags, monkeypatch):
+    """A saved FakeMaps, and a folder of bags of which one has a bright corner."""
+    monkeypatch.setattr(practice, "BATCH_VALUES", 10 * 28 * 28)  # ten images at once
+    FakeMaps.seen = 0
+    FakeMaps().fit(bags[:40]).save(tmp_path / "m.safetensors")
+    images = bags[40:75].copy()
+    images[7, :6, :6] = 255
+    return tmp_path / "m.safetensors", save(tmp_path / "new", images)
+
+
+def test_heat_maps_are_drawn_for_any_detector_that_has_maps(fake, tmp_path):
+    model, new = fake
+    score_folder(model, new, tmp_path / "s.csv", tmp_path / "maps", say=lambda line: None)
+    pictures = [np.asarray(Image.open(path), int) for path in sorted((tmp_path / "maps").iterdir())]
+    assert len(pictures) == 35 and FakeMaps.seen == 10
+    original = np.asarray(Image.open(new / "007.png"))
+    assert pictures[7].shape == (28, 56, 3)  # no third panel
+    assert (pictures[7][:, :28, 0] == original).all()
+    yellow = pictures[7][:, 28:, 0] - pictures[7][:, 28:, 2]  # cividis goes from blue to yellow
+    assert yellow[:6, :6].mean() > yellow[14:].mean() + 100
+
+
+def test_what_was_judged_can_be_told_one_image_after_the_other(fake):
+    model, new = fake
+    (new / "broken.png").write_bytes(b"")
+    judged = practice.judge(model, new, rate=0.2, maps=True, say=lambda line: None)
+    entries = list(judged.entries())
+    assert [row["file"] for row in judged.rows()] == [entry["file"] for entry in entries]
+    assert entries[-1] == {"file": "broken.png", "verdict": "unreadable"} and judged.rate == 0.2
+    for entry in entries[:-1]:
+        assert (entry["image"] == np.asarray(Image.open(new / entry["file"]))).all()
+        assert np.isclose(entry["heat"].mean() - 1000, entry["score"], rtol=1e-3)
+
+
+def test_heat_maps_inside_the_images_are_not_judged_in_the_next_run(fake, tmp_path):
+    model, new = fake
+    for _ in range(2):
+        said = []
+        rows = score_folder(model, new, new / "scores.csv", new / "maps", say=said.append)
+        assert len(rows) == 35
+    assert said[0].startswith("left out, heat maps that an earlier run drew")
+    assert len(list(new.rglob("*.png"))) == 70
+
+
+def test_scores_that_are_no_numbers_are_refused(tmp_path, bags):
+    images = bags[:45].copy()
+    images[:, 0, 0] = 0
+    FakeMaps(broken=True).fit(images[:40]).save(tmp_path / "m.safetensors")
+    images[42, 0, 0] = 9
+    new = save(tmp_path / "new", images[40:])
+    with pytest.raises(RunError, match="score.* no(t a finite)? number"):
+        score_folder(tmp_path / "m.safetensors", new, tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()
+
+
+NAMES = [
+    "a\nb.png",
+    'a,"b".png',
+    "=1+1.png",
+    " a b .png",
+    "\u202egnp.png",
+    "a\rb.png",
+    "x" * 251 + ".png",
+    "ü" * 125 + ".png",
+    "caf\udce9.png",
+    "é\U0001f600.png",
+]
+
+
+def test_odd_names_stay_whole_in_table_and_heat_maps(fake, tmp_path, capsys):
+    model, new = fake
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    for name in NAMES:
+        Image.open(new / "001.png").save(odd / name, "PNG")
+        (odd / f"bad{name[-40:]}").write_bytes(b"")
+    out = tmp_path / ("t" * 251 + ".csv")
+    assert (
+        main(
+            [
+                "score",
+                "--model",
+                str(model),
+                "--images",
+                str(odd),
+                "--out",
+                str(out),
+                "--heatmaps",
+                str(tmp_path / "maps"),
+            ]
+        )
+        == 0
+    )
+    rows = read(out)
+    assert {row["file"] for row in rows if row["score"]} == {
+        name.replace("\udce9", "\\xe9") for name in NAMES
+    }
+    assert sum(row["verdict"] == "unreadable" for row in rows) == len(NAMES)
+    assert len(list((tmp_path / "maps").iterdir())) == len(NAMES)
+    assert sum(
+        line.startswith("skipped, unreadable") for line in capsys.readouterr().out.splitlines()
+    ) == len(NAMES)
+
+
+def test_paths_that_begin_with_a_tilde_lead_home(tmp_path, bags, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    save(tmp_path / "n" / "deep", bags[:40])
+    save(tmp_path / "c", bags[40:60])
+    fitting = [
+        "fit",
+        "--normal",
+        "~/n",
+        "--calibration",
+        "~/c",
+        "--out",
+        "~/m.safetensors",
+        "--detector",
+        "pca",
+    ]
+    assert main(fitting) == 0
+    assert (
+        main(["score", "--model=~/m.safetensors", "--images=~/n", "--out=~/s.csv", "--heatmaps=~/maps"]) == 0
+    )
+    assert read(tmp_path / "s.csv")[0]["file"].startswith("deep/")
+    assert len(list((tmp_path / "maps" / "deep").iterdir())) == 40
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_the_table_goes_through_links_and_into_pipes(fake, tmp_path):
+    model, new = fake
+    (tmp_path / "real.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    got = []
+    thread = threading.Thread(target=lambda: got.append((tmp_path / "pipe.csv").read_text()), daemon=True)
+    thread.start()
+    for name in ("link.csv", "pipe.csv"):
+        score_folder(model, new, tmp_path / name, say=lambda line: None)
+    thread.join(10)
+    assert (tmp_path / "link.csv").is_symlink() and (tmp_path / "real.csv").read_text() == got[0]
+    assert got[0].count("\n") == 36
+
+
+def test_places_that_cannot_be_written_are_said_before_the_work(fake, tmp_path):
+    model, new = fake
+    for out, maps, words in ((tmp_path, None, "is a folder"), (tmp_path / "s.csv", model, "is a file")):
+        with pytest.raises(DataError, match=words):
+            score_folder(model, new, out, maps)
+    assert FakeMaps.seen == 4  # held back when it was fitted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "cp1252"}],
+)
+def test_terminals_that_lack_the_letters_of_a_name(tmp_path, bags, environment):
+    save(tmp_path / "n", bags[:12])
+    save(tmp_path / "n", bags[12:13], "é\U0001f600.png")
+    (tmp_path / "n" / "ü.jpg").touch()
+    commands = (
+        ["fit", "--normal", "n", "--out", "é.safetensors", "--detector", "knn"],
+        ["score", "--model", "é.safetensors", "--images", "n", "--out", "é.csv"],
+    )
+    code = "import sys; from dualad_lib.cli import main; a = sys.argv; sys.exit(main(a[1:8]) or main(a[8:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *commands[0], *commands[1]],
+        env={**os.environ, **environment},
+        cwd=tmp_path,
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = read(tmp_path / "é.csv")
+    assert {row["file"] for row in rows} == {*(f"{i:03d}.png" for i in range(12)), "é\U0001f600.png", "ü.jpg"}
+
+
+@pytest.fixture
+def full_disk():
+    """full_disk(): from here on no file may grow beyond 3 kB."""
+    resource = pytest.importorskip("resource")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def tree(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        ["--detector", "pca"],
+        ["--detector", "autoencoder", "--steps", "1"],
+        ["--heatmaps"],
+        [],
+    ],
+)
+def test_a_full_disk_is_one_line_and_old_files_stay_whole(fake, tmp_path, bags, full_disk, capsys, what):
+    model, new = fake
+    if "--detector" in what:
+        model = tmp_path / "old.safetensors"
+        model.write_bytes(b"an older model")
+        command = ["fit", "--normal", str(new), "--out", str(model), "--image-size", "28", *what]
+        command += [] if "pca" not in what else ["--calibration", str(save(tmp_path / "c", bags[80:90]))]
+        save(new, bags[100:120], "more{}.png")
+    else:
+        out = tmp_path / "s.csv"
+        out.write_text("an older table")
+        save(new, bags[100:180], "a longer name, that makes a longer table, {}.png")
+        command = ["score", "--model", str(model), "--images", str(new), "--out", str(out)]
+        command += [*what, str(tmp_path / "maps")] if what else []
+    before = tree(tmp_path)
+    full_disk()
+    assert main(command) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("dualad: error:") and "File too large" in error
+    assert tree(tmp_path) == before
