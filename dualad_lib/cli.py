@@ -6,7 +6,7 @@ import sys
 from dualad_lib import arguments as takes
 from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
 from dualad_lib.errors import DualADError
-from dualad_lib.runs.defaults import DEFAULT_DETECTOR
+from dualad_lib.runs.defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 
 
 def main(argv=None):
@@ -213,7 +213,14 @@ def _fit_options(parser):
     parser.add_argument(
         "--detector",
         default=DEFAULT_DETECTOR,
-        help=f"default: {DEFAULT_DETECTOR}; others: autoencoder, pca, knn, ...",
+        help=f"default: {DEFAULT_DETECTOR}; others: patchcore, padim, feature_neighbours, autoencoder, pca, knn, ...",
+    )
+    parser.add_argument(
+        "--features",
+        metavar="NAME",
+        default="auto",
+        help=f"of dualad: the frozen network that it sees through (default: {DEFAULT_FEATURES}, whose weights are "
+        "installed; or any name of timm), or none: trained from scratch on pixels",
     )
     parser.add_argument(
         "--image-size",
@@ -257,6 +264,7 @@ def _fit(arguments):
         parameters,
         arguments.calibration,
         arguments.by,
+        arguments.features,
         say=_say,
     )
 
@@ -272,6 +280,12 @@ def _score_options(parser):
     parser.add_argument(
         "--heatmaps", type=takes.place, metavar="DIR", help="also draw each image with what departs in it"
     )
+    parser.add_argument(
+        "--report",
+        type=takes.place,
+        metavar="HTML",
+        help="also write one page that opens anywhere: images by score, heat maps, histogram and threshold",
+    )
     parser.add_argument("--rate", type=takes.rate, help="false-alarm rate, if not the one of dualad fit")
     parser.add_argument("--strict", action="store_true", help="an unreadable image is an error")
 
@@ -280,7 +294,27 @@ def _score(arguments):
     from dualad_lib.runs.folder import score_folder
 
     a = arguments
-    score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say)
+    score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say, report=a.report)
+
+
+def _export_options(parser):
+    parser.add_argument(
+        "--model", required=True, type=takes.place, metavar="FILE", help="what dualad fit wrote"
+    )
+    parser.add_argument("--onnx", required=True, type=takes.place, metavar="FILE", help="the ONNX file")
+
+
+def _export(arguments):
+    from dualad_lib.detectors import Detector
+    from dualad_lib.export import export_onnx
+    from dualad_lib.files import expand, file_at, shown
+
+    detector, path = Detector.load(expand(arguments.model)), file_at(arguments.onnx)
+    export_onnx(detector, path)
+    channels, height, width = detector.image_shape_
+    print(
+        f"{shown(path)}: takes images float32 (N, {channels}, {height}, {width}) in [0, 1], gives score and map."
+    )
 
 
 def _reproduce_options(parser):
@@ -419,6 +453,7 @@ COMMANDS = [
     ("list", "List the course.", _list_options, _list),
     ("fit", "Train a detector on a folder of normal images.", _fit_options, _fit),
     ("score", "Score a folder of images; write a ranked table.", _score_options, _score),
+    ("export", "Write a fitted detector as an ONNX file.", _export_options, _export),
     (
         "reproduce",
         "Measure the tables: every method on every class, resumable.",

@@ -28,7 +28,7 @@ from ..networks.backbone import DEFAULT
 from ..networks.places import PlaceAutoencoder, PlaceCritic, PlaceDiscriminator, PlaceStatistics
 from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise, separation_weight
 from ..training import as_float, resolve_device, seeded, train
-from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
+from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .autoencoder import FUSIONS
 from .base import as_fitted, choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
@@ -119,6 +119,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         self.seed = seed
         self.device = device
 
+    FOLDS = 100
     reconstruct = encode = property(
         doc="Features are restored, not images: there is none."
     )  # raises AttributeError
@@ -165,7 +166,6 @@ class FeatureDualAD(FeatureDetector, DualAD):
     # ------------------------------------------------------------------ training
 
     def _fit(self, images, checkpoint=None, label="", after_step=None):
-        self._check_counts()
         self.parts_ = self._build()
         with seeded(self.seed, resolve_device(self.device)):
             self._gather(images)
@@ -379,6 +379,18 @@ class FeatureDualAD(FeatureDetector, DualAD):
             return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
         with seeded(self.seed):
             return {kind: self._raw(defects.damage(x, kind)[0]) for kind in defects.JUDGES}
+
+    def _calibrated_without(self, raw, images):
+        broken = self._broken(images)  # once: a fold needs other rows of it and no other scores
+
+        def calibrated(kept):
+            rest = {
+                kind: {name: values[made_of(kept[:JUDGED], kind)] for name, values in scores.items()}
+                for kind, scores in broken.items()
+            }
+            return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})
+
+        return calibrated
 
     def _fuse(self, raw, broken):
         """The fusion that held-out normal images and what was broken of them ask for: a weight a score."""

@@ -2,3 +2,5 @@
 
 #: The detector of `dualad fit`.
 DEFAULT_DETECTOR = "dualad"
+#: The frozen backbone that its `dualad` sees images through; "none": from scratch, on pixels.
+DEFAULT_FEATURES = "efficientnet_lite0"

@@ -11,7 +11,7 @@ import torch
 from ..errors import DataError, RunError
 from ..files import atomic_write, expand, file_at, readable, shown, with_ending
 from ..scoring import threshold_at
-from .defaults import DEFAULT_DETECTOR
+from .defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 
 TABLE = ("rank", "file", "verdict", "score", "p_value", "pixel", "latent")
 BATCH, BATCH_VALUES = 512, 2**24  # images, and values of them, that are scored at once: 64 MB as float
@@ -29,11 +29,14 @@ def fit_folder(
     parameters=None,
     calibration=None,
     by=None,
+    features="auto",
     say=print,
 ):
     """Train a detector on a folder of normal images and save it to `out`; return it.
 
-    detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. A training
+    detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. features: of
+    `dualad` and its stages, the frozen backbone that they see images through; "auto" takes the default one, "none"
+    trains from scratch on pixels, with images of 64 pixels. A training
     that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size:
     the longer side of the frame that all images are resized to, its aspect ratio the median of the normal images
     (`dualad_lib.data.folders.frame_of`); None takes the detector's own `default_image_size`; (height, width) sets the
@@ -49,18 +52,13 @@ def fit_folder(
     what cannot be used.
     """
     from ..data.folders import Reader, check_apart
-    from ..detectors import create
     from ..detectors.parameters import check_numbers
     from ..detectors.trained import Trained
 
     out = file_at(out)
     if out.suffix != ".safetensors":
         raise DataError(f"the model file must end in .safetensors, got {shown(out)}.")
-    parameters = parameters or {}
-    known = create(detector).get_params()
-    for name in set(parameters) - set(known):
-        raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
-    model = create(detector, **parameters)
+    model = _model(detector, features, parameters or {})
     check_numbers(model)  # before the seed divides parts
     if by is not None:
         by = _pattern(by)
@@ -95,11 +93,29 @@ def fit_folder(
         f"{reader.size[0]} x {reader.size[1]} (height x width), {('grey', 'colour')[reader.channels == 3]}"
     )
     count = len(model.calibration_scores_)
+    seen = getattr(model, "backbone", None)
+    name = f"{detector} on features of {seen}" if seen else detector
+    learned = len(images) - (count if held is None else 0)
     say(
-        f"{shown(out)}: {detector} for images of {frame}, trained on {len(images) - (count if held is None else 0)}; "
-        f"{count}{of_parts} held back to set the threshold for a false-alarm rate of {model.false_alarm_rate:g}."
+        f"{shown(out)}: {name} for images of {frame}, trained on {learned}; {count}{of_parts} held back to set the "
+        f"threshold for a false-alarm rate of {model.false_alarm_rate:g}."
     )
     return model
+
+
+def _model(detector, features, parameters):
+    """The unfitted detector; DataError for what it does not take."""
+    from ..detectors import STAGES, create
+
+    on_features = detector in ("dualad", *STAGES)
+    if on_features:
+        parameters = {**parameters, "features": DEFAULT_FEATURES if features == "auto" else features}
+    elif features not in ("auto", "none"):
+        raise DataError(f"{detector} has no choice of features: only dualad and its stages have.")
+    known = create(detector, **({"features": parameters["features"]} if on_features else {})).get_params()
+    for name in set(parameters) - set(known):
+        raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
+    return create(detector, **parameters)
 
 
 def _read(reader, strict, say):
@@ -312,9 +328,9 @@ class Pictures:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 (gone when the last who holds it lets go)
         self.reconstructs, self.sample = hasattr(detector, "reconstruct"), []
 
-    def add(self, images):
-        """Append a batch of uint8 images (N, C, H, W) and what the detector says of where they depart."""
-        maps = np.nan_to_num(np.asarray(self.detector.anomaly_map(images), np.float32))
+    def add(self, images, maps):
+        """Append a batch of uint8 images (N, C, H, W) and what the detector says of where they depart, (N, H, W)."""
+        maps = np.nan_to_num(np.asarray(maps, np.float32))
         parts = [images.numpy(), maps]
         if self.reconstructs:
             parts.append((255 * self.detector.reconstruct(images).clamp(0, 1)).round().byte().cpu().numpy())
@@ -348,31 +364,64 @@ class Pictures:
         return float(low), float(max(high, low + 1e-9))
 
 
-def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say=print):
+def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say=print, report=None):
     """Score a folder of images with a saved detector; write a CSV ranked from most to least anomalous; return its rows.
 
     model: path that `fit_folder` or `Detector.save` wrote. Columns: rank, file (inside the folder), verdict (anomalous,
     normal or unreadable), score, p_value (conformal: how many normal images score as high), and the pixel and latent
     score where there are both. rate: false-alarm rate of the verdict, if not the one the model was fitted with.
     heatmaps: a folder that gets a picture for each image: the image, the same under its anomaly map, and the
-    reconstruction where the detector makes one. Unreadable files stand at the end of the table, without a score;
-    strict=True makes them an error. Images are read and scored in batches, so that a folder may be larger than memory.
-    Raises DataError, also where the detector makes no maps, and RunError where its scores are no numbers.
+    reconstruction where the detector makes one. report: a file ending in .html that gets a page with all images,
+    their heat maps and the histogram of the scores (`dualad_lib.html_report`). Unreadable files stand at the end of the
+    table, without a score; strict=True makes them an error. Images are read and scored in batches, so that a folder
+    may be larger than memory. Raises DataError, also where the detector makes no maps, and RunError where its scores
+    are no numbers.
     """
     out, images = file_at(out), expand(images)
     if heatmaps is not None and (heatmaps := expand(heatmaps)).exists() and not heatmaps.is_dir():
         raise DataError(f"heat maps go into a folder, and {shown(heatmaps)} is a file.")
-    judged = judge(model, images, rate, strict, maps=heatmaps is not None, say=say)
+    if report is not None:
+        report = file_at(report)
+        if report.suffix.lower() not in (".html", ".htm"):
+            raise DataError(f"the report must end in .html, got {shown(report)}.")
+    judged = judge(model, images, rate, strict, maps=heatmaps is not None or report is not None, say=say)
     rows = judged.rows()
     with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         _write(rows, file)
     if heatmaps is not None:
         _draw(judged, heatmaps)
+    if report is not None:
+        _report(judged, report)
     say(
         f"{shown(out)}: {len(judged.names)} images, {judged.anomalous.sum()} called anomalous, "
         f"{len(judged.unreadable)} unreadable."
     )
     return rows
+
+
+def _report(judged, path):
+    from datetime import date
+
+    from .. import __version__
+    from ..html_report import write_report
+
+    detector = judged.detector
+    channels, height, width = detector.image_shape_
+    backbone = getattr(detector, "backbone", None)
+    write_report(
+        path,
+        judged.entries(),
+        threshold=judged.threshold,
+        calibration_scores=detector.calibration_scores_,
+        false_alarm_rate=judged.rate,
+        model={
+            "detector": type(detector).__name__ + (f" on features of {backbone}" if backbone else ""),
+            "images": f"{width} x {height} pixels, {'grey' if channels == 1 else 'colour'}",
+            "held-out normal images": len(detector.calibration_scores_),
+            "date": date.today().isoformat(),
+            "dualad": __version__,
+        },
+    )
 
 
 def judge(model, images, rate=None, strict=False, maps=False, say=print):
@@ -391,7 +440,7 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
     pictures, paths, found = Pictures(detector) if maps else None, [], []
     for batch, read in reader.batches(_batch_size(detector.image_shape_), strict, label="scoring"):
         try:
-            scores = detector.anomaly_scores(batch)
+            scores, heat = _scores_and_maps(detector, batch, maps)
         except DataError as error:
             raise RunError(
                 f"{shown(model)} cannot score {shown(read[0])} and what follows: {error}"
@@ -399,7 +448,7 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
         found.append({**dict(scores.items()), "final": scores.final})
         paths += read
         if maps:
-            pictures.add(batch)
+            pictures.add(batch, heat)
     _tell(reader, say)
     scores = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     names = [_name(path, images) for path in paths]
@@ -413,6 +462,13 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
     unreadable = [_name(path, images) for path in reader.skipped]
     rate = detector.false_alarm_rate if rate is None else rate
     return Judged(detector, names, scores, p_values, threshold, rate, unreadable, pictures)
+
+
+def _scores_and_maps(detector, batch, maps):
+    """Scores of a batch, and its maps (N, H, W) if asked for, in one pass where the detector can."""
+    if maps and hasattr(detector, "scores_and_maps"):
+        return detector.scores_and_maps(batch)
+    return detector.anomaly_scores(batch), detector.anomaly_map(batch) if maps else None
 
 
 def _batch_size(image_shape):
