@@ -269,9 +269,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
         if self._has_critic:
             broken, near, index = self._look(self.broken_, step.images["train"])
             marks = self.marks_[index]
-            h, _ = parts["G"].encode(torch.cat([own, broken]), torch.cat([around, near]))
-            logits = parts["C"](h)
-            truth = torch.cat([torch.zeros_like(logits[: len(own)]), marks.float()])
+            both = [torch.cat([a.flatten(0, 1), b.flatten(0, 1)]) for a, b in ((own, broken), (around, near))]
+            logits = parts["C"](parts["G"].encode(*both)[0])
+            truth = torch.cat([torch.zeros(own.shape[:2].numel(), device=own.device), marks.flatten().float()])
             terms["critic"] = self.w_critic * F.binary_cross_entropy_with_logits(logits, truth)
         if self._has_sphere:
             sphere = parts["sphere"]
