@@ -47,6 +47,7 @@ BANK, DIRECTIONS, SPACING = (
     96,
     20,
 )  # the latent score's bank: places, dimensions, neighbours of a neighbour
+SAME = 0.05  # of the spacing: what lies nearer is the same place again, and rounding
 JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
@@ -271,7 +272,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
             marks = self.marks_[index]
             both = [torch.cat([a.flatten(0, 1), b.flatten(0, 1)]) for a, b in ((own, broken), (around, near))]
             logits = parts["C"](parts["G"].encode(*both)[0])
-            truth = torch.cat([torch.zeros(own.shape[:2].numel(), device=own.device), marks.flatten().float()])
+            truth = torch.cat(
+                [torch.zeros(own.shape[:2].numel(), device=own.device), marks.flatten().float()]
+            )
             terms["critic"] = self.w_critic * F.binary_cross_entropy_with_logits(logits, truth)
         if self._has_sphere:
             sphere = parts["sphere"]
@@ -342,7 +345,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
             }
         else:
             distances, nearest = self.bank_.nearest(own.flatten(0, 2) @ self.directions_)
-            latent = {"neighbours": distances[:, 0] / self.spacing_[nearest[:, 0]]}
+            latent = {"neighbours": (distances[:, 0] / self.spacing_[nearest[:, 0]]).clamp_min(SAME)}
         places |= {name: value.view(own.shape[:-1]) for name, value in latent.items()}
         if self._has_critic:
             places["critic"] = F.softplus(self.parts_["C"](h))
@@ -377,8 +380,13 @@ class FeatureDualAD(FeatureDetector, DualAD):
         x = as_float(images[:JUDGED], "cpu")
         if self._whole:
             return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
+        order = sorted(
+            range(len(x)), key=lambda i: x[i].numpy().tobytes()
+        )  # draws follow the image, not its number
+        back = np.argsort(order)
         with seeded(self.seed):
-            return {kind: self._raw(defects.damage(x, kind)[0]) for kind in defects.JUDGES}
+            found = {kind: self._raw(defects.damage(x[order], kind)[0]) for kind in defects.JUDGES}
+        return {kind: {name: v[back] for name, v in raw.items()} for kind, raw in found.items()}
 
     def _calibrated_without(self, raw, images):
         broken = self._broken(images)  # once: a fold needs other rows of it and no other scores

@@ -145,11 +145,16 @@ class FeatureDetector(Detector):
             raise DataError(
                 f"it was fitted with other weights of {self.backbone} ({then}) than those here ({own}): fit it again."
             )
+        if tuple(state["shape"].tolist()) != self.image_shape_:
+            raise DataError(
+                f"it was fitted on images of {state['shape'].tolist()}, not of {self.image_shape_}."
+            )
         return {name: value.to(device) for name, value in state.items()}
 
     def _feature_state(self):
         return {
             "backbone": torch.tensor(list(self._network().fingerprint.encode()), dtype=torch.uint8),
+            "shape": torch.tensor(self.image_shape_),
             "calibration_scores": torch.from_numpy(self.calibration_scores_),
         }
 

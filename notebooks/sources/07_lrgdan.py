@@ -55,6 +55,7 @@ import pandas as pd
 import torch
 
 from dualad_lib import LRGDAN, checks, load_one_class, plots
+from dualad_lib.detectors.base import hold_back
 from dualad_lib.detectors.lrgdan import JUDGED
 from dualad_lib.evaluation import auroc
 from dualad_lib.runs import measure, record, tables
@@ -270,9 +271,18 @@ print(f"literal: AUROC {100 * auroc_literal:.1f}, {ends}")
 no_game = game(k=0.0).fit(task.train, label="no game")
 
 
+held_out = hold_back(task.train, seed)[
+    1
+]  # a detector is frozen once fitted: another question asks for new scales
+
+
 def asked(model):
     """AUROC of each question to the same trained networks."""
-    return {j: auroc(y, model.set_params(judged=j).anomaly_scores(task.test).final) for j in JUDGED}
+    answers = {}
+    for question in JUDGED:
+        model.set_params(judged=question).recalibrate(held_out)
+        answers[question] = auroc(y, model.anomaly_scores(task.test).final)
+    return answers
 
 
 questions = pd.DataFrame({"game": asked(lost[best]), "no game": asked(no_game)})
