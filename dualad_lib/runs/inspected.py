@@ -132,12 +132,17 @@ def measured(detector, dataset, normal_class, output, **options):
 
 def finish(cells, output):
     """Write the measures of finished cells into OUTPUT/measures/STUDY_DATASET.csv; those of other cells there stay."""
+    finish_measures(cells, output, _identity)
+
+
+def finish_measures(cells, output, identity):
+    """`finish` for any module whose cells keep measures; identity: its (model, key, cell file) of a cell's options."""
     for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells):
         rows = []
         for one in cells:
             if (one.study, one.dataset) == (study, dataset):
                 options = {k: v for k, v in one.arguments().items() if k not in ("detector", "dataset")}
-                _, key, cell = _identity(
+                _, key, cell = identity(
                     one.method, dataset, one.classes[0], output=Path(output) / "cells", **options
                 )
                 if _stored(cell, key, also=("measures",)) is not None:

@@ -167,6 +167,44 @@ def _sound():
             yield dataset, detector, range(10), {"params": quick}
 
 
+def _features():
+    """Whole images of the course's sets through a frozen network: neighbours, and the stages of DualAD on features."""
+    backbone = {"features": "efficientnet_lite0", "precision": "auto", "batch_size": 128, "copies": 1}
+    off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
+    stages = {
+        "features": {},
+        "features, AE": off,
+        "features, AE+D": {**off, "image_discriminator": True},
+        "features, AE+D+FC": {"mutual_information": False},
+    }
+    for dataset in ("cifar10", "mnist", "fashion_mnist"):
+        yield dataset, "feature_neighbours", range(10), {}
+        for setting, params in stages.items():
+            yield dataset, "dualad", range(10), {"setting": setting, "params": {**backbone, **params}}
+
+
+def _photographs():
+    """Real parts: every detector on features, the stages of DualAD there, and what the course had before."""
+    off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
+    stages = {
+        "features": {},
+        "features, AE": off,
+        "features, AE+D": {**off, "image_discriminator": True},
+        "features, AE+D+FC": {"mutual_information": False},
+        "features, AE+FC": {**off, "feature_constraint": True},
+    }
+    for dataset, protocol in (
+        ("magnetic_tiles", "parts"),
+        ("ball_screws", "time"),
+        ("ball_screws", "places"),
+    ):
+        for detector in ("patchcore", "padim", "feature_neighbours", "pca"):
+            yield dataset, detector, (0,), {"protocol": protocol}
+        for setting, params in stages.items():
+            params = {"features": "efficientnet_lite0", **params}
+            yield dataset, "dualad", (0,), {"protocol": protocol, "setting": setting, "params": params}
+
+
 #: Name -> its cells, cheap and important ones first.
 STUDIES = {
     "03_feature_constraint": _feature_constraint,
@@ -176,6 +214,12 @@ STUDIES = {
     "10_signs": _signs,
     "11_tiles": _tiles,
     "12_sound": _sound,
+    "features": _features,
+    "photographs": _photographs,
 }
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
-MEASURED_BY = {"10_signs": "dualad_lib.runs.attacked", "11_tiles": "dualad_lib.runs.inspected"}
+MEASURED_BY = {
+    "10_signs": "dualad_lib.runs.attacked",
+    "11_tiles": "dualad_lib.runs.inspected",
+    "photographs": "dualad_lib.runs.photographs",
+}
