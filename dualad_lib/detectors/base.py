@@ -40,7 +40,7 @@ class Detector(OutlierMixin, BaseEstimator):
     """Base of all detectors, in scikit-learn's outlier contract.
 
     Images are (N, H, W) or (N, C, H, W), uint8 or float in [0, 1], numpy array or torch tensor. A subclass sets its
-    parameters in `__init__` (among them `seed` and `false_alarm_rate`) and writes:
+    parameters in `__init__` (among them `seed` and `false_alarm_rate`) and writes::
 
         _fit(images)              learn from the normal images (N, C, H, W); `_where()` says on which device
         _score(images) -> dict    raw scores by name ("pixel", "latent"), float64 arrays (n,), of one batch

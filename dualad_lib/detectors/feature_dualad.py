@@ -30,7 +30,7 @@ from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise, separation
 from ..training import as_float, resolve_device, seeded, train
 from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .autoencoder import FUSIONS
-from .base import as_fitted, choose
+from .base import choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
 from .features import SMALL, FeatureDetector
 
@@ -351,14 +351,11 @@ class FeatureDualAD(FeatureDetector, DualAD):
             places["critic"] = F.softplus(self.parts_["C"](h))
         return places
 
-    @as_fitted
-    def anomaly_map(self, x, blur=0.0):
-        """As of every detector on features; DataError where an image is one place."""
+    def _check_maps(self):
         if self._whole:
             raise DataError(
                 "this DualAD judges whole images, so it has no heat maps: fit it with view='places'."
             )
-        return super().anomaly_map(x, blur)
 
     def _calibrate(self, raw, images):
         self._scale_places(images)

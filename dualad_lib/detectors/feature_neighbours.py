@@ -62,8 +62,7 @@ class FeatureNeighbours(FeatureDetector):
     def _score(self, images):
         return {"latent": precise(self._distances(self._pooled(images))).cpu().numpy()}
 
-    def anomaly_map(self, x, blur=0.0):
-        """There is none. Raises DataError."""
+    def _check_maps(self):
         raise DataError(
             "FeatureNeighbours judges whole images, so it has no heat maps: use PatchCore or DualAD."
         )

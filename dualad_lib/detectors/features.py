@@ -98,15 +98,19 @@ class FeatureDetector(Detector):
     def anomaly_map(self, x, blur=0.0):
         """How anomalous each place is, float64 (N, H, W); what the score of the image is made of.
 
-        blur: deviation in pixels of a Gaussian over the map.
+        blur: deviation in pixels of a Gaussian over the map. Raises DataError for a detector that judges whole images.
         """
-        return self._enlarged(self._maps_of(self._checked(x))[1], blur)
+        return self.scores_and_maps(x, blur)[1]
 
     @as_fitted
     def scores_and_maps(self, x, blur=0.0):
         """(Scores, maps float64 (N, H, W)) in one pass: `anomaly_scores` and `anomaly_map` of the same images."""
+        self._check_maps()
         raw, maps = self._maps_of(self._checked(x))
         return self._combine(raw), self._enlarged(maps, blur)
+
+    def _check_maps(self):
+        """Raise DataError where there are no maps."""
 
     @torch.no_grad()
     def _maps_of(self, images):

@@ -307,6 +307,7 @@ class Judged:
         for row, i in zip(self.rows(), [*self.order, *[None] * len(self.unreadable)], strict=True):
             if i is not None and self.pictures is not None:
                 image, heat, _ = self.pictures[i]
+                heat = heat if self.pictures.maps else None
                 row |= {"image": image[0] if len(image) == 1 else image.transpose(1, 2, 0), "heat": heat}
             yield row
 
@@ -330,6 +331,8 @@ class Pictures:
 
     def add(self, images, maps):
         """Append a batch of uint8 images (N, C, H, W) and what the detector says of where they depart, (N, H, W)."""
+        self.maps = maps is not None
+        maps = np.zeros((len(images), *images.shape[2:])) if maps is None else maps
         maps = np.nan_to_num(np.asarray(maps, np.float32))
         parts = [images.numpy(), maps]
         if self.reconstructs:
@@ -384,7 +387,8 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
         report = file_at(report)
         if report.suffix.lower() not in (".html", ".htm"):
             raise DataError(f"the report must end in .html, got {shown(report)}.")
-    judged = judge(model, images, rate, strict, maps=heatmaps is not None or report is not None, say=say)
+    maps = True if heatmaps is not None else "where there are" if report is not None else False
+    judged = judge(model, images, rate, strict, maps=maps, say=say)
     rows = judged.rows()
     with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         _write(rows, file)
@@ -465,10 +469,18 @@ def judge(model, images, rate=None, strict=False, maps=False, say=print):
 
 
 def _scores_and_maps(detector, batch, maps):
-    """Scores of a batch, and its maps (N, H, W) if asked for, in one pass where the detector can."""
-    if maps and hasattr(detector, "scores_and_maps"):
-        return detector.scores_and_maps(batch)
-    return detector.anomaly_scores(batch), detector.anomaly_map(batch) if maps else None
+    """Scores of a batch, and its maps (N, H, W) if asked for, in one pass where the detector can.
+
+    maps: False, True, or "where there are": None then for a detector without maps.
+    """
+    try:
+        if maps and hasattr(detector, "scores_and_maps"):
+            return detector.scores_and_maps(batch)
+        return detector.anomaly_scores(batch), detector.anomaly_map(batch) if maps else None
+    except DataError:
+        if maps != "where there are":
+            raise
+        return detector.anomaly_scores(batch), None
 
 
 def _batch_size(image_shape):

@@ -146,12 +146,13 @@ pd.Series({folder: len(part) for folder, part in folders.items()}, name="images"
 # On the command line it is
 #
 # ```bash
-# dualad fit --normal train --calibration held --image-size 28 --out dualad.safetensors
+# dualad fit --normal train --calibration held --image-size 28 --features none --out dualad.safetensors
 # dualad score --model dualad.safetensors --images new --out scores.csv --heatmaps maps
 # ```
 #
-# and here are the functions behind it. DualAD is a small one here, and trained briefly. Beside it stand two
-# detectors that cost nothing.
+# and here are the functions behind it. `--features none` trains DualAD from nothing, as the course has built it; what
+# the command does without it, lesson [13](13_features_that_know_images.ipynb) shows on real photographs. DualAD is a
+# small one here, and trained briefly. Beside it stand two detectors that cost nothing.
 #
 # **Predict:** which of the defects will a nearest neighbour find worst? It compares whole images, pixel by pixel.
 
@@ -167,6 +168,7 @@ with redirect_stdout(io.StringIO()):  # the progress of reading and training
             image_size,
             parameters=small if name == "dualad" else {"false_alarm_rate": rate},
             calibration=shop / "held",
+            features="none",
             say=said.append,
         )
 print("\n".join(said).replace(f"{shop}{os.sep}", ""))
