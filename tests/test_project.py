@@ -16,7 +16,10 @@ import dualad_lib
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
-CONDA_NAMES = {"torch": "pytorch", "jupyter-client": "jupyter_client"}  # where conda-forge calls a package otherwise
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "jupyter-client": "jupyter_client",
+}  # where conda-forge calls a package otherwise
 HEAVY = {
     "IPython", "PIL", "ipykernel", "jupytext", "matplotlib", "nbclient", "nbformat", "pandas", "papermill",
     "safetensors", "seaborn", "torchvision", "yaml",
