@@ -11,6 +11,7 @@ import pytest
 from browser import chromium
 
 from dualad_lib.runs.course import load_course
+from dualad_lib.runs.provenance import ROOT
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed: uv sync")
 SERIOUS = ("serious", "critical")
@@ -71,8 +72,16 @@ def test_every_lesson_and_page_is_there(site, pages):
         "data.html",
         "model_card.html",
         "contributing.html",
+        "reliability.html",
         "search.html",
     } <= names
+
+
+def test_the_reliability_page_has_the_whole_table(site):
+    text = (site / "reliability.html").read_text(encoding="utf-8")
+    written = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = written.split("<!-- reliability -->\n")[1].split("<!-- /reliability -->")[0].splitlines()
+    assert text.count("<tr") == len(table) - 1 > 30  # all but the rule below the heading
 
 
 def committed(lesson):
