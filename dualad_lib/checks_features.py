@@ -11,7 +11,7 @@ NEIGHBOUR_CHANGES = {
     ),
     "the lamp is 30 % brighter, the bank is not": (
         "rises",
-        "The network was trained to know a dog in any light, and still its features move with the lamp. Section 7 "
+        "The network was trained to know a dog in any light, and still its features move with the lamp. Section 8 "
         "measures it.",
     ),
     "more good photographs of the same place join the bank": (

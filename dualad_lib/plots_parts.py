@@ -37,7 +37,7 @@ def heat_maps(
     images = np.repeat(images, 3, -1) if images.shape[-1] == 1 else images
     maps = None if maps is None else np.asarray(maps, dtype=float)
     rows = -(-len(images) // columns)
-    height = width * images.shape[1] / images.shape[2] + (0.25 if titles else 0.05)
+    height = width * images.shape[1] / images.shape[2] + (0.35 if titles else 0.08)
     bar = 0.8 if maps is not None else 0
     figure, axes = _axes((width * columns + bar, height * rows), rows, columns)
     for axis in axes.flat:
