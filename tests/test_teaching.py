@@ -10,14 +10,14 @@ import pytest
 import torch
 from wrong_answers import WRONG
 
-from dualad_lib import DataError, RunError, checks, cli
+from dualad_lib import DataError, RunError, cli
 from dualad_lib.checks import CheckFailed
 from dualad_lib.detectors import create
 from dualad_lib.runs.course import load_course
 from dualad_lib.teaching import project
 from dualad_lib.teaching.assignments import MINUTES, as_student, build_assignments, masters
 from dualad_lib.teaching.desk import handed_out
-from dualad_lib.teaching.exercises import read_exercises
+from dualad_lib.teaching.exercises import answer_tables, read_exercises
 from dualad_lib.teaching.grading import grade, judge
 from dualad_lib.teaching.submissions import read_submission, validate
 
@@ -180,7 +180,7 @@ def wrong_answer(exercise, number):
         return head + "\n".join("    " + line for line in body.splitlines()), words
     answers = ast.literal_eval(exercise.code.split("=", 1)[1].strip())
     key = list(answers)[number]
-    table = next(t for t in vars(checks).values() if isinstance(t, dict) and t and set(t) == set(answers))
+    (table,) = answer_tables(answers)
     other = next(a for a, _ in table.values() if a != answers[key])
     return f"answers = {answers | {key: other}!r}", key
 

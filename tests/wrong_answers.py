@@ -150,4 +150,17 @@ WRONG = {
         ("return (10 * energy.clamp_min(1e-10).log10() / floor + 1).clamp(0, 1)", "under WHAT"),
         ("return energy / energy.max()", "without a logarithm"),
     ],
+    "relative_distance": [
+        ("return torch.cdist(patches, bank).amin(1)", "distance itself"),
+        ("return torch.cdist(patches, bank).amin(1) / spacing.mean()", "same number"),
+        ("return (torch.cdist(patches, bank) / spacing).amin(1)", "smallest RATIO"),
+    ],
+    "hottest": [
+        ("return heat.flatten(1).amax(1)", "highest cell alone"),
+        ("return heat.flatten(1).mean(1)", "ALL cells"),
+        (
+            "flat = heat.flatten(1)\nreturn flat.topk(round(share * flat.shape[1]) or 10, 1).values.mean(1)",
+            "less than one cell",
+        ),
+    ],
 }

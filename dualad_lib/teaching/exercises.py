@@ -180,16 +180,22 @@ def _filled_function(exercise, where):
 
 
 def _filled_dictionary(exercise, where):
-    """The stub's dictionary with each None replaced by the answer that `dualad_lib.checks` holds."""
-    from .. import checks
-
+    """The stub's dictionary with each None replaced by the answer that the checks hold."""
     written = ast.parse(exercise.stub).body[-1].value
     keys = [ast.literal_eval(key) for key in written.keys]
-    tables = [t for t in vars(checks).values() if isinstance(t, dict) and list(t) and set(t) == set(keys)]
+    tables = answer_tables(keys)
     if len(tables) != 1:
-        raise RunError(f"{where}: {len(tables)} keys in dualad_lib.checks fit its dictionary, not one")
+        raise RunError(f"{where}: {len(tables)} keys of the checks fit its dictionary, not one")
     lines = exercise.stub.splitlines()
     for key, value in zip(keys, written.values, strict=True):
         line, start, end = lines[value.lineno - 1], value.col_offset, value.end_col_offset
         lines[value.lineno - 1] = f'{line[:start]}"{tables[0][key][0]}"{line[end:]}'
     return "\n".join(lines)
+
+
+def answer_tables(keys):
+    """The tables of the checks (question -> (answer, reason)) that hold exactly these questions."""
+    from .. import checks, checks_features
+
+    held = (table for module in (checks, checks_features) for table in vars(module).values())
+    return [t for t in held if isinstance(t, dict) and t and set(t) == set(keys)]

@@ -22,7 +22,7 @@ import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
-from .. import checks
+from .. import checks, checks_features
 from . import project
 from .kernels import Died, Kernel, Stopped, in_words
 from .submissions import grade_id, role
@@ -30,7 +30,7 @@ from .submissions import grade_id, role
 START = 60  # seconds in which a kernel must have started
 OVERHEAD = 10  # seconds beyond the sum of the cells' limits, for running again what a lost kernel had run
 TO_READ = "to be graded by a person"
-JUDGES = {"checks": checks, "project": project}
+JUDGES = {"checks": checks, "checks_features": checks_features, "project": project}
 SETUP = "setup"  # the grade_id of the imports
 IN_PLACE = (
     "check_attack_step",

@@ -48,6 +48,33 @@ from dualad_lib.runs.environment import describe
 
 print(describe())
 
+# %% [markdown]
+# First, where this leads. A spindle under load, photographed every few hours for ten days. From the first days' good
+# photographs a detector learns what is normal; then it gets one of the last.
+
+# %%
+from dualad_lib import PatchCore, plots, plots_parts
+from dualad_lib.data.inspection import load_inspection, split_by_time
+
+screws = load_inspection("ball_screws_sample")  # Schlagenhauf et al., 2021, CC BY-SA 4.0, made smaller
+early, _ = split_by_time(screws.times, screws.places, first=20)
+finder = PatchCore(side=320, false_alarm_rate=0.1).fit(screws.images[early])
+place = screws[screws.places == 2]  # 57 photographs of one spot
+chosen = [20, 53]
+heat = finder.anomaly_map(place.images[chosen])
+figure = plots_parts.heat_maps(place.images[chosen], heat, place.masks[chosen], ["day 4", "day 10"])
+plots.show(
+    figure,
+    alt="Two photographs of a shiny metal thread. Day 4 has no heat on it. On day 10 a dark pit has broken out of the "
+    "track; the outline that an engineer drew around it and the hottest spot of the detector's heat map coincide.",
+)
+
+# %% [markdown]
+# Nobody showed it a pit. The blue outline is what an engineer marked afterwards, and the detector never saw that
+# either; the heat is its own, drawn only where it is strongest. How it does this, and why you should not believe it
+# yet, is lesson [13](13_features_that_know_images.ipynb). We begin with the smallest case that has all of the problem
+# in it.
+
 # %%
 from itertools import pairwise
 

@@ -1,0 +1,127 @@
+"""Figures of inspected parts: photographs under their heat maps, scores over time, banks that cover a cloud."""
+
+import functools
+
+import numpy as np
+
+from .plots import ANOMALOUS, DPI, NORMAL, STYLE
+
+MARK = "#56B4E9"  # outline of what a person marked, light enough for dark photographs
+COVER = 0.75  # of the photograph that the hottest heat hides
+
+
+def _styled(function):
+    """Run `function` with the course's style, whatever the reader's own matplotlib settings are."""
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        import matplotlib
+
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
+            return function(*args, **kwargs)
+
+    return run
+
+
+@_styled
+def heat_maps(
+    images, maps=None, masks=None, titles=None, columns=2, scale=None, label="anomaly score", width=4.4
+):
+    """Photographs, each under its heat map and with the outline of what a person marked.
+
+    images: uint8 (N, C, H, W), C 1 or 3. maps: (N, H, W), higher = more anomalous; None: the photographs alone. masks:
+    bool (N, H, W). titles: N short texts. scale: (low, high) values of the map, one scale for all; below low the
+    photograph shows bare. Default: the highest twentieth of all values.
+    """
+    images = np.moveaxis(np.asarray(images), 1, -1)
+    images = np.repeat(images, 3, -1) if images.shape[-1] == 1 else images
+    maps = None if maps is None else np.asarray(maps, dtype=float)
+    rows = -(-len(images) // columns)
+    height = width * images.shape[1] / images.shape[2] + (0.35 if titles else 0.08)
+    bar = 0.8 if maps is not None else 0
+    figure, axes = _axes((width * columns + bar, height * rows), rows, columns)
+    for axis in axes.flat:
+        axis.axis("off")
+    low, high = scale or ((0, 1) if maps is None else (np.quantile(maps, 0.95), maps.max()))
+    for k, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image)
+        if maps is not None:
+            heat = np.clip((maps[k] - low) / max(high - low, 1e-12), 0, 1)
+            axis.imshow(maps[k], cmap="inferno", vmin=low, vmax=high, alpha=COVER * heat**0.5)
+        if masks is not None and np.asarray(masks[k]).any():
+            axis.contour(np.asarray(masks[k], dtype=float), [0.5], colors=MARK, linewidths=1.6)
+        if titles:
+            axis.set_title(titles[k], fontsize=10)
+    if maps is not None:
+        bar = figure.colorbar(_scale("inferno", low, high), ax=axes.ravel().tolist(), fraction=0.03, pad=0.01)
+        bar.set_label(label)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+    return figure
+
+
+@_styled
+def timelines(panels, threshold=None, xlabel="day", ylabel="score"):
+    """Scores of places over time, a panel a place above the next.
+
+    panels: dict from a place's name to (times (n,), scores (n,), marked bool (n,)). threshold: a dashed line. Each
+    photograph is a dot, filled where an engineer marked it.
+    """
+    figure, axes = _axes((8.0, 1.15 * len(panels) + 0.6), len(panels), 1)
+    everything = np.concatenate([np.asarray(scores, dtype=float) for _, scores, _ in panels.values()])
+    bottom, top = everything.min(), everything.max()
+    for axis, (name, (times, scores, marked)) in zip(axes[:, 0], panels.items(), strict=True):
+        times, scores, marked = np.asarray(times), np.asarray(scores), np.asarray(marked, dtype=bool)
+        axis.plot(times, scores, color="#999999", linewidth=0.8, zorder=1)
+        for chosen, colour, marker, text in (
+            (~marked, NORMAL, "o", "not marked"),
+            (marked, ANOMALOUS, "D", "marked by the engineer"),
+        ):
+            axis.scatter(
+                times[chosen], scores[chosen], s=22, color=colour, marker=marker, label=text, zorder=2
+            )
+        if threshold is not None:
+            axis.axhline(threshold, color="black", linestyle="--", linewidth=1.2, label="threshold")
+        axis.set(ylim=(bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom)))
+        axis.text(0.01, 0.9, name, transform=axis.transAxes, va="top", fontweight="bold")
+        axis.label_outer()
+    middle = axes[len(panels) // 2, 0]
+    middle.set_ylabel(ylabel)
+    axes[-1, 0].set_xlabel(xlabel)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+@_styled
+def banks(points, chosen):
+    """A cloud of points and what was chosen of it, a panel a way to choose.
+
+    points: (n, 2). chosen: dict from a name to indices. A thin line joins each point to the nearest chosen one.
+    """
+    points = np.asarray(points, dtype=float)
+    figure, axes = _axes((4.0 * len(chosen), 3.4), 1, len(chosen))
+    for axis, (name, index) in zip(axes[0], chosen.items(), strict=True):
+        kept = points[np.asarray(index)]
+        nearest = kept[np.linalg.norm(points[:, None] - kept[None], axis=-1).argmin(1)]
+        for a, b in zip(points, nearest, strict=True):
+            axis.plot([a[0], b[0]], [a[1], b[1]], color="#bbbbbb", linewidth=0.5, zorder=1)
+        axis.scatter(*points.T, s=8, color=NORMAL, label="patches", zorder=2)
+        axis.scatter(*kept.T, s=48, color=ANOMALOUS, marker="D", edgecolor="black", label="kept", zorder=3)
+        axis.set(xticks=[], yticks=[], title=name, aspect="equal")
+        axis.grid(False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _scale(colours, low, high):
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    return ScalarMappable(Normalize(low, high), colours)
+
+
+def _axes(size, rows, columns):
+    """A figure outside pyplot and its axes as a 2-D array."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,118 @@
+"""The checks of lesson 13: right answers pass, wrong ones fail with a message that names the misconception."""
+
+import numpy as np
+import pytest
+import torch
+from checking import fails, todo
+
+from dualad_lib import checks, checks_features
+from dualad_lib.checks_features import NEIGHBOUR_CHANGES
+from dualad_lib.detectors.features import top_mean
+from dualad_lib.neighbours import Bank
+from dualad_lib.teaching.exercises import answer_tables
+from dualad_lib.teaching.grading import JUDGES
+
+
+def test_neighbour_changes():
+    check = checks_features.check_neighbour_changes
+    assert check(dict.fromkeys(NEIGHBOUR_CHANGES)) is False and check(None) is False
+    right = {key: answer for key, (answer, _) in NEIGHBOUR_CHANGES.items()}
+    assert check(right)
+    for key, (answer, reason) in NEIGHBOUR_CHANGES.items():
+        for other in {"rises", "stays", "falls"} - {answer}:
+            fails(check, right | {key: other}, key, reason)
+
+
+def test_the_answers_on_neighbours_are_true():
+    """The keys of the exercise that a toy can try, held against the library's own search."""
+    random = torch.Generator().manual_seed(0)
+    bank, patches = (torch.randn(n, 6, generator=random) for n in (200, 40))
+
+    def score(bank, patches=patches):
+        return Bank(bank).nearest(patches)[0][:, 0]
+
+    def answer(after):
+        before = score(bank)
+        if torch.allclose(after, before, atol=1e-5):
+            return "stays"
+        assert (after <= before + 1e-5).all()
+        return "falls"
+
+    of = {key: answer for key, (answer, _) in NEIGHBOUR_CHANGES.items()}
+    more = torch.cat([bank, torch.randn(200, 6, generator=random)])
+    assert answer(score(more)) == of["more good photographs of the same place join the bank"]
+    twice = torch.cat([bank, bank])
+    assert answer(score(twice)) == of["the bank gets a second copy of everything it holds"]
+    with_pit = torch.cat([bank, patches])
+    assert answer(score(with_pit)) == of["a photograph with this very pit was in the bank all along"]
+    order = torch.randperm(len(patches), generator=random)
+    shuffled = score(bank, patches[order]).sort().values
+    assert torch.allclose(shuffled, score(bank).sort().values, atol=1e-5)
+    assert of["the same cells are shuffled to other places of the photograph"] == "stays"
+
+
+def test_relative_distance():
+    check = checks_features.check_relative_distance
+    assert check(todo) is False
+
+    def right(patches, bank, spacing):
+        distances, index = Bank(bank).nearest(patches)
+        return distances[:, 0] / spacing[index[:, 0]]
+
+    assert check(right)
+    fails(check, lambda p, b, s: torch.cdist(p, b).amin(1), "distance itself")
+    fails(check, lambda p, b, s: torch.cdist(p, b).amin(1) / s.mean(), "same number")
+    fails(check, lambda p, b, s: (torch.cdist(p, b) / s).amin(1), "smallest RATIO")
+    fails(check, lambda p, b, s: torch.cdist(p, b).amax(1) / s[torch.cdist(p, b).argmax(1)], "farthest")
+    fails(check, lambda p, b, s: right(p, b, s) * s[torch.cdist(p, b).argmin(1)] ** 2, "do not multiply")
+    fails(check, lambda p, b, s: torch.cdist(p, b).amin(1) * right(p, b, s), "squared")
+    fails(check, lambda p, b, s: right(p, b, s) + 1, "you give")
+    fails(check, lambda p, b, s: torch.cdist(p, b), "one number a patch")
+
+
+def test_hottest():
+    check = checks_features.check_hottest
+    assert check(todo) is False
+    assert check(top_mean)
+    fails(check, lambda h, share: h.flatten(1).amax(1), "highest cell alone")
+    fails(check, lambda h, share: h.flatten(1).mean(1), "ALL cells")
+    fails(check, lambda h, share: top_mean(-h, share).neg(), "LOWEST")
+    fails(check, lambda h, share: h.flatten(1).quantile(1 - share, 1), "border")
+    fails(check, lambda h, share: h.flatten(1).topk(10).values.sum(1), "sum")
+    fails(check, lambda h, share: h.flatten(1).topk(10).values.mean(1), "less than one cell")
+    fails(check, lambda h, share: top_mean(h, share) + 0.5, "you give")
+
+    def over_the_batch(h, share):
+        border = h.flatten().quantile(1 - share)
+        return torch.stack([m[m >= border].mean() if (m >= border).any() else m.max() for m in h])
+
+    fails(check, over_the_batch, "you give")
+
+
+def test_the_grader_knows_the_checks_and_their_tables():
+    assert JUDGES["checks_features"] is checks_features and JUDGES["checks"] is checks
+    assert answer_tables(list(NEIGHBOUR_CHANGES)) == [NEIGHBOUR_CHANGES]
+    assert answer_tables(list(checks.PROMISES)) == [checks.PROMISES]
+    assert answer_tables(["no such question"]) == []
+
+
+@pytest.mark.parametrize("name", ["heat_maps", "timelines", "banks"])
+def test_the_lessons_figures_take_arrays_and_tensors(name):
+    from dualad_lib import plots, plots_parts
+
+    images = torch.randint(0, 255, (3, 3, 16, 40), dtype=torch.uint8)
+    maps, masks = torch.rand(3, 16, 40), torch.zeros(3, 16, 40, dtype=torch.bool)
+    masks[0, 4:8, 4:8] = True
+    figures = {
+        "heat_maps": lambda: [
+            plots_parts.heat_maps(images),
+            plots_parts.heat_maps(images, maps, masks, ["a", "b", "c"], scale=(0.2, 0.9)),
+            plots_parts.heat_maps(images[:, :1], maps.numpy(), columns=3),
+        ],
+        "timelines": lambda: [
+            plots_parts.timelines({"A": (np.arange(5), torch.rand(5), torch.arange(5) > 2)}, threshold=0.5)
+        ],
+        "banks": lambda: [plots_parts.banks(torch.rand(9, 2), {"first": [0, 1], "last": torch.tensor([8])})],
+    }
+    for figure in figures[name]():
+        assert plots.png(figure)[:4] == b"\x89PNG"
