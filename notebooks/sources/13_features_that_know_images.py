@@ -555,7 +555,7 @@ for p, name in enumerate(names):
 figure = plots_parts.timelines(panels, threshold, xlabel="days", ylabel="score, in units of the spacing")
 plots.show(
     figure,
-    alt="The score of five places over ten days, marked photographs set apart, and a threshold. All five lines hover at "
+    alt="The score of five places over ten days, marked photographs set apart, and a threshold. All five hover at "
     "the threshold from day four to eight and rise together on the ninth, also where nothing is ever marked.",
 )
 
@@ -712,7 +712,7 @@ record(
 # ```bash
 # dualad fit --normal GOOD --out m.safetensors
 # dualad score --model m.safetensors --images NEW --out scores.csv --report report.html
-# dualad export --model m.safetensors --out m.onnx
+# dualad export --model m.safetensors --onnx m.onnx
 # ```
 #
 # The report shows each alarm under its heat map, in one file to send around. Before you believe it: photographs of
@@ -725,7 +725,7 @@ record(
 # - A distance needs a unit: how far apart good cells lie, there.
 # - DualAD runs on features as it ran on pixels. Which part earns its place, the table says, and not the theory.
 # - A detector finds what is *new*. Whether new is damage, a place that never broke must tell.
-# - A crack may be far thinner than a cell, if it is dark enough. Another lamp or more noise is new, and new is an alarm.
+# - A crack may be far thinner than a cell, if it is dark enough. Another lamp is new, and new is an alarm.
 #
 # ## Exercises
 #
