@@ -221,6 +221,7 @@ def test_ctrl_c_ends_what_does_not_heed_it():
         [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout.readline() == b"begun\n"
+    time.sleep(0.3)  # between the line and its `try` the process would heed the signal
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]

@@ -354,7 +354,6 @@ def test_a_whole_view_has_scores_and_no_heat_map(fitted, screws):
             fitted(kind).anomaly_map(screws[2])
 
 
-@pytest.mark.xfail(strict=True, reason="scores_and_maps does not ask whether there are maps")
 @pytest.mark.parametrize("kind", ["whole", "feature_neighbours"])
 def test_what_has_no_heat_map_has_none_beside_its_scores(kind, fitted, screws):
     with pytest.raises(DataError, match="no heat maps"):

@@ -48,6 +48,7 @@ BANK, DIRECTIONS, SPACING = (
     20,
 )  # the latent score's bank: places, dimensions, neighbours of a neighbour
 SAME = 0.05  # of the spacing: what lies nearer is the same place again, and rounding
+PRIOR = 0.1  # weight of a distance that separates nothing; what separates well has 1 to 90
 JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
@@ -330,6 +331,14 @@ class FeatureDualAD(FeatureDetector, DualAD):
             self.spacing_ = self.bank_.spacing(SPACING).clamp_min(1e-6)
 
     def _places(self, features):
+        if torch.compiler.is_exporting():
+            return self._places_of(features)
+        found = [
+            self._places_of(one[None]) for one in features
+        ]  # one by one: a product's rounding knows its batch
+        return {name: torch.cat([places[name] for places in found]) for name in found[0]}
+
+    def _places_of(self, features):
         G = self.parts_["G"]
         found, around = self._with_around(features).permute(0, 2, 3, 1).chunk(2, -1)
         own, around = G.standardise(found), G.standardise(around)
@@ -403,7 +412,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
         if not broken:
             return fusion
         broken = {name: np.concatenate([kind[name] for kind in broken.values()]) for name in raw}
-        return Fusion(fusion.scales, {name: separation_weight(raw[name], broken[name]) for name in raw})
+        weights = {name: separation_weight(raw[name], broken[name]) for name in raw}
+        # where nothing tells broken images, chance would; then the distances count, and C has to show that it sees
+        return Fusion(fusion.scales, {n: w + PRIOR * (n != "critic") for n, w in weights.items()})
 
     def _combine(self, raw):
         latent = [name for name in raw if name != "pixel"]
