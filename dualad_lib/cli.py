@@ -310,10 +310,11 @@ def _export(arguments):
     from dualad_lib.files import expand, file_at, shown
 
     detector, path = Detector.load(expand(arguments.model)), file_at(arguments.onnx)
-    export_onnx(detector, path)
+    outputs = export_onnx(detector, path)
     channels, height, width = detector.image_shape_
     print(
-        f"{shown(path)}: takes images float32 (N, {channels}, {height}, {width}) in [0, 1], gives score and map."
+        f"{shown(path)}: takes images float32 (N, {channels}, {height}, {width}) in [0, 1], gives "
+        f"{' and '.join(outputs)}."
     )
 
 

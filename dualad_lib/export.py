@@ -20,8 +20,8 @@ def export_onnx(detector, path):
     Input "image": float32 (N, C, H, W) in [0, 1], of the model's frame. Outputs: "score", float32 (N,), the final
     score, and, of a detector with heat maps, "map", float32 (N, H, W). The file's metadata hold the frame, the
     threshold, the false-alarm rate and the calibration scores (JSON), for verdicts and p-values. Precision is float32
-    whatever the detector computes in. Raises DataError for a detector that is not on features, or where the packages
-    are missing.
+    whatever the detector computes in. Returns the names of the outputs. Raises DataError for a detector that is not
+    on features, or where the packages are missing.
     """
     if not isinstance(detector, FeatureDetector):
         raise DataError(
@@ -29,6 +29,7 @@ def export_onnx(detector, path):
             "feature_neighbours)."
         )
     detector._check_fitted()
+    detector = detector._as_fitted()
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter needs it)
@@ -36,7 +37,7 @@ def export_onnx(detector, path):
         raise DataError("exporting needs more packages: pip install 'dualad[export]'") from None
     graph = _Graph(detector).eval()
     image = torch.zeros(2, *detector.image_shape_)  # two: a batch of one would be taken for a constant
-    outputs = ["score"] if isinstance(detector, FeatureNeighbours) else ["score", "map"]
+    outputs = ["score", "map"] if graph.has_map else ["score"]
     with torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -59,6 +60,7 @@ def export_onnx(detector, path):
     onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in about.items()})
     with atomic_write(path) as temporary:
         onnx.save(model, str(temporary))
+    return outputs
 
 
 class _Graph(nn.Module):
@@ -68,6 +70,7 @@ class _Graph(nn.Module):
         super().__init__()
         self.detector = type(detector)(**{**detector.get_params(), "device": "cpu", "precision": "float32"})
         self.detector.image_shape_ = detector.image_shape_
+        self.has_map = not (isinstance(detector, FeatureNeighbours) or getattr(detector, "_whole", False))
         self.detector._restore({name: value.detach().cpu() for name, value in detector._state().items()})
 
     def forward(self, image):
@@ -76,11 +79,13 @@ class _Graph(nn.Module):
         if isinstance(detector, FeatureNeighbours):
             return detector._distances(detector._pooled_of(x)).float()
         places = detector._places(detector._features(x))
-        raw = {name: top_mean(value) for name, value in places.items()}
+        score = detector._final({name: top_mean(value) for name, value in places.items()}).float()
+        if not self.has_map:  # it judges whole images
+            return score
         maps = F.interpolate(
             detector._heat(places)[:, None],
             size=detector.image_shape_[1:],
             mode="bilinear",
             align_corners=False,
         )
-        return detector._final(raw).float(), maps[:, 0].float()
+        return score, maps[:, 0].float()

@@ -326,6 +326,7 @@ def test_clones_and_parameters(fitted):
         model.set_params(views="strong")  # of pixels alone
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_to_the_same_scores(screws, tmp_path):
     parameters = {**QUICK, "steps": 130, "view": "places"}
     whole = FeatureDualAD(**parameters).fit(screws[0], calibration=screws[1])

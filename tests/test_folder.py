@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualad_lib import load_one_class
+from dualad_lib import DataError, Detector, load_one_class
 from dualad_lib.cli import main
-from dualad_lib.runs.folder import TABLE
+from dualad_lib.data.inspection import load_inspection
+from dualad_lib.runs.folder import TABLE, judge
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipped")
 QUICK = ["--image-size", "28", "--steps", "40"]
@@ -41,6 +42,7 @@ def read(path):
 def test_fit_and_score(folders, tmp_path, capsys, detector):
     model, table = tmp_path / "model.safetensors", tmp_path / "scores.csv"
     steps = [] if detector == "pca" else QUICK[2:]
+    steps += ["--features", "none"] if detector == "dualad" else []
     fit = [
         "fit",
         "--normal",
@@ -208,3 +210,140 @@ def test_calibration_images_come_from_a_folder_of_their_own(folders, tmp_path, c
     assert len(Detector.load(model).calibration_scores_) == 15
     assert main([*fit, "--calibration", str(folders)]) == 2
     assert "inside one another" in capsys.readouterr().err
+
+
+# --- features, and the report
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Sound screws to learn from, and to judge sound ones and ones with a black spot; none of them copies."""
+    root = tmp_path_factory.mktemp("screws")
+    found = load_inspection("ball_screws_sample", image_size=(48, 112))
+    first, second = (found.images[(found.labels == 0) & (found.places == k)][:, 0].numpy() for k in (0, 1))
+    for i, image in enumerate([*first[:20], *second[:20]]):
+        save(root / "normal", i, image)
+    for i, image in enumerate(first[20:23]):
+        save(root / "new" / "fine", i, image)
+        odd = image.copy()
+        odd[16:32, 40:60] = 0
+        save(root / "new" / "odd", i, odd)
+    return root
+
+
+def save(folder, number, image):
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / f"{number:03d}.png")
+
+
+def fit(photographs, out, *options):
+    return main(["fit", "--normal", str(photographs / "normal"), "--out", str(out), *options])
+
+
+def score(model, photographs, out, *options):
+    new = str(photographs / "new")
+    return main(["score", "--model", str(model), "--images", new, "--out", str(out), *map(str, options)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "detector", [["--steps", "20"], ["--detector", "patchcore"]], ids=["dualad", "patchcore"]
+)
+def test_photographs_end_to_end(photographs, tmp_path, capsys, detector):
+    model, table, page = (tmp_path / name for name in ("m.safetensors", "s.csv", "r.html"))
+    assert fit(photographs, model, *detector, "--image-size", "128") == 0
+    said = capsys.readouterr().out
+    assert "on features of efficientnet_lite0" in said and "56 x 128" in said
+    assert score(model, photographs, table, "--report", page, "--heatmaps", tmp_path / "maps") == 0
+    rows = read(table)
+    assert [row["file"].startswith("odd/") for row in rows] == [True] * 3 + [False] * 3
+    assert Image.open(tmp_path / "maps" / "odd" / "000.png.png").size == (2 * 128, 56)  # no reconstruction
+    content = page.read_text(encoding="utf-8")
+    assert "on features of efficientnet_lite0" in content and content.count("odd/") >= 3
+    assert "http://" not in content.replace("http://www.w3.org", "")  # no other file is needed
+
+
+@pytest.mark.slow
+def test_a_model_of_photographs_becomes_an_onnx_file(photographs, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, file = tmp_path / "m.safetensors", tmp_path / "deep" / "m.onnx"
+    assert fit(photographs, model, "--detector", "patchcore", "--image-size", "64") == 0
+    assert main(["export", "--model", str(model), "--onnx", str(file)]) == 0
+    assert "takes images float32 (N, 1, 32, 64) in [0, 1], gives score and map." in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"image": np.zeros((5, 1, 32, 64), np.float32)})[0].shape == (5,)
+
+
+def test_the_default_sees_through_a_frozen_network_at_its_own_size(photographs, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(self, images, **options):
+        seen.update(
+            kind=type(self).__name__, backbone=getattr(self, "backbone", None), shape=images.shape[1:]
+        )
+        raise DataError("enough")
+
+    monkeypatch.setattr(Detector, "_fit_all", lambda self, x, y, calibration, **o: stop(self, x))
+    out = tmp_path / "m.safetensors"
+    for options, expected in (
+        ([], ("FeatureDualAD", "efficientnet_lite0", (1, 112, 256))),
+        (["--features", "efficientnet_lite1"], ("FeatureDualAD", "efficientnet_lite1", (1, 112, 256))),
+        (["--features", "none"], ("DualAD", None, (1, 32, 64))),
+        (["--detector", "dualad_d"], ("FeatureDualAD", "efficientnet_lite0", (1, 112, 256))),
+        (["--detector", "patchcore"], ("PatchCore", "efficientnet_lite0", (1, 112, 256))),
+        (["--detector", "autoencoder"], ("Autoencoder", None, (1, 32, 64))),
+        (["--image-size", "96"], ("FeatureDualAD", "efficientnet_lite0", (1, 40, 96))),
+    ):
+        assert fit(photographs, out, *options) == 2
+        assert (seen["kind"], seen["backbone"], tuple(seen["shape"])) == expected
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_that_cannot_be_had_are_one_line(photographs, tmp_path, capsys):
+    out = tmp_path / "m.safetensors"
+    for options, words in (
+        (["--features", "efficientnet_lite9"], "unknown backbone 'efficientnet_lite9'"),
+        (["--detector", "pca", "--features", "efficientnet_lite0"], "pca has no choice of features"),
+        (["--detector", "padim", "--features", "efficientnet_lite0"], "padim has no choice of features"),
+        (["--views", "strong"], "dualad has no 'views' to set"),  # of pixels alone
+    ):
+        assert fit(photographs, out, "--image-size", "64", *options) == 2
+        error = capsys.readouterr().err
+        assert words in error and "Traceback" not in error
+    assert fit(photographs, out, "--detector", "pca", "--features", "none") == 0  # has none, as asked
+
+
+@pytest.mark.parametrize("detector", ["kde", "feature_neighbours"])
+def test_a_report_needs_no_heat_maps(photographs, tmp_path, capsys, detector):
+    model, table, page = (tmp_path / name for name in ("m.safetensors", "s.csv", "r.html"))
+    fit(photographs, model, "--detector", detector, "--image-size", "64")
+    assert score(model, photographs, table, "--report", page) == 0
+    content = page.read_text(encoding="utf-8")
+    assert content.count("data:image/webp") >= 6 and "odd/000.png" in content
+    page.unlink(), table.unlink()
+    capsys.readouterr()
+    assert score(model, photographs, table, "--report", page, "--heatmaps", tmp_path / "maps") == 2
+    assert "no heat maps" in capsys.readouterr().err
+    assert not table.exists() and not page.exists()
+
+
+def test_a_report_of_images_seen_whole_has_no_heat_maps(photographs, tmp_path):
+    model, table, page = (tmp_path / name for name in ("m.safetensors", "s.csv", "r.html"))
+    fit(photographs, model, "--image-size", "64", "--steps", "5")
+    judged = judge(model, photographs / "new", maps="where there are", say=lambda line: None)
+    assert all(entry["heat"] is None and entry["image"].shape == (32, 64) for entry in judged.entries())
+    assert score(model, photographs, table, "--report", page) == 0 and page.exists()
+
+
+def test_a_report_shows_what_the_table_says(photographs, tmp_path, capsys):
+    model, table, page = (tmp_path / name for name in ("m.safetensors", "s.csv", "r.HTML"))
+    fit(photographs, model, "--detector", "pca", "--image-size", "64")
+    assert score(model, photographs, table, "--report", page, "--rate", "0.2") == 0
+    judged = judge(model, photographs / "new", rate=0.2, maps="where there are", say=lambda line: None)
+    assert all(entry["heat"].shape == (32, 64) for entry in judged.entries())
+    content = page.read_text(encoding="utf-8")
+    assert all(row["file"] in content for row in read(table)) and "20" in content
+    for name, words in (("r.txt", "the report must end in .html"), ("r", "the report must end in .html")):
+        table.unlink(missing_ok=True)
+        assert score(model, photographs, table, "--report", tmp_path / name) == 2
+        assert words in capsys.readouterr().err and not table.exists() and not (tmp_path / name).exists()
