@@ -205,9 +205,11 @@ import sys, time
 from dualad_lib import cli, console
 console.ends_on_interrupt.__wrapped__.__defaults__ = (1.0,)
 def stubborn(arguments):
-    print("begun", flush=True)
+    words = ["begun"]
     while True:
         try:
+            if words:
+                print(words.pop(), flush=True)  # inside: the signal may come before the sleep
             time.sleep(60)
         except KeyboardInterrupt:
             pass
