@@ -202,3 +202,9 @@ def test_lessons_that_read_results_are_stale_when_these_change(tmp_path):
     assert now()[0] != empty[0] and now()[1] == empty[1]
     (folder / "06_benchmark_mnist.csv").write_text("a")
     assert now()[1] != empty[1]
+
+
+@pytest.mark.parametrize("module", ["checks", "checks_features"])
+def test_the_checks_of_open_exercises_make_no_lesson_stale(module):
+    tree = ast.parse(f"from dualad_lib import {module}")
+    assert f"dualad_lib.{module}" not in module_hashes(tree)

@@ -122,7 +122,7 @@ plots.show(
 # %% [markdown]
 # The blue outline is the engineer's. Look at the last photographs *outside* the outline, too: fine scratches along the
 # whole track, dirt, another light. Damage is not the only thing that changes in ten days. Keep that in mind until
-# section 6.
+# section 7.
 #
 # The rules. The first {{ first }} photographs of each place are what we know as good; the next {{ held_back }} are
 # good too, and set the threshold. Nobody marked anything in them. Everything later tests. Two places are for
@@ -369,7 +369,7 @@ record(
 # This is the idea of the **local outlier factor** (Breunig et al., 2000). The bank must be a random draw for it: a
 # coreset spreads its cells evenly *on purpose*, and so has forgotten where it was dense.
 #
-# **Predict:** the map gets calmer somewhere. Where?
+# **Predict:** which cells of a *good* photograph are hottest by plain distance? Does the unit cool them, or the pit?
 
 # %%
 kept = Bank(cells[chance[:bank_size]])
@@ -397,8 +397,8 @@ figure = plots_parts.heat_maps(
 )
 plots.show(
     figure,
-    alt="A late photograph of the place at 585 mm under two heat maps. By plain distance the pit is hot, and so are "
-    "grease and scratched track. In units of the spacing the pit stands out more clearly from the rest.",
+    alt="A late photograph of the place at 585 mm under two heat maps; 1 is the hottest good cell. By plain "
+    "distance the pit is lukewarm, like the scratched track below. In units of the spacing it is by far the hottest.",
 )
 
 
@@ -423,7 +423,8 @@ record(
 )
 
 # %% [markdown]
-# One division, and the pixel AUROC goes from {{ pixel_plain | pct }} to {{ pixel_relative | pct }}. It costs a line.
+# By plain distance the pit is hardly hotter than the hottest good cell, in units of the spacing nearly twice as hot.
+# One division, and the pixel AUROC goes from {{ pixel_plain | pct }} to {{ pixel_relative | pct }}.
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -496,7 +497,7 @@ record(
 #
 # Is it a disappointment? The games of lessons 02 to 04 were invented for codes that had to be learned from few
 # images. These codes come from a million, and little is left to repair. (It is one spindle, 51 marked photographs
-# and a brief training. Tick the parts on *your* parts; it is one switch each.)
+# and a brief training. Try the parts on *your* parts: it is one switch each.)
 #
 # ## 6. Right, and wrong
 #
@@ -596,8 +597,8 @@ figure = plots_parts.heat_maps(
 )
 plots.show(
     figure,
-    alt="The photographs that raised the alarm at two places. At 277.5 mm faint heat lies on the rim at the right, far "
-    "from the outline of the pit to come. At 477.5 mm scratches along the whole track are warm, and no pit ever comes.",
+    alt="The photographs that raised the alarm at two places. At 277.5 mm faint heat lies at the lower edge, away from "
+    "the outline of the pit to come. At 477.5 mm scratches along the whole track are warm, and no pit ever comes.",
 )
 
 # %% [markdown]
@@ -622,7 +623,7 @@ record(
 
 # %% [markdown]
 # {{ image_median | pct }} for the score that is blind to pits, {{ image_relative | pct }} for ours. An image AUROC
-# on this set measures the *date*. Every paper that trains on early photographs and tests on late ones can report
+# on this set measures the *date*. Whoever trains on early photographs and tests on late ones can report
 # such a number.
 #
 # The pixel AUROC is not bought that way: dirt on the whole track heats marked and unmarked pixels alike. What this
