@@ -114,7 +114,6 @@ def test_a_file_that_holds_no_tensors_is_refused(weights):
         load_backbone()
 
 
-@pytest.mark.xfail(strict=True, reason="torch's advice, of many lines, stands in the error")
 def test_a_file_that_holds_no_tensors_is_refused_in_one_line(weights):
     weights(b"no weights")
     with pytest.raises(DataError) as caught:

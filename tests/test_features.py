@@ -185,9 +185,13 @@ def test_side_sets_what_the_network_sees(screws, monkeypatch):
 
 def test_features_of_a_place_are_means_over_its_neighbourhood_at_the_border_too():
     x = torch.arange(12.0).view(1, 1, 3, 4)
-    found = smooth(x)
-    assert found[0, 0, 1, 1] == x[0, 0, :3, :3].mean()
-    assert found[0, 0, 0, 0] == x[0, 0, :2, :2].mean()
+    for padded, corner in ((True, x[0, 0, :2, :2].sum() / 9), (False, x[0, 0, :2, :2].mean())):
+        found = smooth(x, padded)
+        assert found[0, 0, 1, 1] == x[0, 0, :3, :3].mean()
+        assert torch.isclose(found[0, 0, 0, 0], corner)
+    assert PatchCore.padded and PaDiM.padded and not FeatureDualAD.padded, (
+        "as in the papers; as chosen for DualAD"
+    )
 
 
 def test_an_image_scores_the_mean_of_its_highest_hundredth():

@@ -122,6 +122,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
         self.device = device
 
     FOLDS = 100
+    padded = (
+        False  # its distances have the unit of their surroundings: on development parts it needs no zeros
+    )
     reconstruct = encode = property(
         doc="Features are restored, not images: there is none."
     )  # raises AttributeError

@@ -32,6 +32,9 @@ class FeatureDetector(Detector):
     """
 
     default_image_size = 256
+    #: Whether places beyond the border count as zeros where neighbours are averaged, as in PatchCore: it keeps the
+    #: border of a part, where views differ most, from being the most anomalous place of every image.
+    padded = True
 
     def _network(self):
         return load_backbone(self.backbone, resolve_device(self.device), self.precision)
@@ -75,7 +78,7 @@ class FeatureDetector(Detector):
         grid = max(
             (m.shape[2:] for m in maps if 8 * m.shape[2] <= x.shape[2] + 8), default=maps[-1].shape[2:]
         )
-        return torch.cat([_on_grid(smooth(m), grid) for m in maps], 1)
+        return torch.cat([_on_grid(smooth(m, self.padded), grid) for m in maps], 1)
 
     @torch.no_grad()
     def _score(self, images):
@@ -163,9 +166,9 @@ class FeatureDetector(Detector):
         }
 
 
-def smooth(features):
-    """Mean over the 3 x 3 places around each place; at the border over those that there are."""
-    return F.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+def smooth(features, padded=True):
+    """Mean over the 3 x 3 places around each place; beyond the border zeros, or, not padded, nothing."""
+    return F.avg_pool2d(features, 3, 1, 1, count_include_pad=padded)
 
 
 def _on_grid(features, grid):

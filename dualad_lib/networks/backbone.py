@@ -110,7 +110,8 @@ def _packaged(timm, name):
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
-        raise DataError(f"the weights {path} cannot be read ({error}): install the package again.") from error
+        why = type(error).__name__  # what torch says is long, and advises to load the file unsafely
+        raise DataError(f"the weights {path} cannot be read ({why}): install the package again.") from error
     kinds = {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
     same = len(state) == len(own) and all(
         a.shape == b.shape and (m.rsplit(".", 1)[-1] == n.rsplit(".", 1)[-1] in kinds)
