@@ -1,5 +1,6 @@
 """What folders of real photographs bring: their shape, their depth, copies, odd names and places, too many of them."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -365,14 +366,17 @@ def test_terminals_that_lack_the_letters_of_a_name(tmp_path, bags, environment):
     assert {row["file"] for row in rows} == {*(f"{i:03d}.png" for i in range(12)), "é\U0001f600.png", "ü.jpg"}
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """full_disk(): from here on no file may grow beyond 3 kB."""
+    """No file may grow beyond 3 kB in here; before pytest writes its next dot, which may go into a file, all may."""
     resource = pytest.importorskip("resource")
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def tree(folder):
@@ -388,7 +392,7 @@ def tree(folder):
         [],
     ],
 )
-def test_a_full_disk_is_one_line_and_old_files_stay_whole(fake, tmp_path, bags, full_disk, capsys, what):
+def test_a_full_disk_is_one_line_and_old_files_stay_whole(fake, tmp_path, bags, capsys, what):
     model, new = fake
     if "--detector" in what:
         model = tmp_path / "old.safetensors"
@@ -403,8 +407,8 @@ def test_a_full_disk_is_one_line_and_old_files_stay_whole(fake, tmp_path, bags, 
         command = ["score", "--model", str(model), "--images", str(new), "--out", str(out)]
         command += [*what, str(tmp_path / "maps")] if what else []
     before = tree(tmp_path)
-    full_disk()
-    assert main(command) == 2
+    with full_disk():
+        assert main(command) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("dualad: error:") and "File too large" in error
     assert tree(tmp_path) == before

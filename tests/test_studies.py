@@ -25,12 +25,14 @@ def test_every_cell_of_a_study_has_a_name_and_a_command_of_its_own(name):
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_whole_on_digits(name, tmp_path):
     chosen = study(name, profile="smoke", classes=[0])
-    cells = list({cell.name: cell for cell in chosen}.values())  # all data sets are digits here
+    cells = list({cell.name: cell for cell in chosen}.values())  # all data sets are small stand-ins here
     rows, errors = reproduce(cells, tmp_path, workers=1, say=lambda text: None)
     assert errors == {}
     asked, found = {cell.options.get("setting", "") for cell in cells}, {r["setting"] for r in rows}
     assert asked <= found if name in MEASURED_BY else asked == found  # a study of its own may add settings
-    assert len(read_results(tmp_path / "results" / f"{name}_digits.csv")) == len(rows)
+    written = [path.name for path in (tmp_path / "results").glob("*.csv")]
+    assert set(written) == {f"{name}_{row['dataset']}.csv" for row in rows}
+    assert sum(len(read_results(tmp_path / "results" / file)) for file in written) == len(rows)
 
 
 def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():

@@ -27,12 +27,14 @@ from .provenance import combined, digest, dump, module_hashes
 from .results import _cell, _rows, _stored
 
 SIDE = 256  # pixels: what `dualad fit` reads photographs at
+SMALL = 64  # of the profile "smoke"
 FIRST = 20  # photographs of each place, none of them marked
 LAST_FOLD = 5  # groups of places that are left out in turn
 PROTOCOLS = {
     "magnetic_tiles": ("parts",),
     "ball_screws": ("time", "places"),
     "ball_screws_sample": ("time", "places"),
+    "digits": ("parts",),  # stand-in parts
 }
 
 
@@ -45,7 +47,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     stored = _stored(cell, key, also=("measures",))
     if stored is not None:
         return stored
-    data = _load(dataset)
+    data = _load(dataset, SIDE if key["profile"] == "paper" else SMALL)
     train, held, test = split(data, key["protocol"], key["seed"])
     start = time.perf_counter()
     model.fit(data.images[train], calibration=data.images[held])
@@ -69,9 +71,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
             found[f"auroc {name}"] = (auroc(labels[chosen], scores.final[chosen]), labels[chosen].sum())
     if maps is not None:
         found["pixel_auroc"] = (pixel_auroc(data.masks[test].numpy(), maps), labels.sum())
-    own = {name: key[name] for name in KEYS if name in key} | {
-        "setting": f"{key['protocol']}, {key['setting']}".strip(", ")
-    }
+    own = {name: key[name] for name in KEYS if name in key}
     measures = [
         {**own, "shift": "none", "measure": m, "value": float(v), "count": int(n), "command": command}
         for m, (v, n) in found.items()
@@ -85,8 +85,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
 
 
 @functools.lru_cache(maxsize=2)
-def _load(dataset):
-    return load_inspection(dataset, image_size=(SIDE, SIDE) if dataset == "magnetic_tiles" else SIDE)
+def _load(dataset, side):
+    return load_inspection(dataset, image_size=(side, side) if dataset == "magnetic_tiles" else side)
 
 
 def split(data, protocol, seed):

@@ -10,6 +10,7 @@ from .settings import ABLATION, BASELINES, SMOKE, table_settings
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 10)  # objects of COIL-100
+STAND_INS = {"ball_screws": "ball_screws_sample"}  # of the profile "smoke"; of all other sets it is digits
 TINY = {"width": 4, "steps": 4, "batch_size": 16}  # of the profile "smoke"
 
 
@@ -19,9 +20,8 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
     cells, module = [], MEASURED_BY.get(name, Cell.module)
     for dataset, detector, of_cell, options in STUDIES[name]():
-        own = (
-            {dataset, "digits"} if profile == "smoke" else {dataset}
-        )  # smoke runs on digits, and its commands say so
+        small = STAND_INS.get(dataset, "digits")  # of the profile smoke, and its commands say so
+        own = {dataset, small} if profile == "smoke" else {dataset}
         if datasets is not None and not own & set(datasets):
             continue
         if methods is not None and detector not in methods:
@@ -31,8 +31,10 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if profile == "smoke":
             tiny = SMOKE if detector in ABLATION else TINY if detector in ("lrgdan", "agad", "adegan") else {}
             params = {**options.get("params", {}), **tiny}
+            if name == "features":
+                params["side"] = 64
             dataset, of_cell, options = (
-                "digits",
+                small,
                 [k for k in of_cell if k < 10] or [0],
                 {**options, "params": params, **({"splits": 2} if "splits" in options else {})},
             )
@@ -199,10 +201,11 @@ def _photographs():
         ("ball_screws", "places"),
     ):
         for detector in ("patchcore", "padim", "feature_neighbours", "pca"):
-            yield dataset, detector, (0,), {"protocol": protocol}
+            yield dataset, detector, (0,), {"protocol": protocol, "setting": protocol}
         for setting, params in stages.items():
-            params = {"features": "efficientnet_lite0", **params}
-            yield dataset, "dualad", (0,), {"protocol": protocol, "setting": setting, "params": params}
+            options = {"protocol": protocol, "setting": f"{protocol}, {setting}"}
+            options["params"] = {"features": "efficientnet_lite0", **params}
+            yield dataset, "dualad", (0,), options
 
 
 #: Name -> its cells, cheap and important ones first.
