@@ -7,7 +7,7 @@ from dualad_lib import RunError, cli
 from dualad_lib.data import load_one_class
 from dualad_lib.detectors import create
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import results
+from dualad_lib.runs import results, whole_images
 from dualad_lib.runs.grid import reproduce
 from dualad_lib.runs.results import measure, read_results, sorted_batches
 from dualad_lib.runs.studies import MEASURED_BY, SOME, STUDIES, TINY, study
@@ -117,3 +117,23 @@ def test_labels_and_flaws_where_they_mean_nothing_are_refused():
         measure("pca", "digits", 3, flaws=["best step"])
     with pytest.raises(RunError, match="one at a time"):
         measure_stacked("dualad", "digits", [0, 1], labelled=0.1)
+
+
+def test_features_of_a_batch_are_computed_once_and_change_nothing(tmp_path, monkeypatch):
+    from dualad_lib.networks import backbone
+
+    what = {"dataset": "digits", "normal_class": 3, "params": {"side": 32}, "profile": "smoke"}
+    plain = measure("feature_neighbours", **what)
+    seen = []
+    whole = backbone.Backbone.forward
+    monkeypatch.setattr(
+        backbone.Backbone, "forward", lambda self, x, levels: seen.append(1) or whole(self, x, levels)
+    )
+    for computed in (True, False):
+        seen.clear()
+        rows = whole_images.measure("feature_neighbours", output=tmp_path / "cells", **what)
+        assert bool(seen) == computed
+        assert [row["auroc"] for row in rows] == [row["auroc"] for row in plain]
+        assert all(row["train_seconds"] is None for row in rows)  # nobody could compare them
+        for file in (tmp_path / "cells").glob("*.json"):
+            file.unlink()

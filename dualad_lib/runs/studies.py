@@ -224,5 +224,6 @@ STUDIES = {
 MEASURED_BY = {
     "10_signs": "dualad_lib.runs.attacked",
     "11_tiles": "dualad_lib.runs.inspected",
+    "features": "dualad_lib.runs.whole_images",
     "photographs": "dualad_lib.runs.photographs",
 }
