@@ -1,14 +1,17 @@
 """Paths as people type them, names as they can be shown, and files that are either whole or absent."""
 
+import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import DataError
 
+READER_COMES = 10  # seconds that a named pipe waits for somebody to read it
 LONGEST = 255  # bytes in a file name, on nearly every file system
 
 
@@ -56,7 +59,7 @@ def atomic_write(path):
 
     A reader therefore sees the old file, or the complete new one, and never a part of it. A link stays: the file that
     it leads to is replaced. What is no regular file, such as a named pipe, gets the content written into it. Raises
-    DataError where `path` is a folder.
+    DataError where `path` is a folder, and for a pipe that nobody opens to read within READER_COMES seconds.
     """
     path = file_at(path)
     special = path.exists() and not path.is_file()
@@ -72,7 +75,7 @@ def atomic_write(path):
     try:
         yield Path(temporary)
         if special:
-            with open(temporary, "rb") as content, open(path, "wb") as target:
+            with open(temporary, "rb") as content, _into(path) as target:
                 shutil.copyfileobj(content, target)
             os.unlink(temporary)
         else:
@@ -81,6 +84,25 @@ def atomic_write(path):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _into(path):
+    """A special file, opened to be written to as it stands. To open a pipe without a reader would wait for ever."""
+    if not path.is_fifo():
+        return open(path, "wb")
+    until = time.monotonic() + READER_COMES
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > until:
+                raise DataError(f"{path} is a named pipe that nobody reads: start its reader first.") from None
+            time.sleep(0.05)
+        else:
+            os.set_blocking(handle, True)
+            return os.fdopen(handle, "wb")
 
 
 def _umask():

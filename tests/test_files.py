@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from dualad_lib import files
 from dualad_lib.errors import DataError
 from dualad_lib.files import LONGEST, atomic_write, expand, readable, shown, with_ending
 
@@ -45,6 +46,14 @@ def test_a_pipe_gets_the_content_and_stays(tmp_path):
     write(pipe, "x" * 200_000)
     reader.join(10)
     assert got == ["x" * 200_000] and pipe.is_fifo() and [p.name for p in tmp_path.iterdir()] == ["pipe.csv"]
+
+
+def test_a_pipe_that_nobody_reads_is_an_error_and_no_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "READER_COMES", 0.2)
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe\.csv is a named pipe that nobody reads: start its reader first"):
+        write(tmp_path / "pipe.csv", "x")
+    assert [p.name for p in tmp_path.iterdir()] == ["pipe.csv"]
 
 
 def test_folders_and_circles_are_refused(tmp_path):

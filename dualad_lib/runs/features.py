@@ -4,9 +4,13 @@ import inspect
 from pathlib import Path
 
 from .. import detectors, losses, scoring
+from ..detectors.feature_dualad import FeatureDualAD
+from ..neighbours import Bank
 from ..networks.feature_constraint import TransformationCritic
+from ..networks.places import PlaceCritic
 from .provenance import ROOT
 
+ON_FEATURES = "dualad on features"
 #: Detector -> (its losses, its scores, its lesson, the heading of the lesson's cell).
 SYSTEMS = {
     "autoencoder": (
@@ -33,6 +37,29 @@ SYSTEMS = {
             "dual": scoring.Fusion,
         },
         ("05_dual_scoring", "8. The ablation: what each part was worth"),
+    ),
+    ON_FEATURES: (
+        {
+            "L_rec": losses.squared_error,
+            "D": losses.discriminator_loss,
+            "adversarial": losses.adversarial_loss,
+            "feature matching": losses.feature_matching,
+            "sphere": losses.enclosure,
+            "excess": losses.sphere_excess,
+            "critic of damage": PlaceCritic,
+            "mutual information": losses.jsd_mutual_information,
+        },
+        {
+            "pixel (error of each place)": FeatureDualAD,
+            "latent, neighbours": Bank,
+            "dual": scoring.Fusion,
+        },
+        ("13_features_that_know_images", "5. DualAD on features: the four parts again"),
+    ),
+    "patchcore": (
+        {},
+        {"latent, neighbours": Bank},
+        ("13_features_that_know_images", "3. What to keep: the coreset"),
     ),
     "lrgdan": (
         {
@@ -73,12 +100,16 @@ def feature_table(rows):
     """Markdown table of SYSTEMS, each name a link to its line; protocols and data sets are those of measured rows."""
     lines = ["| system | losses | scores | measured | lesson |", "|---|---|---|---|---|"]
     for name, (own_losses, own_scores, (lesson, heading)) in SYSTEMS.items():
-        system = detectors.DETECTORS[name]
-        found = sorted({(row["protocol"].upper(), row["dataset"]) for row in rows if row["detector"] == name})
+        system = FeatureDualAD if name == ON_FEATURES else detectors.DETECTORS[name]
+        own = [row for row in rows if row["detector"] == name.split()[0]]
+        if name.startswith("dualad"):
+            own = [row for row in own if (name == ON_FEATURES) == ("features" in row["setting"])]
+        found = sorted({(row["protocol"].upper(), row["dataset"]) for row in own})
         by_protocol = {p: ", ".join(d for q, d in found if q == p) for p, _ in found}
         anchor = heading.replace(" ", "-")
+        shown = system.__name__ if name != ON_FEATURES else "DualAD on features"
         lines.append(
-            f"| {_link(system.__name__, system)} | {_links(own_losses)} | {_links(own_scores)} | "
+            f"| {_link(shown, system)} | {_links(own_losses)} | {_links(own_scores)} | "
             f"{'; '.join(f'{p}: {d}' for p, d in by_protocol.items())} | "
             f"[{lesson[:2]}, {heading}](notebooks/{lesson}.ipynb#{anchor}) |"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import RunError
 from ..files import atomic_write
 from . import tables
+from .feature_tables import alarms_table, photographs_table, whole_table
 from .features import feature_table
 from .grid import merge_results
 from .inspected import merge_measures, read_measures
@@ -225,6 +226,11 @@ def _verdict(line, figure, dataset):
 
 #: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
 TABLES = {
+    "photographs": lambda: photographs_table(
+        study_rows("photographs", RESULTS), read_measures("photographs", RESULTS / "measures")
+    ),
+    "alarms": lambda: alarms_table(read_measures("photographs", RESULTS / "measures")),
+    "whole": lambda: whole_table(study_rows("features", RESULTS)),
     "results": lambda: mean_table(committed()),
     "classes": lambda: class_table(committed()),
     "parts": lambda: parts_table(committed()),
@@ -233,7 +239,7 @@ TABLES = {
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),
     "left-out": lambda: left_out_table(study_rows("09_adegan", RESULTS)),
-    "features": lambda: feature_table([*committed(), *studied()]),
+    "features": lambda: feature_table([*committed(), *studied(), *_on_features()]),
     "signs": lambda: signs_table(study_rows("10_signs", RESULTS)),
     "tiles": lambda: tiles_table(
         study_rows("11_tiles", RESULTS), read_measures("11_tiles", RESULTS / "measures")
@@ -254,6 +260,10 @@ def committed():
 def studied():
     """Rows of the studies beside the main tables, each with its study's name."""
     return [{**row, "study": name} for name in STUDIES for row in study_rows(name, RESULTS)]
+
+
+def _on_features():
+    return [row for name in ("features", "photographs") for row in study_rows(name, RESULTS)]
 
 
 def render(text):
