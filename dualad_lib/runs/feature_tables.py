@@ -19,7 +19,6 @@ STAGES = {
     "features, AE+D": "... + D",
     "features, AE+D+FC": "... + D + FC",
     "features": "... + D + FC + MI = DualAD",
-    "features, AE+FC": "... + FC, without D and MI",
 }
 FINAL = ("score", "dual")
 

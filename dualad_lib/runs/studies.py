@@ -193,7 +193,6 @@ def _photographs():
         "features, AE": off,
         "features, AE+D": {**off, "image_discriminator": True},
         "features, AE+D+FC": {"mutual_information": False},
-        "features, AE+FC": {**off, "feature_constraint": True},
     }
     for dataset, protocol in (
         ("magnetic_tiles", "parts"),
