@@ -98,7 +98,9 @@ def _into(path):
             if error.errno != errno.ENXIO:
                 raise
             if time.monotonic() > until:
-                raise DataError(f"{path} is a named pipe that nobody reads: start its reader first.") from None
+                raise DataError(
+                    f"{path} is a named pipe that nobody reads: start its reader first."
+                ) from None
             time.sleep(0.05)
         else:
             os.set_blocking(handle, True)

@@ -131,6 +131,12 @@ MECHANISMS = {
     "08_agad": [("auroc_sorted", "auroc_shuffled"), ("mixed_1", "apart_1")],
     "09_adegan": [("auroc_eq_11", "auroc_log_density"), ("sure_drawn", "sure_normal")],
     "12_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
+    "13_features_that_know_images": [
+        ("radius_greedy", "radius_chance"),
+        ("pixel_greedy", "pixel_chance"),
+        ("pixel_relative", "pixel_plain"),
+        ("crack_faint_thin", "crack_faint_wide"),
+    ],
     "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("worst_separation", "worst_equal")],
 }
 
@@ -412,3 +418,28 @@ def test_what_lessons_say_of_five_seeds_is_what_was_measured(lesson, claims):
         value = abs(factor * float(rows[metric][column]))
         assert said in source, said
         assert f"{value:.1f}" in said or f"{value:.0f} " in said + " ", (metric, value, said)
+
+
+def test_what_readme_says_of_features_holds():
+    """Frozen features reach what the course did not; DualAD on them is no worse than PatchCore; cracks are missed."""
+    whole = study_rows("features")
+    means = {}
+    for detector, setting, score in (("feature_neighbours", "", "score"), ("dualad", "features", "dual")):
+        own = [
+            r
+            for r in whole
+            if (r["dataset"], r["detector"], r["setting"], r["score"]) == ("cifar10", detector, setting, score)
+        ]
+        assert sorted(r["normal_class"] for r in own) == list(range(10))
+        means[detector] = 10 * sum(r["auroc"] for r in own)
+    assert means["dualad"] > means["feature_neighbours"] > 95 > mean("cifar10", "dualad", "dual") + 10
+    found = {}
+    for m in read_measures("photographs"):
+        found.setdefault((m["dataset"], m["detector"], m["setting"], m["measure"]), []).append(100 * m["value"])
+    average = {key: sum(values) / len(values) for key, values in found.items()}
+    assert all(len(values) == 5 for values in found.values())
+    for protocol in ("time", "places"):
+        dualad = average["ball_screws", "dualad", f"{protocol}, features", "pixel_auroc"]
+        assert dualad > 97 and dualad > average["ball_screws", "patchcore", protocol, "pixel_auroc"]
+    kinds = {k: average["magnetic_tiles", "dualad", "parts, features", f"auroc {k}"] for k in ("Crack", "Break")}
+    assert kinds["Crack"] < 60 and kinds["Break"] > 85

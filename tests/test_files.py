@@ -51,7 +51,9 @@ def test_a_pipe_gets_the_content_and_stays(tmp_path):
 def test_a_pipe_that_nobody_reads_is_an_error_and_no_wait_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "READER_COMES", 0.2)
     os.mkfifo(tmp_path / "pipe.csv")
-    with pytest.raises(DataError, match=r"pipe\.csv is a named pipe that nobody reads: start its reader first"):
+    with pytest.raises(
+        DataError, match=r"pipe\.csv is a named pipe that nobody reads: start its reader first"
+    ):
         write(tmp_path / "pipe.csv", "x")
     assert [p.name for p in tmp_path.iterdir()] == ["pipe.csv"]
 

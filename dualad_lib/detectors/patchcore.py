@@ -7,6 +7,7 @@ from ..neighbours import Bank, greedy_coreset
 from ..networks.backbone import DEFAULT
 from .features import FeatureDetector
 
+PROJECTION = 128  # dimensions in which the coreset is chosen: distances keep within about a tenth
 CANDIDATES = 50_000  # patches, drawn evenly from all images, from which the coreset is chosen
 
 
@@ -47,7 +48,7 @@ class PatchCore(FeatureDetector):
         per_image = len(patches) // len(images)
         everything = self._count_places() * len(images) if per_image else len(patches)
         count = min(len(patches), max(1, round(self.coreset * everything)))
-        self.bank_ = Bank(patches[greedy_coreset(patches, count, self.seed)])
+        self.bank_ = Bank(patches[greedy_coreset(patches, count, self.seed, PROJECTION)])
 
     def _count_places(self):
         with torch.no_grad():

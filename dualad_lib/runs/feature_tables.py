@@ -87,6 +87,51 @@ def alarms_table(measures):
     return "\n".join(lines)
 
 
+def kinds_table(measures):
+    """Markdown table of the tiles: image AUROC in percent of each kind of defect against sound tiles, by split mean."""
+    frame = pd.DataFrame([m for m in measures if m["measure"].startswith("auroc ")])
+    if frame.empty:
+        return "Not measured yet."
+    kinds = sorted(frame.measure.unique())
+    lines = [
+        f"| image AUROC, tiles | {' | '.join(kind.removeprefix('auroc ').lower() for kind in kinds)} |",
+        "|---|" + "---:|" * len(kinds),
+    ]
+    for detector, setting, title in _lines():
+        own = _of(frame, "magnetic_tiles", detector, "parts", setting)
+        if len(own):
+            means = 100 * own.groupby("measure").value.mean()
+            lines.append(f"| {title} | {' | '.join(f'{means[kind]:.1f}' for kind in kinds)} |")
+    return "\n".join(lines)
+
+
+def peers_table(rows):
+    """Markdown table of benchmark_anomalib.csv: ours / anomalib's, and how many times as fast ours is."""
+    if not rows:
+        return "Not measured yet."
+    value = {(row["dataset"], row["what"], row["measure"]): float(row["value"]) for row in rows}
+    lines = [
+        "| ours / anomalib | image AUROC | pixel AUROC | fit, s | images a second | times as fast |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for dataset, name in dict.fromkeys((r["dataset"], r["what"].split(": ", 1)[1]) for r in rows):
+        cells = []
+        for measure, scale, digits in (
+            ("image AUROC", 100, 1),
+            ("pixel AUROC", 100, 1),
+            ("fit", 1, 1),
+            ("scored", 1, 0),
+        ):
+            both = [scale * value[dataset, f"{side}: {name}", measure] for side in ("ours", "anomalib")]
+            cells.append(" / ".join(f"{figure:.{digits}f}" for figure in both))
+        ratio = [
+            value[dataset, f"ours over anomalib: {name}", f"{m}, times as fast"] for m in ("fit", "scored")
+        ]
+        cells.append(f"fit {ratio[0]:.1f}, scoring {ratio[1]:.1f}")
+        lines.append(f"| {name}, {dataset} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _lines():
     """(detector, setting, title) of each line."""
     yield from ((name, "", title) for name, title in TITLES.items())
