@@ -428,18 +428,23 @@ def test_what_readme_says_of_features_holds():
         own = [
             r
             for r in whole
-            if (r["dataset"], r["detector"], r["setting"], r["score"]) == ("cifar10", detector, setting, score)
+            if (r["dataset"], r["detector"], r["setting"], r["score"])
+            == ("cifar10", detector, setting, score)
         ]
         assert sorted(r["normal_class"] for r in own) == list(range(10))
         means[detector] = 10 * sum(r["auroc"] for r in own)
     assert means["dualad"] > means["feature_neighbours"] > 95 > mean("cifar10", "dualad", "dual") + 10
     found = {}
     for m in read_measures("photographs"):
-        found.setdefault((m["dataset"], m["detector"], m["setting"], m["measure"]), []).append(100 * m["value"])
+        found.setdefault((m["dataset"], m["detector"], m["setting"], m["measure"]), []).append(
+            100 * m["value"]
+        )
     average = {key: sum(values) / len(values) for key, values in found.items()}
     assert all(len(values) == 5 for values in found.values())
     for protocol in ("time", "places"):
         dualad = average["ball_screws", "dualad", f"{protocol}, features", "pixel_auroc"]
         assert dualad > 97 and dualad > average["ball_screws", "patchcore", protocol, "pixel_auroc"]
-    kinds = {k: average["magnetic_tiles", "dualad", "parts, features", f"auroc {k}"] for k in ("Crack", "Break")}
+    kinds = {
+        k: average["magnetic_tiles", "dualad", "parts, features", f"auroc {k}"] for k in ("Crack", "Break")
+    }
     assert kinds["Crack"] < 60 and kinds["Break"] > 85

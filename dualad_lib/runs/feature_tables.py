@@ -105,6 +105,23 @@ def kinds_table(measures):
     return "\n".join(lines)
 
 
+def practitioner_table(rows):
+    """Markdown table of benchmark_practitioner.csv: seconds, images a second and memory of each command."""
+    if not rows:
+        return "Not measured yet."
+    lines = [
+        f"On {rows[0]['machine']}.",
+        "",
+        "| command | images | seconds | images a second | peak memory, GB |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        count = f"{row['images']} of {row['image']}" if int(row["images"]) else f"model of {row['image']}"
+        rate = row["images_a_second"] if int(row["images"]) else ""
+        lines.append(f"| `{row['command']}` | {count} | {row['seconds']} | {rate} | {row['peak_gb']} |")
+    return "\n".join(lines)
+
+
 def peers_table(rows):
     """Markdown table of benchmark_anomalib.csv: ours / anomalib's, and how many times as fast ours is."""
     if not rows:

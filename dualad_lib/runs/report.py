@@ -7,7 +7,14 @@ from pathlib import Path
 from ..errors import RunError
 from ..files import atomic_write
 from . import tables
-from .feature_tables import alarms_table, kinds_table, peers_table, photographs_table, whole_table
+from .feature_tables import (
+    alarms_table,
+    kinds_table,
+    peers_table,
+    photographs_table,
+    practitioner_table,
+    whole_table,
+)
 from .features import feature_table
 from .grid import merge_results
 from .inspected import merge_measures, read_measures
@@ -229,6 +236,7 @@ TABLES = {
     "photographs": lambda: photographs_table(
         study_rows("photographs", RESULTS), read_measures("photographs", RESULTS / "measures")
     ),
+    "practitioner": lambda: practitioner_table(benchmark("practitioner", RESULTS)),
     "peers": lambda: peers_table(benchmark("anomalib", RESULTS)),
     "kinds": lambda: kinds_table(read_measures("photographs", RESULTS / "measures")),
     "alarms": lambda: alarms_table(read_measures("photographs", RESULTS / "measures")),

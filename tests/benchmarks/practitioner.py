@@ -2,7 +2,7 @@
 
     DUALAD_DATA=FOLDER uv run python tests/benchmarks/practitioner.py
 
-200 normal photographs train and up to 350 others are judged. Each command is a process of its own, and its seconds include
+200 normal photographs train and up to 350 others are judged. Each command is a process of its own; its seconds include
 starting up, with compiled modules. "256 x 256": magnetic tiles; "104 x 256": ball screws, as they are. Writes
 figures/results/benchmark_practitioner.csv. Keep the machine idle.
 """
