@@ -442,9 +442,33 @@ def test_what_readme_says_of_features_holds():
     average = {key: sum(values) / len(values) for key, values in found.items()}
     assert all(len(values) == 5 for values in found.values())
     for protocol in ("time", "places"):
-        dualad = average["ball_screws", "dualad", f"{protocol}, features", "pixel_auroc"]
-        assert dualad > 97 and dualad > average["ball_screws", "patchcore", protocol, "pixel_auroc"]
-    kinds = {
-        k: average["magnetic_tiles", "dualad", "parts, features", f"auroc {k}"] for k in ("Crack", "Break")
+        maps = {
+            setting: average["ball_screws", "dualad", f"{protocol}, {setting}", "pixel_auroc"]
+            for setting in ("features", "features, AE", "features, AE+D", "features, AE+D+FC")
+        }
+        assert maps["features"] > max(97, average["ball_screws", "patchcore", protocol, "pixel_auroc"])
+        assert abs(maps["features, AE+D"] - maps["features, AE"]) < 0.1
+        assert 0 < maps["features, AE+D+FC"] - maps["features, AE+D"] < 1
+        assert abs(maps["features"] - maps["features, AE+D+FC"]) < 0.1
+        alarms = [
+            average["ball_screws", detector, setting, "false_alarms"]
+            for detector, setting in (
+                *((name, protocol) for name in ("patchcore", "padim", "feature_neighbours", "pca")),
+                ("dualad", f"{protocol}, features"),
+            )
+        ]
+        assert min(alarms) > 5 and (protocol != "time" or alarms[-1] == min(alarms))
+    tiles = {
+        kind: average["magnetic_tiles", "dualad", "parts, features", f"auroc {kind}"]
+        for kind in ("Crack", "Break")
     }
-    assert kinds["Crack"] < 60 and kinds["Break"] > 85
+    assert tiles["Crack"] < 50 and tiles["Break"] > 85
+    image = {
+        (r["detector"], r["seed"]): 100 * r["auroc"]
+        for r in study_rows("photographs")
+        if r["dataset"] == "magnetic_tiles" and r["score"] in ("score", "dual")
+    }
+    means = {
+        name: sum(image[name, seed] for seed in range(5)) / 5 for name in ("patchcore", "dualad", "padim")
+    }
+    assert abs(means["dualad"] - means["patchcore"]) < 0.5 and 80 < means["dualad"] < 90
