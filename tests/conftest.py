@@ -1,6 +1,7 @@
 """Fixtures shared by the tests of the runner: a small course in a temporary folder."""
 
 import os
+import signal
 import textwrap
 
 import pytest
@@ -25,6 +26,11 @@ from dualad_lib.runs import record
 print(label, rate)
 record(value=1.5 * steps + seed)
 """
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # of tests in the background: their commands would not heed Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def write_course(folder, sources, entries=None, timeout=60):
