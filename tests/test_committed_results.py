@@ -105,7 +105,7 @@ def test_rows_say_how_they_were_made():
 
 
 def test_the_readme_shows_these_results():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
     assert render(text) == text, "run `dualad report`"
 
 
@@ -222,7 +222,7 @@ def test_what_is_said_of_labels_for_agad_holds():
         assert 0 < plain - found[dataset, "no adcon, apart", "honest"] < 3
     told = [found["cifar10", "labelled=0.01, apart", name] for name in ("batch statistics", "honest")]
     said = f"with 1 % of labels: {told[0]:.0f} with them, {told[1]:.0f} honestly"
-    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert said in " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
 
 
 def test_what_lessons_07_and_09_say_of_their_studies_holds():

@@ -1,4 +1,4 @@
-"""The README's tables of what frozen features give."""
+"""Tables of RESULTS.md of what frozen features give."""
 
 from dualad_lib.runs.feature_tables import (
     alarms_table,

@@ -1,4 +1,4 @@
-"""The README's tables are drawn from results files and from nothing else."""
+"""The tables of RESULTS.md are drawn from results files and from nothing else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The README's tables of the studies `features` and `photographs`: what frozen features give, and DualAD upon them."""
+"""Tables of RESULTS.md of the studies `features` and `photographs`: what frozen features give, and DualAD upon them."""
 
 import pandas as pd
 

@@ -11,6 +11,15 @@ from ..networks.places import PlaceCritic
 from .provenance import ROOT
 
 ON_FEATURES = "dualad on features"
+#: Losses that DualAD has on pixels and on features.
+DUALAD = {
+    "L_rec": losses.squared_error,
+    "D": losses.discriminator_loss,
+    "adversarial": losses.adversarial_loss,
+    "feature matching": losses.feature_matching,
+    "sphere": losses.enclosure,
+    "excess": losses.sphere_excess,
+}
 #: Detector -> (its losses, its scores, its lesson, the heading of the lesson's cell).
 SYSTEMS = {
     "autoencoder": (
@@ -20,12 +29,7 @@ SYSTEMS = {
     ),
     "dualad": (
         {
-            "L_rec": losses.squared_error,
-            "D": losses.discriminator_loss,
-            "adversarial": losses.adversarial_loss,
-            "feature matching": losses.feature_matching,
-            "sphere": losses.enclosure,
-            "excess": losses.sphere_excess,
+            **DUALAD,
             "critic": TransformationCritic,
             "mutual information": losses.jsd_mutual_information,
             "contrastive": losses.info_nce,
@@ -40,12 +44,7 @@ SYSTEMS = {
     ),
     ON_FEATURES: (
         {
-            "L_rec": losses.squared_error,
-            "D": losses.discriminator_loss,
-            "adversarial": losses.adversarial_loss,
-            "feature matching": losses.feature_matching,
-            "sphere": losses.enclosure,
-            "excess": losses.sphere_excess,
+            **DUALAD,
             "critic of damage": PlaceCritic,
             "mutual information": losses.jsd_mutual_information,
         },

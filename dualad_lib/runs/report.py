@@ -1,4 +1,4 @@
-"""The README's tables and figures, drawn from the committed results files and from nothing else."""
+"""The tables of RESULTS.md and the figures, drawn from the committed results files and from nothing else."""
 
 import csv
 import math
@@ -231,7 +231,7 @@ def _verdict(line, figure, dataset):
     return "reproduced" if figure - 1 <= line["AUROC"] else "not reproduced"
 
 
-#: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in the README, and how it is made.
+#: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in RESULTS.md, and how it is made.
 TABLES = {
     "photographs": lambda: photographs_table(
         study_rows("photographs", RESULTS), read_measures("photographs", RESULTS / "measures")
@@ -277,11 +277,11 @@ def _on_features():
 
 
 def render(text):
-    """The README's text with each marked table drawn anew."""
+    """The text of RESULTS.md with each marked table drawn anew."""
     for name, draw in TABLES.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
-            raise RunError(f"the README needs the markers {start} and {end} once each.")
+            raise RunError(f"RESULTS.md needs the markers {start} and {end} once each.")
         before, rest = text.split(start)
         text = f"{before}{start}\n{draw()}\n{end}{rest.split(end)[1]}"
     return text
@@ -307,9 +307,9 @@ def collect(folder):
     return [RESULTS / path.name for path in files]
 
 
-def report(readme=None):
-    """Write the README's tables and the figures; return whether a table changed."""
-    path = Path(readme or ROOT / "README.md")
+def report(page=None):
+    """Write the tables of RESULTS.md and the figures; return whether a table changed."""
+    path = Path(page or ROOT / "RESULTS.md")
     old = path.read_text(encoding="utf-8")
     new = render(old)
     draw_figures(committed(), FIGURES)

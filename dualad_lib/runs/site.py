@@ -65,7 +65,7 @@ def prepare(source):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, text in {
         "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
-        "results": "# Results\n" + _section(readme, "Results so far") + "## Files\n\n" + _files(),
+        "results": (ROOT / "RESULTS.md").read_text(encoding="utf-8") + "\n## Files\n\n" + _files(),
         "data": (ROOT / "data" / "README.md").read_text(encoding="utf-8"),
         "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
         "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
@@ -140,6 +140,6 @@ def _links(text):
     """Links of the repository's own pages, as the site has them; to files that are no page, as plain text."""
     text = re.sub(r"\(notebooks/(\w+)\.ipynb(?:#[^)]*)?\)", r"(lessons/\1.ipynb)", text)
     text = re.sub(r"\[([^\]]+)\]\(dualad_lib/[^)]*\)", r"\1", text)
-    text = re.sub(r"\[([^\]]+)\]\(README\.md\)", r"[\1](results.md)", text)
+    text = re.sub(r"\[([^\]]+)\]\((?:README|RESULTS)\.md\)", r"[\1](results.md)", text)
     text = text.replace("(data/README.md)", "(data.md)")
     return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)

@@ -1,4 +1,4 @@
-"""The README's tables of speed, drawn from figures/results/benchmark_*.csv, which tests/benchmarks writes."""
+"""Tables of RESULTS.md of speed, drawn from figures/results/benchmark_*.csv, which tests/benchmarks writes."""
 
 import csv
 from pathlib import Path
