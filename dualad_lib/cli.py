@@ -335,9 +335,6 @@ def _reproduce_options(parser):
         help="papermill: each cell a run of notebook 06; python: a call, for machines without Jupyter",
     )
     parser.add_argument(
-        "--stacked", action="store_true", help="train all classes at once (on a GPU; with --executor python)"
-    )
-    parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
     )
     parser.add_argument(
@@ -361,18 +358,12 @@ def _reproduce(arguments):
     from dualad_lib.runs.studies import study
 
     a = arguments
-    if a.stacked and a.executor != "python":
-        raise DualADError(
-            "--stacked needs --executor python: a stacked group is not a notebook of one class."
-        )
     if a.study:
-        if a.stacked:
-            raise DualADError("a --study is measured one class at a time: leave --stacked out.")
         cells = study(a.study, a.datasets, a.methods, a.settings, a.classes, a.seeds, a.profile)
     else:
         if a.settings:
             raise DualADError("--settings are those of a study: name it with --study.")
-        cells = grid(a.datasets, a.methods, a.classes or range(10), a.seeds, a.profile, a.stacked)
+        cells = grid(a.datasets, a.methods, a.classes or range(10), a.seeds, a.profile)
     output = a.output or os.path.join("runs", f"reproduce-{a.profile}")
     _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=_say)
     return 1 if errors else 0

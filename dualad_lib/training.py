@@ -135,11 +135,8 @@ def as_float(images, device):
 
 
 def channels_last(x):
-    """Images (N, C, H, W) in the memory layout that convolutions like; mapped by vmap they keep their own."""
-    try:
-        return x.contiguous(memory_format=torch.channels_last)
-    except RuntimeError:  # vmap knows no other layout than torch's own
-        return x
+    """Images (N, C, H, W) in the memory layout that convolutions like."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 #: Whoever draws from torch's global generators, or changes what holds for the whole process, waits for its turn here.
@@ -236,9 +233,7 @@ def train(
     """Play the game for `steps` steps and return the history: dict term name -> list of floats, one a step.
 
     turns: list of Turn, played in this order at every step.
-    images: (N, C, H, W), uint8 or float in [0, 1]; kept as one tensor on the device, batches are drawn by index. A list
-    of M such sets is for turns that play M games at once (`stacked`): each set gives its batch, stacked as (n, M, C, H,
-    W), every term is a vector of M, and so is every entry of the history.
+    images: (N, C, H, W), uint8 or float in [0, 1]; kept as one tensor on the device, batches are drawn by index.
     slices: dict name -> share of each batch (default: all of it under "train"). augment: function of the float batch.
     after_step: function of the step, called when all turns are done (to watch, or to restart a player).
     checkpoint: a path. The state is written there every `checkpoint_every` steps and at the end; a call that finds a
@@ -250,26 +245,21 @@ def train(
     """
     device = resolve_device(device)
     players = {player.name: player for turn in turns for player in turn.players}
-    sets = [x.to(device) for x in ([images] if isinstance(images, torch.Tensor) else images)]
-    batch_size = min(batch_size, *map(len, sets))
+    images = images.to(device)
+    batch_size = min(batch_size, len(images))
     history, first = defaultdict(list), 0
     if checkpoint is not None:
         first = _resume(checkpoint, players, history, fingerprint, steps)
     pending = defaultdict(list)
 
     def status():
-        return " ".join(f"{name} {torch.tensor(values[-1]).mean():.4g}" for name, values in history.items())
-
-    def draw(number):
-        index = [batch_index(len(x), batch_size, number, seed).to(device) for x in sets]
-        batches = [as_float(x[i], device) for x, i in zip(sets, index, strict=True)]
-        return batches[0] if isinstance(images, torch.Tensor) else torch.stack(batches, 1)
+        return " ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
 
     with seeded(seed, device), flushed_denormals():
         for number in progress(range(first, steps), label=label, status=status):
             done = number / steps
             reseed(mix(seed, "step", number), device)
-            batch = draw(number)
+            batch = as_float(images[batch_index(len(images), batch_size, number, seed).to(device)], device)
             if augment is not None:
                 batch = augment(batch)
             step = Step(number, done, slice_batch(batch, slices))
@@ -297,7 +287,7 @@ def _update(turn, terms, done, number):
     """Gradient of the turn's summed terms for its own players, then one optimiser step each."""
     parameters = [player.parameters for player in turn.players]
     flat = [p for group in parameters for p in group]
-    gradients = iter(torch.autograd.grad(sum(terms.values()).sum(), flat, allow_unused=True))
+    gradients = iter(torch.autograd.grad(sum(terms.values()), flat, allow_unused=True))
     for player, own in zip(turn.players, parameters, strict=True):
         for parameter in own:
             parameter.grad = laid_out_like(parameter, next(gradients))

@@ -18,10 +18,9 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
 from test_detectors import QUICK, SMALL
 
-from dualad_lib import PCA, Autoencoder, DataError, Detector
+from dualad_lib import PCA, DataError, Detector
 from dualad_lib.detectors import DETECTORS
 from dualad_lib.detectors.parameters import RANGES
-from dualad_lib.stacked import fit_stacked
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(60, 200, (40, 1, 10, 10)).astype(np.uint8)
@@ -429,19 +428,3 @@ def test_a_device_asked_for_must_be_there(fitted, tmp_path):
     fitted.save(tmp_path / "m.safetensors")
     with pytest.raises(DataError, match="device"):
         Detector.load(tmp_path / "m.safetensors", device="cuda:99")
-
-
-# ------------------------------------------------------------------------------------------------ stacked
-
-
-def test_stacked_training_that_fails_leaves_nothing_half_fitted(monkeypatch):
-    from sklearn.exceptions import NotFittedError
-
-    detectors = [create("autoencoder") for _ in range(2)]
-    fit_stacked(detectors, [X, HELD])
-    monkeypatch.setattr(Autoencoder, "_calibrate", lambda *a: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        fit_stacked(detectors, [X, HELD])
-    for detector in detectors:
-        with pytest.raises(NotFittedError):
-            detector.predict(X)

@@ -16,7 +16,7 @@ from dualad_lib import RunError
 from dualad_lib.cli import main
 from dualad_lib.runs import grid as grid_module
 from dualad_lib.runs import results
-from dualad_lib.runs.grid import Cell, grid, reproduce, run_cell
+from dualad_lib.runs.grid import grid, reproduce, run_cell
 from dualad_lib.runs.results import read_results
 
 MEASURED = ("auroc", "average_precision", "fpr95", "hter")
@@ -40,7 +40,6 @@ def finished(folder):
 def test_a_grid_is_the_product_of_what_is_asked():
     cells = grid(["digits"], ["pca", "dualad"], [1, 2], seeds=2, profile="smoke")
     assert len(cells) == len({cell.name for cell in cells}) == 8
-    assert len(grid(["digits"], ["pca", "dualad"], [1, 2], 1, "smoke", stacked=True)) == 3
     assert {cell.dataset for cell in grid(profile="paper")} == {"mnist", "fashion_mnist", "cifar10"}
     with pytest.raises(RunError, match="unknown method 'vae': choose from pca"):
         grid(methods=["vae"])
@@ -272,15 +271,6 @@ def test_cells_are_done_in_their_order(tmp_path):
     cells = grid(["digits"], ["knn", "pca", "kde"], range(4), profile="smoke")
     reproduce(cells, tmp_path, "python", workers=1, say=quiet)
     assert finished(tmp_path) == [cell.name for cell in cells]
-
-
-def test_a_stacked_group_writes_one_cell_a_class(tmp_path):
-    (group,) = grid(["digits"], ["dualad_d"], [0, 1, 2], profile="smoke", stacked=True)
-    rows = run_cell(group, tmp_path)
-    names = sorted(path.name for path in (tmp_path / "cells").glob("*.json"))
-    assert names == [f"digits-p2-test-{k}-dualad_d-0-smoke.json" for k in range(3)]
-    assert rows == 9
-    assert Cell("digits", "dualad_d", (1,), 0, "smoke").rows(tmp_path) is not None
 
 
 def start(folder, *more):

@@ -9,7 +9,6 @@ from dualad_lib.detectors import DETECTORS, create
 from dualad_lib.detectors.suspicion import Suspicion
 from dualad_lib.detectors.trained import Trained
 from dualad_lib.networks import ConvClassifier
-from dualad_lib.stacked import fit_stacked
 from dualad_lib.training import seeded
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -53,11 +52,6 @@ def test_a_step_of_the_critic_reads_nothing_back():
         model._copies(x)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-def test_stacked_training():
-    models = fit_stacked([quick("dualad"), quick("dualad")], [X, X[::-1].copy()])
-    assert all(np.isfinite(model.anomaly_scores(X).final).all() for model in models)
 
 
 @pytest.mark.parametrize("score", ["doubt", "squeezing", "roughness"])

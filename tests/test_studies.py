@@ -38,12 +38,12 @@ def test_a_study_runs_whole_on_digits(name, tmp_path):
 def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
     for name, detector, protocol in (("07_lrgdan", "lrgdan", "p1"), ("09_adegan", "adegan", "loo")):
         headline = [
-            c.classes[0]
+            c.normal_class
             for c in study(name, ["mnist"], settings=[""])
             if c.method == detector and c.options["protocol"] == protocol
         ]
         assert headline == list(range(10))
-    assert [c.classes[0] for c in study("07_lrgdan", settings=["literal"])] == list(SOME)
+    assert [c.normal_class for c in study("07_lrgdan", settings=["literal"])] == list(SOME)
 
 
 def test_what_no_study_has_is_named(capsys):
@@ -51,10 +51,8 @@ def test_what_no_study_has_is_named(capsys):
         study("x")
     with pytest.raises(RunError, match="no cell of 08_agad"):
         study("08_agad", ["mnist"])
-    assert cli.main(["reproduce", "--study", "08_agad", "--executor", "python", "--stacked"]) == 2
     assert cli.main(["reproduce", "--settings", "literal"]) == 2
-    said = capsys.readouterr().err
-    assert "leave --stacked" in said and "name it with --study" in said
+    assert "name it with --study" in capsys.readouterr().err
 
 
 def test_flawed_evaluations_stand_in_rows_of_their_own_and_train_nothing_else(monkeypatch):
@@ -107,16 +105,12 @@ def test_labelled_anomalies_may_be_of_some_kinds_alone():
 
 
 def test_labels_and_flaws_where_they_mean_nothing_are_refused():
-    from dualad_lib.runs.results import measure_stacked
-
     with pytest.raises(RunError, match="those of protocol p2, not of loo"):
         measure(**AGAD, labelled=0.1, protocol="loo")
     with pytest.raises(RunError, match="pca takes no labelled anomalies"):
         measure("pca", "digits", 3, labelled=0.1)
     with pytest.raises(RunError, match="pca has no steps"):
         measure("pca", "digits", 3, flaws=["best step"])
-    with pytest.raises(RunError, match="one at a time"):
-        measure_stacked("dualad", "digits", [0, 1], labelled=0.1)
 
 
 def test_features_of_a_batch_are_computed_once_and_change_nothing(tmp_path, monkeypatch):

@@ -1,9 +1,8 @@
 """The grid behind the tables: cells of data set, method, class and seed, each finished once, on any number of workers.
 
-A cell is one call of `measure` (or, stacked, one of `measure_stacked` for all classes), which writes its rows whole or
-not at all. A lock a cell keeps two workers off the same one, also across runners: whoever comes second finds it
-finished. Dask distributes the cells: over the cores of this machine, over its GPUs, or over any running scheduler,
-whose workers need this package and the output folder.
+A cell is one call of `measure`, which writes its rows whole or not at all. A lock a cell keeps two workers off the same
+one, also across runners: whoever comes second finds it finished. Dask distributes the cells: over the cores of this
+machine, over its GPUs, or over any running scheduler, whose workers need this package and the output folder.
 """
 
 import logging
@@ -23,7 +22,7 @@ from ..console import short_warnings
 from ..errors import DualADError, RunError
 from ..files import atomic_write
 from ..progress import progress
-from .results import KEYS, measure_stacked, read_results, write_results
+from .results import KEYS, read_results, write_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 STUDY = "06_benchmark"
@@ -36,7 +35,7 @@ UNSEEN = "a worker finished it, but its rows are not in the output folder: all w
 
 @dataclass(frozen=True)
 class Cell:
-    """What is measured: a method on a class of a data set with a seed; of a stacked group all its classes at once.
+    """What is measured: a method on a class of a data set with a seed.
 
     options: of a study, what else `measure` takes. The main table has the settings of its profile. module: of the
     functions `measure` and `measured` that the cell calls.
@@ -44,7 +43,7 @@ class Cell:
 
     dataset: str
     method: str
-    classes: tuple
+    normal_class: int
     seed: int
     profile: str
     study: str = STUDY
@@ -53,8 +52,7 @@ class Cell:
 
     @property
     def name(self):
-        classes = "_".join(map(str, self.classes))
-        name = f"{self.dataset}-{self.method}-{classes}-{self.seed}-{self.profile}"
+        name = f"{self.dataset}-{self.method}-{self.normal_class}-{self.seed}-{self.profile}"
         if self.options is None:
             return name
         own = [self.options.get("protocol", ""), self.options.get("setting", "")]
@@ -74,25 +72,20 @@ class Cell:
     def rows(self, output):
         """Rows of the finished cell, or None."""
         measured = import_module(self.module).measured
-        found = [
-            measured(normal_class=k, output=Path(output) / "cells", **self.arguments()) for k in self.classes
-        ]
-        return None if None in found else [row for rows in found for row in rows]
+        return measured(normal_class=self.normal_class, output=Path(output) / "cells", **self.arguments())
 
     def command(self):
-        classes = " ".join(map(str, self.classes))
         what = f"--methods {self.method}"
         if self.options is not None:
             setting = shlex.quote(self.options.get("setting", ""))
             what = f"--study {self.study} --methods {self.method} --settings {setting}"
-        stacked = " --stacked --executor python" * (len(self.classes) > 1)
         return (
             f"dualad reproduce --profile {self.profile} --datasets {self.dataset} {what} "
-            f"--classes {classes} --seeds {self.seed + 1}{stacked}"
+            f"--classes {self.normal_class} --seeds {self.seed + 1}"
         )
 
 
-def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper", stacked=False):
+def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper"):
     """The cells of a grid, cheap methods first; what is named twice counts once. Raises RunError for unknown names."""
     from ..data.sources import DATASETS as CLASSES
 
@@ -110,11 +103,10 @@ def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper
                 raise RunError(
                     f"{dataset} has the classes 0 to {len(CLASSES[dataset]) - 1}, and none called {k}."
                 )
-    cells = []
-    for method, seed, dataset in product(methods, range(seeds), datasets):
-        together = stacked and method in ABLATION
-        groups = [classes] if together else [(k,) for k in classes]
-        cells += [Cell(dataset, method, group, seed, profile) for group in groups]
+    cells = [
+        Cell(dataset, method, k, seed, profile)
+        for method, seed, dataset, k in product(methods, range(seeds), datasets, classes)
+    ]
     if not cells:
         raise RunError("a grid needs a data set, a method, a class and a seed: there is nothing to measure.")
     return cells
@@ -181,11 +173,9 @@ def _keep_failure(path):
 
 def _finish(cell, output, executor):
     cells, arguments = output / "cells", cell.arguments()
-    if len(cell.classes) > 1:
-        return measure_stacked(classes=cell.classes, output=cells, command=cell.command(), **arguments)
     if executor == "python" or cell.options is not None:  # the notebook's cells are the main table's
         measure = import_module(cell.module).measure
-        return measure(normal_class=cell.classes[0], output=cells, command=cell.command(), **arguments)
+        return measure(normal_class=cell.normal_class, output=cells, command=cell.command(), **arguments)
     from .course import load_course
     from .runner import execute, prepare
 
@@ -193,7 +183,7 @@ def _finish(cell, output, executor):
     values = {
         "dataset": cell.dataset,
         "detector": cell.method,
-        "normal_class": cell.classes[0],
+        "normal_class": cell.normal_class,
         "seed": cell.seed,
         "profile": cell.profile,
         "cells_folder": str(cells.resolve()),

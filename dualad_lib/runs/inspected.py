@@ -143,7 +143,7 @@ def finish_measures(cells, output, identity):
             if (one.study, one.dataset) == (study, dataset):
                 options = {k: v for k, v in one.arguments().items() if k not in ("detector", "dataset")}
                 _, key, cell = identity(
-                    one.method, dataset, one.classes[0], output=Path(output) / "cells", **options
+                    one.method, dataset, one.normal_class, output=Path(output) / "cells", **options
                 )
                 if _stored(cell, key, also=("measures",)) is not None:
                     rows += json.loads(cell.read_text(encoding="utf-8"))["measures"]

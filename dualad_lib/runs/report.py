@@ -172,7 +172,7 @@ def path_table(rows):
         "|---|" + "---:|" * len(DATASETS),
         f"| laptop, two cores: `dualad reproduce --workers 1 --threads 2` | {' | '.join(alone)} |",
         f"| cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2` | {' | '.join(shared)} |",
-        "| one GPU: `--stacked --executor python` | not measured | not measured | not measured |",
+        "| one GPU: `dualad reproduce` | not measured | not measured | not measured |",
     ]
     return "\n".join(lines)
 

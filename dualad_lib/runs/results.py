@@ -242,43 +242,6 @@ def _why(error):
     return f"{error} is missing" if isinstance(error, KeyError) else str(error)
 
 
-def measure_stacked(detector, dataset, classes, command="", label="", **options):
-    """`measure` for several classes whose detectors train at once (`stacked.fit_stacked`); one cell file a class.
-
-    options: whatever else `measure` takes. Finished classes are read; where one is missing, all train again, or go on
-    from their checkpoint, and the missing ones are scored. The seconds of training are shared out evenly.
-    """
-    from ..data import load_one_class
-    from ..stacked import fit_stacked
-
-    if options.get("labelled") or options.get("flaws"):
-        raise RunError(
-            "stacked models are trained on normal images and evaluated honestly: measure one at a time."
-        )
-    cells = {k: _cell(detector, dataset, k, **options) for k in classes}
-    stored = {k: _stored(cell, key) for k, (_, key, cell) in cells.items()}
-    if None not in stored.values():
-        return [row for rows in stored.values() for row in rows]
-    models, keys, paths = zip(*cells.values(), strict=True)
-    tasks = [load_one_class(dataset, k, **_part(key)) for k, key in zip(classes, keys, strict=True)]
-    checkpoint = paths[0] and paths[0].with_suffix(f".{_short(keys)}.pt")
-    resumed = checkpoint is not None and checkpoint.exists()
-    start = time.perf_counter()
-    fit_stacked(models, [task.train for task in tasks], checkpoint, label)
-    trained = None if resumed else (time.perf_counter() - start) / len(classes)
-    for k, task in zip(classes, tasks, strict=True):
-        if stored[k] is None:
-            model, key, cell = cells[k]
-            start = time.perf_counter()
-            scores = model.anomaly_scores(task.test)
-            scored = time.perf_counter() - start
-            stored[k] = _rows(key, model, task.test_labels.numpy(), scores, trained, scored, command)
-            _store(cell, key, stored[k])
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return [row for rows in stored.values() for row in rows]
-
-
 def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=None, **options):
     """`measure` each detector on each class with each seed; return all rows, and write them as CSV if asked.
 

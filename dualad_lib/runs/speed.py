@@ -79,9 +79,8 @@ def growth_table(rows):
         own = [row for row in rows if (row["axis"], row["detector"]) == (axis, detector)]
         points = []
         for row in own:
-            scored, times = row["score_seconds_1000"], row["times_faster_than_in_turn"]
-            extra = f" + {float(scored):.1f}" if scored else f" ({float(times):.1f} times as fast as in turn)"
-            points.append(f"{row['value']}: {float(row['fit_seconds']):.1f}{extra}")
+            scored = float(row["score_seconds_1000"])
+            points.append(f"{row['value']}: {float(row['fit_seconds']):.1f} + {scored:.1f}")
         lines.append(f"| {axis} | {detector} | {'; '.join(points)} |")
     return "\n".join(lines)
 

@@ -40,7 +40,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
             )
         for seed in range(seeds):
             chosen = of_cell if classes is None else [k for k in classes if k in of_cell]
-            cells += [Cell(dataset, detector, (k,), seed, profile, name, options, module) for k in chosen]
+            cells += [Cell(dataset, detector, k, seed, profile, name, options, module) for k in chosen]
     if not cells:
         raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
     return cells

@@ -1,4 +1,4 @@
-"""What a GPU changes: the library's tests on it, the ten MNIST tables stacked and in turn, images scored a second.
+"""What a GPU changes: the library's tests on it, the ten models of its MNIST table, images scored a second.
 
     python tests/benchmarks/gpu.py --output runs/gpu [--parts tests tables speed] [--toy]
 
@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # a machine without an i
 LIMITS = {"tests": 150, "tables": 200, "speed": 60}  # seconds
 #: Tests of what computes on the device; notebooks, grids and pages do not.
 TESTED = (
-    *("detectors", "dualad", "autoencoder", "adegan", "agad", "lrgdan", "stacked", "training", "scoring"),
+    *("detectors", "dualad", "autoencoder", "adegan", "agad", "lrgdan", "training", "scoring"),
     *("losses", "networks", "mutual_information", "attacks", "contract", "on_gpu", "features", "transforms"),
     *("signs", "evaluation"),
 )
@@ -42,33 +42,28 @@ def tests(output, toy):
 
 
 def tables(output, toy):
-    """DualAD on every class of MNIST: ten detectors at once, then one after the other."""
-    from dualad_lib.runs.results import measure, measure_stacked, write_results
+    """DualAD on every class of MNIST."""
+    from dualad_lib.runs.results import measure, write_results
     from dualad_lib.runs.settings import SMOKE
 
     classes = range(2 if toy else 10)
-    options = {"params": SMOKE if toy else {}, "profile": "smoke" if toy else "paper"}
+    options = {"params": SMOKE if toy else {}, "profile": "smoke" if toy else "paper", "setting": "gpu"}
     dataset = "digits" if toy else "mnist"
-    rows = []
-    for way in ("stacked", "in turn"):
-        start = time.perf_counter()
-        if way == "stacked":
-            own = measure_stacked("dualad", dataset, classes, command=COMMAND, **options)
-        else:
-            own = [r for k in classes for r in measure("dualad", dataset, k, command=COMMAND, **options)]
-        wall = time.perf_counter() - start
-        rows += [{**row, "setting": f"gpu={way}"} for row in own]
+    rows, start = [], time.perf_counter()
+    for k in classes:
+        rows += measure("dualad", dataset, k, command=COMMAND, **options)
         write_results(rows, output / "results" / f"gpu_{dataset}.csv")
-        dual = [row["auroc"] for row in own if row["score"] == "dual"]
-        train = sum({row["normal_class"]: row["train_seconds"] or 0 for row in own}.values())
-        write(
-            output,
-            [
-                (f"DualAD {dataset}, {way}", "mean AUROC of the dual score", sum(dual) / len(dual), ""),
-                (f"DualAD {dataset}, {way}", "training, all classes", train, "s"),
-                (f"DualAD {dataset}, {way}", "everything, all classes", wall, "s"),
-            ],
-        )
+    wall = time.perf_counter() - start
+    dual = [row["auroc"] for row in rows if row["score"] == "dual"]
+    train = sum({row["normal_class"]: row["train_seconds"] or 0 for row in rows}.values())
+    write(
+        output,
+        [
+            (f"DualAD {dataset}", "mean AUROC of the dual score", sum(dual) / len(dual), ""),
+            (f"DualAD {dataset}", "training, all classes", train, "s"),
+            (f"DualAD {dataset}", "everything, all classes", wall, "s"),
+        ],
+    )
 
 
 def speed(output, toy):

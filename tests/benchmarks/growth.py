@@ -1,6 +1,6 @@
-"""How cost grows with the number of images, their side, and the number of models trained at once.
+"""How cost grows with the number of images and with their side.
 
-    uv run python tests/benchmarks/growth.py [--axes images side stacked]
+    uv run python tests/benchmarks/growth.py [--axes images side]
 
 Writes figures/results/benchmark_growth.csv: a row a point, seconds of fit, and seconds of scoring 1,000 images. The
 images are those of the shipped sample, repeated with a little noise up to the number, and resized: what they cost does
@@ -17,13 +17,9 @@ from dualad_lib import load_one_class
 from dualad_lib.detectors import create
 from dualad_lib.runs.report import RESULTS
 from dualad_lib.runs.speed import benchmark
-from dualad_lib.stacked import fit_stacked
 
-AXES = {"images": (1000, 4000, 16000, 60000), "side": (32, 64, 128), "stacked": (1, 3, 10, 30)}
-SHORT = {
-    "side": {"steps": 25},
-    "stacked": {"steps": 25},
-}  # a tenth of the default: read them against each other
+AXES = {"images": (1000, 4000, 16000, 60000), "side": (32, 64, 128)}
+SHORT = {"steps": 25}  # on the side axis, a tenth of the default: read them against each other
 
 
 def main():
@@ -52,21 +48,7 @@ def images_point(name, count, sample):
 
 def side_point(name, side, sample):
     x = interpolate(sample, size=(side, side), mode="bilinear", antialias=True).clamp(0, 1)
-    return fit_and_score(create(name, **SHORT["side"]), x)
-
-
-def stacked_point(name, count, sample):
-    short = {**SHORT["stacked"], "steps": 2}
-    fit_stacked([create(name, **short)], [sample])  # what a process pays once
-    create(name, **short).fit(sample)
-    detectors = [create(name, **SHORT["stacked"]) for _ in range(count)]
-    together = seconds(lambda: fit_stacked(detectors, [sample] * count))
-    alone = seconds(lambda: create(name, **SHORT["stacked"]).fit(sample))
-    return {
-        "fit_seconds": round(together, 2),
-        "score_seconds_1000": "",
-        "times_faster_than_in_turn": round(count * alone / together, 2),
-    }
+    return fit_and_score(create(name, **SHORT), x)
 
 
 def fit_and_score(model, x):
@@ -75,11 +57,10 @@ def fit_and_score(model, x):
     return {
         "fit_seconds": round(fitted, 2),
         "score_seconds_1000": round(scored, 2),
-        "times_faster_than_in_turn": "",
     }
 
 
-POINTS = {"images": images_point, "side": side_point, "stacked": stacked_point}
+POINTS = {"images": images_point, "side": side_point}
 
 if __name__ == "__main__":
     main()
