@@ -185,7 +185,7 @@ def separation_weight(normal, anomalous):
 
 @dataclass(frozen=True)
 class LowRank:
-    """Principal directions of vectors, for fast distances, all float64.
+    """Principal directions of vectors, for fast distances, all float32.
 
     mean (F,), directions (F, r), variances (r,), rest (scalar).
 
@@ -197,21 +197,24 @@ class LowRank:
     variances: torch.Tensor
     rest: torch.Tensor
 
+    FULL = 512  # features up to which all directions are computed, and not only those that are kept
+
     @classmethod
     def fit(cls, h, rank=128):
         """Estimate it from vectors (N, F); the rank is at most min(N - 1, F)."""
         h = precise(h)
         mean = h.mean(0)
         centred = h - mean
-        covariance = centred.T @ centred / max(1, len(h) - 1)
+        total = centred.square().sum() / max(1, len(h) - 1)
         rank = min(rank, len(h) - 1, h.shape[1])
-        values, vectors = torch.linalg.eigh(covariance)
-        rest = values[:-rank].clamp_min(0).mean() if rank < h.shape[1] else values.new_zeros(())
-        return cls(mean, vectors[:, -rank:], values[-rank:].clamp_min(1e-12), rest)
+        variances, directions = _principal(centred, rank, full=h.shape[1] <= cls.FULL)
+        count = h.shape[1] - rank
+        rest = ((total - variances.sum()) / count).clamp_min(0) if count else total.new_zeros(())
+        return cls(*(v.float() for v in (mean, directions, variances.clamp_min(1e-12), rest)))
 
     def project(self, h):
         """Coordinates along the directions (N, r), and the squared length of what they leave out (N,)."""
-        centred = precise(h) - self.mean
+        centred = h.float() - self.mean
         along = centred @ self.directions
         return along, (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
 
@@ -220,14 +223,27 @@ class LowRank:
         return along / self.variances.sqrt()
 
     def mahalanobis(self, along, left, shrinkage=0.3):
-        """Squared Mahalanobis distance (N,) with the covariance shrunk to a scaled identity.
+        """Squared Mahalanobis distance (N,), float64, with the covariance shrunk to a scaled identity.
 
         The directions left out share one variance, that of `rest`.
         """
+        along, left = precise(along), precise(left)
         count = self.mean.numel() - len(self.variances)
         scale = (self.variances.sum() + count * self.rest) / self.mean.numel()
         inside = along.square() / ((1 - shrinkage) * self.variances + shrinkage * scale)
         return inside.sum(1) + left / ((1 - shrinkage) * self.rest + shrinkage * scale)
+
+
+def _principal(centred, rank, full):
+    """The `rank` largest variances and their directions (F, rank) of centred vectors (N, F), float64, rising."""
+    if full:
+        values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(centred) - 1))
+        return values[-rank:], vectors[:, -rank:]
+    from sklearn.utils.extmath import randomized_svd
+
+    _, lengths, directions = randomized_svd(centred.float().cpu().numpy(), rank, n_iter=4, random_state=0)
+    values = torch.from_numpy(lengths).to(centred).square() / max(1, len(centred) - 1)
+    return values.flip(0), torch.from_numpy(directions).to(centred).flip(0).T.contiguous()
 
 
 def conformal_p_values(calibration, scores):

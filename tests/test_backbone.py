@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from dualad_lib import DataError
-from dualad_lib.networks import backbone
-from dualad_lib.networks.backbone import DEFAULT, PACKAGED, Backbone, fold_batch_norm, load_backbone
+from dualad_lib.networks import backbone, precision
+from dualad_lib.networks.backbone import DEFAULT, PACKAGED, Backbone, load_backbone
+from dualad_lib.networks.precision import fold_batch_norm
 
 NAME = PACKAGED[DEFAULT][0]
 
@@ -195,6 +196,20 @@ def test_a_norm_that_no_convolution_stands_before_is_left():
     assert isinstance(network[0], nn.BatchNorm2d) and not isinstance(network[2], nn.BatchNorm2d)
 
 
+def test_a_norm_after_a_max_pool_is_folded_where_its_gain_is_positive():
+    torch.manual_seed(0)
+    for sign in (1.0, -1.0):
+        network = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU())
+        network[2].running_mean.normal_(0, 0.2)
+        nn.init.uniform_(network[2].weight, 0.5, 1.5)
+        network[2].weight.data[2] *= sign
+        network.eval()
+        x = torch.rand(2, 3, 6, 6)
+        before = network(x)
+        assert torch.allclose(fold_batch_norm(network)(x), before, atol=1e-6)
+        assert isinstance(network[2], nn.BatchNorm2d) == (sign < 0)
+
+
 def test_the_pretrained_features_are_those_of_timm_with_these_weights(network, x):
     plain = timm.create_model(NAME, pretrained=False).eval()
     plain.load_state_dict(dict(zip(plain.state_dict(), packaged().values(), strict=True)))
@@ -243,7 +258,7 @@ def test_bfloat16_is_within_six_per_cent_of_float32(network, x, level):
 
 def test_automatic_precision_is_what_the_processor_computes_in(monkeypatch):
     for computes, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(backbone, "computes_bfloat16", lambda device, found=computes: found)
+        monkeypatch.setattr(precision, "computes_bfloat16", lambda device, found=computes: found)
         assert load_backbone(precision="auto").dtype == dtype
 
 

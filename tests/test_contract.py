@@ -68,6 +68,7 @@ OTHERS = {
     "seed": 9,
     "width": 8,
     "network": "mlp",
+    "precision": "float32",
 }
 
 

@@ -18,7 +18,7 @@ TINY = {"width": 4, "latent_dim": 8, "steps": 12, "batch_size": 16, "device": "c
 OFF = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
 
 
-@pytest.mark.parametrize("network", ["conv", "mlp"])
+@pytest.mark.parametrize("network", ["conv", "pooled", "mlp"])
 def test_all_switches_off_is_the_autoencoder_bit_for_bit(network):
     plain = Autoencoder(network=network, noise=0.1, **TINY).fit(X)
     bare = DualAD(network=network, noise=0.1, **OFF, **TINY).fit(X)
@@ -47,7 +47,7 @@ def test_all_switches_off_is_the_autoencoder_bit_for_bit(network):
         ({"mutual_information": True}, {"T_g", "T_l"}, {"information"}),
     ],
 )
-@pytest.mark.parametrize("network", ["conv", "mlp"])
+@pytest.mark.parametrize("network", ["conv", "pooled", "mlp"])
 def test_a_switch_adds_its_part_and_its_terms_and_saves(network, switch, parts, terms, tmp_path):
     model = DualAD(network=network, **{**OFF, **switch}, **TINY).fit(X)
     assert set(model.parts_) == {"G"} | parts

@@ -6,10 +6,13 @@ import torch
 from dualad_lib.networks import (
     ConvAutoencoder,
     ConvDiscriminator,
+    FrozenEncoder,
     GaussianAutoencoder,
     Hypersphere,
     MLPAutoencoder,
     MLPDiscriminator,
+    PooledAutoencoder,
+    PooledEncoder,
     Standardise,
     TransformationCritic,
     UNet,
@@ -18,9 +21,12 @@ from dualad_lib.networks import (
 )
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 33, 20), (3, 64, 64), (2, 9, 31)])
-def test_reconstruction_has_the_shape_of_the_image(shape):
-    network = ConvAutoencoder(shape, width=4, latent_dim=5)
+@pytest.mark.parametrize("build", [ConvAutoencoder, PooledAutoencoder])
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 33, 20), (3, 64, 64), (2, 9, 31), (1, 8, 128)]
+)
+def test_reconstruction_has_the_shape_of_the_image(shape, build):
+    network = build(shape, width=4, latent_dim=5)
     z, x_hat = network(torch.rand(3, *shape))
     assert z.shape == (3, 5)
     assert x_hat.shape == (3, *shape)
@@ -42,6 +48,50 @@ def test_published_mlp_layers():
     assert sizes == [(1024, 3072), (512, 1024), (256, 512), (256, 256)]
     z, x_hat = network(torch.rand(2, 1, 28, 28))
     assert z.shape == (2, 256) and x_hat.shape == (2, 1, 28, 28)
+
+
+def test_the_pooled_encoder_whitens_patches_and_starts_as_the_identity():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(50, 2, 9, 9, generator=generator) * 0.3 + 0.4
+    x = (x + x.roll(1, 3)) / 2  # neighbours are correlated
+    encoder = PooledEncoder((2, 9, 9), width=8, latent_dim=3)
+    encoder.learn(x)
+    whiten = encoder.features[0][0]
+    seen = whiten(x)[:, :8].permute(0, 2, 3, 1).flatten(0, 2)  # the other eight are its negatives
+    covariance = torch.cov(seen.T)
+    assert torch.allclose(seen.mean(0), torch.zeros(8), atol=0.02)
+    assert torch.allclose(covariance, torch.diag(covariance.diagonal()), atol=0.02)
+    assert covariance.diagonal().min() > 0.5 and covariance.diagonal().max() < 1.05
+    assert torch.allclose(whiten(x)[:, 8:], -whiten(x)[:, :8], atol=1e-4)
+    assert not any(p.requires_grad for p in whiten.parameters())
+    first = encoder.features[1][0]
+    y = torch.rand(2, 16, 8, 8)
+    assert torch.allclose(first(y), y)  # as many channels out as in: the identity
+
+
+def test_the_pooled_encoder_has_the_map_that_it_says():
+    for shape in ((3, 32, 32), (1, 28, 28), (1, 8, 128)):
+        encoder = PooledEncoder(shape, width=8, latent_dim=3)
+        assert tuple(encoder.features(torch.rand(2, *shape)).shape[1:]) == encoder.feature_shape
+    assert PooledEncoder((3, 32, 32), width=16).feature_shape == (128, 3, 3)
+
+
+@pytest.mark.parametrize("build", [ConvAutoencoder, PooledAutoencoder, MLPAutoencoder])
+def test_a_frozen_encoder_sees_what_the_network_sees(build):
+    torch.manual_seed(0)
+    network, x = build((1, 16, 16), latent_dim=5), torch.rand(40, 1, 16, 16)
+    for _ in range(3):
+        network(x)  # running statistics worth folding
+    network.eval()
+    _, h, z = look(network, x)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.02)):
+        with torch.no_grad():
+            frozen = FrozenEncoder(network, dtype)
+            own_h, own_z = frozen(x)
+        assert own_h.dtype == own_z.dtype == torch.float32
+        assert (own_h - h).norm() < tolerance * h.norm() and (own_z - z).norm() < tolerance * z.norm()
+        assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in frozen.modules())
+    assert build is MLPAutoencoder or any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
 
 
 @pytest.mark.parametrize("build", [ConvAutoencoder, MLPAutoencoder])

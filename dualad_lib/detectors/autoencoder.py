@@ -4,27 +4,19 @@ import numpy as np
 import torch
 
 from ..losses import squared_error
-from ..networks import ConvAutoencoder, MLPAutoencoder, start_at_mean
-from ..scoring import (
-    PIXEL_SCORES,
-    Fusion,
-    Gaussian,
-    LogStandard,
-    Scores,
-    centre_distance,
-    nearest_distance,
-    pixel_score,
-    precise,
-    separation_weight,
-)
+from ..networks import ConvAutoencoder, FrozenEncoder, MLPAutoencoder, PooledAutoencoder, start_at_mean
+from ..networks.precision import PRECISIONS, dtype_of, mixed
+from ..scoring import PIXEL_SCORES, Fusion, LogStandard, Scores, pixel_score, precise, separation_weight
 from ..training import Turn, as_float
 from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .base import as_fitted, choose
+from .latent import CodeDistance
 from .trained import Trained, check_side
 
-NETWORKS = ("conv", "mlp")
+NETWORKS = {"conv": ConvAutoencoder, "pooled": PooledAutoencoder, "mlp": MLPAutoencoder}
 LATENT_SCORES = ("nearest", "mahalanobis", "centre")
 FUSIONS = ("separation", "equal")
+AT_ONCE = 256  # images that go through the encoder at once: more do not fit the processor's caches
 JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
 
 
@@ -34,13 +26,15 @@ class Autoencoder(Trained):
     scores: pixel, the mean error of each image; latent, the distance of its whitened code to those of the training
     images; dual, both after log-standardisation on held-out normal images, fused.
 
-    network: "conv" (any image of side 8 or more) or "mlp" (the fully connected one of DualAD's published code).
-    width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size, learning_rate: AdamW,
-    warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added to the input, whose
-    clean image is to be restored (denoising; 0: off). pixel: "l1" or "l2". latent: "nearest" (to the nearest
-    training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation" weighs the pixel
-    and the latent score by how well each tells held-out normal images from pseudo-anomalies made of them, "equal" does
-    not.
+    network: "conv" (any image of side 8 or more), "pooled" (`PooledEncoder`, which learns more a second; the tables'
+    choice) or "mlp" (the fully connected one of DualAD's published code). precision: in which the networks compute,
+    "float32", "bfloat16", or "auto", bfloat16 where the device computes in it. Weights, losses and scores are float32
+    and float64 always. width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size,
+    learning_rate: AdamW, warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added
+    to the input, whose clean image is to be restored (denoising; 0: off). pixel: "l1" or "l2". latent: "nearest" (to
+    the nearest training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation"
+    weighs the pixel and the latent score by how well each tells held-out normal images from pseudo-anomalies made of
+    them, "equal" does not.
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
@@ -58,6 +52,7 @@ class Autoencoder(Trained):
         pixel="l2",
         latent="nearest",
         fusion="separation",
+        precision="auto",
         false_alarm_rate=0.05,
         seed=0,
         device="auto",
@@ -72,6 +67,7 @@ class Autoencoder(Trained):
         self.pixel = pixel
         self.latent = latent
         self.fusion = fusion
+        self.precision = precision
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
         self.device = device
@@ -79,12 +75,12 @@ class Autoencoder(Trained):
     @as_fitted
     def reconstruct(self, x):
         """Reconstructions x_hat of images, float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
-        return torch.cat([self._forward(batch)[2].cpu() for batch in self._checked(x).split(512)])
+        return torch.cat([self._forward(batch)[2].cpu() for batch in self._checked(x).split(AT_ONCE)])
 
     @as_fitted
     def encode(self, x):
         """Codes z of images, float32 tensor (N, d) on the CPU."""
-        return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(512)])
+        return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(AT_ONCE)])
 
     @property
     def network_(self):
@@ -96,53 +92,66 @@ class Autoencoder(Trained):
         choose(self.pixel, PIXEL_SCORES, "pixel")
         choose(self.latent, LATENT_SCORES, "latent")
         choose(self.fusion, FUSIONS, "fusion")
-        if self.network == "conv":
+        choose(self.precision, PRECISIONS, "precision")
+        if self.network != "mlp":
             check_side(self.image_shape_, 'pad the images or use network="mlp".')
 
     def _parts(self):
         """The networks by name. G comes first, so that its weights do not depend on what else there is."""
-        if self.network == "conv":
-            return {"G": ConvAutoencoder(self.image_shape_, self.width, self.latent_dim)}
-        return {"G": MLPAutoencoder(self.image_shape_, latent_dim=self.latent_dim)}
+        width = {} if self.network == "mlp" else {"width": self.width}
+        return {"G": NETWORKS[self.network](self.image_shape_, latent_dim=self.latent_dim, **width)}
 
     def _start(self, images):
-        if self.network == "conv":
-            some = as_float(images[:: 1 + len(images) // 1000], "cpu")
-            start_at_mean(self.network_, some.mean((0, 2, 3)))
+        if self.network == "mlp":
+            return
+        some = as_float(images[:: 1 + len(images) // 1000], "cpu")
+        start_at_mean(self.network_.decoder, some.mean((0, 2, 3)))
+        if self.network == "pooled":
+            self.network_.encoder.learn(some)
 
     def _game(self):
         """The turns of the training, and how each batch is cut into slices (None: it is not)."""
 
         def reconstruction(step):
             x = step.images["train"]
-            _, x_hat = self.network_(self._noisy(x))
-            return {"reconstruction": squared_error(x_hat, x)}
+            with self._mixed():
+                _, x_hat = self.network_(self._noisy(x))
+            return {"reconstruction": squared_error(x_hat.float(), x)}
 
-        return [Turn(reconstruction, self._player("G"))], None
+        return [Turn(reconstruction, *self._players())], None
+
+    def _players(self):
+        """G: one player, or with the pooled network two, of which one moves its convolution kernels by Muon."""
+        if self.network != "pooled":
+            return [self._player("G")]
+        kernels = [p for p in self.network_.encoder.features.parameters() if p.ndim == 4 and p.requires_grad]
+        return self._players_of("G", kernels)
+
+    def _mixed(self):
+        """Context in which the networks compute in the precision that was asked for, in training."""
+        device = self._where()
+        return mixed(dtype_of(self.precision, device), device)
 
     def _noisy(self, x):
         return x + self.noise * torch.randn_like(x) if self.noise else x
 
     def _learn(self, images):
         """What the latent score stands on: the codes of the training images."""
-        self.codes_ = torch.cat([self._forward(batch)[1] for batch in images.split(512)])
-        self._prepare_latent()
+        self._freeze_encoder()
+        self.codes_ = CodeDistance(torch.cat([self._forward(batch)[1] for batch in images.split(AT_ONCE)]))
 
-    def _prepare_latent(self):
-        self.gaussian_ = Gaussian.fit(self.codes_)
-        self.bank_ = self.gaussian_.whiten(self.codes_)
+    def _freeze_encoder(self):
+        """Training is over: the encoder that scores."""
+        self.frozen_ = FrozenEncoder(self.network_, dtype_of(self.precision, self._where()))
 
     @torch.no_grad()
     def _forward(self, images):
         x = self._images(images)
-        return x, *self.network_(x)
+        _, z = self.frozen_(x)
+        return x, z, self.network_.decode(z)
 
     def _latent(self, z):
-        if self.latent == "nearest":
-            return nearest_distance(self.bank_, self.gaussian_.whiten(z))
-        if self.latent == "mahalanobis":
-            return self.gaussian_.mahalanobis(z)
-        return centre_distance(precise(z), self.gaussian_.mean)
+        return self.codes_(z, self.latent)
 
     def _score(self, images):
         x, z, x_hat = self._forward(images)
@@ -203,11 +212,11 @@ class Autoencoder(Trained):
         self.fusion_ = Fusion(scales, {name: row[2] for name, row in rows.items()})
 
     def _latent_state(self):
-        return {"codes": self.codes_}
+        return self.codes_.state()
 
     def _restore_latent(self, state):
-        self.codes_ = state["codes"]
-        self._prepare_latent()
+        self._freeze_encoder()
+        self.codes_ = CodeDistance(state["codes"])
 
     def _raw_names(self):
         return ("pixel", "latent")

@@ -37,15 +37,17 @@ from ..networks import (
     ViewStatistics,
     look,
 )
-from ..scoring import LowRank, nearest_distance, pixel_score, precise
+from ..scoring import pixel_score, precise
 from ..training import Player, Turn, channels_last
 from ..transforms import jitter, strong_view, symmetries, transform
-from .autoencoder import Autoencoder
+from .autoencoder import AT_ONCE, Autoencoder
 from .base import choose
+from .latent import CopyCosine, CopyGaussian
 
 VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
+ROTATIONS = (0, 3, 5, 6)  # the values of t that turn an image and do not mirror it
 COLLAPSED = 0.9  # reconstruction loss, as a share of the mean image's, above which codes carry nothing
 WON = 0.2  # loss of a discriminator that has won; one that cannot tell has 2 log 2
 
@@ -61,10 +63,11 @@ class DualAD(Autoencoder):
     With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
     restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
-    colour images. Then the latent score is the mean of standardised parts, each averaged over all K transformed copies
-    of an image: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t | T_t x). With
-    strong views, in which things change their place, h is averaged over its places and the nearest neighbour stands
-    alone beside -log p. Without the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
+    colour images. Then the latent score is the mean of standardised parts, each averaged over transformed copies of an
+    image, those of its rotations: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t |
+    T_t x). With strong views, in which things change their place, h is averaged over its places, and the neighbour is
+    the nearest by cosine, alone beside -log p; mirrored copies count as well. Without the critic the latent score is
+    the autoencoder's. Other parameters as in `Autoencoder`.
 
     features: None or "none", and the parts play on pixels; or the name of a frozen backbone, and they play on its
     features: then `DualAD(...)` makes a `FeatureDualAD`, whose parameters it takes.
@@ -101,6 +104,7 @@ class DualAD(Autoencoder):
         pixel="l2",
         latent="nearest",
         fusion="separation",
+        precision="auto",
         false_alarm_rate=0.05,
         seed=0,
         device="auto",
@@ -117,6 +121,7 @@ class DualAD(Autoencoder):
             pixel=pixel,
             latent=latent,
             fusion=fusion,
+            precision=precision,
             false_alarm_rate=false_alarm_rate,
             seed=seed,
             device=device,
@@ -149,6 +154,10 @@ class DualAD(Autoencoder):
         return self.views == "strong" or (self.views == "auto" and self.image_shape_[0] == 3)
 
     @property
+    def _distance(self):
+        return CopyCosine if self._strong else CopyGaussian
+
+    @property
     def _symmetries(self):
         return symmetries(self.image_shape_, mirrored=not self._strong)
 
@@ -159,9 +168,8 @@ class DualAD(Autoencoder):
         with _in_eval_mode(parts["G"]), torch.no_grad():
             middle, h, _ = look(parts["G"], torch.zeros(1, *self.image_shape_))
         if self.image_discriminator:
-            conv = self.network == "conv"
-            shape = self.image_shape_
-            parts["D"] = ConvDiscriminator(shape, self.width) if conv else MLPDiscriminator(shape)
+            shape, mlp = self.image_shape_, self.network == "mlp"
+            parts["D"] = MLPDiscriminator(shape) if mlp else ConvDiscriminator(shape, self.width)
         if self._has_sphere:
             parts["sphere"] = Hypersphere(self.latent_dim)
         if self._has_critic:
@@ -175,7 +183,7 @@ class DualAD(Autoencoder):
 
     def _game(self):
         helpers = [name for name in ("C", "T_g", "T_l", "T_v") if name in self.parts_]
-        turns = [Turn(self._reconstruct, *map(self._player, ["G", *helpers]))]
+        turns = [Turn(self._reconstruct, *self._players(), *map(self._player, helpers))]
         if self.image_discriminator:
             D = self.parts_["D"]
             optimiser = torch.optim.Adam(D.parameters(), 5e-4, betas=(0.5, 0.99), fused=True)
@@ -190,15 +198,20 @@ class DualAD(Autoencoder):
         """The turn of the autoencoder and of those that help it."""
         parts = self.parts_
         target, seen, t = self._copies(step.images["train"])
-        middle, h, z = look(parts["G"], self._noisy(seen))
-        middle, z = middle[: len(target)], z[: len(target)]  # the other copies are there for their h
-        x_hat = parts["G"].decode(z)
+        with self._mixed():
+            middle, h, z = look(parts["G"], self._noisy(seen))
+            h, middle, z = (
+                h.float(),
+                middle[: len(target)],
+                z[: len(target)].float(),
+            )  # the other copies are there for their h
+            x_hat = parts["G"].decode(z).float()
         step.shared.update(target=target, x_hat=x_hat)
         terms = {"reconstruction": squared_error(x_hat, target)}
         if self.image_discriminator:
-            fake, f_hat = parts["D"](x_hat)
+            fake, f_hat = self._judged(x_hat)
             with torch.no_grad():
-                _, f = parts["D"](target)
+                _, f = self._judged(target)
             terms["adversarial"] = self.w_adversarial * adversarial_loss(fake)
             terms["matching"] = self.w_matching * feature_matching(f_hat, f)
         if self._has_critic:
@@ -210,8 +223,9 @@ class DualAD(Autoencoder):
             terms["sphere"] = warm * self.w_sphere * sphere_excess(upright, sphere.centre, sphere.radius)
             step.log(code_spread=z.detach().std(0).mean(), blind=target.var(0, correction=0).mean())
         if self.mutual_information:
-            pairs = [(T(middle, z), T(middle.roll(1, 0), z)) for T in (parts["T_g"], parts["T_l"])]
-            information = sum(jsd_mutual_information(*pair) for pair in pairs)
+            with self._mixed():
+                pairs = [(T(middle, z), T(middle.roll(1, 0), z)) for T in (parts["T_g"], parts["T_l"])]
+            information = sum(jsd_mutual_information(a.float(), b.float()) for a, b in pairs)
             terms["information"] = -self.w_information * information
         if "T_v" in parts:
             other = torch.arange(len(h), device=h.device).view(-1, 2, len(target) // 2).flip(1).flatten()
@@ -237,15 +251,20 @@ class DualAD(Autoencoder):
         return upright[: len(x)], transform(upright, t), t
 
     def _discriminate(self, step):
-        D = self.parts_["D"]
-        (real, _), (fake, _) = D(step.shared["target"]), D(step.shared["x_hat"])
+        (real, _), (fake, _) = self._judged(step.shared["target"]), self._judged(step.shared["x_hat"])
         return {"discriminator": discriminator_loss(real, fake)}
+
+    def _judged(self, x):
+        """D's logits (N,) and features f (N, m) of images."""
+        with self._mixed():
+            logits, f = self.parts_["D"](x)
+        return logits.float(), f.float()
 
     def _enclose(self, step):
         """The constraint player: the smallest sphere that leaves a share OUTSIDE of its own images' codes outside."""
         sphere = self.parts_["sphere"]
-        with _in_eval_mode(self.network_), torch.no_grad():
-            z = self.network_.encode(step.images["constraint"])
+        with _in_eval_mode(self.network_), torch.no_grad(), self._mixed():
+            z = self.network_.encode(step.images["constraint"]).float()
         if step.progress < SPHERE_STARTS:
             sphere.start_at(z)
         step.log(radius=sphere.radius.detach())
@@ -255,13 +274,8 @@ class DualAD(Autoencoder):
         self._report_collapse()
         if not self._has_critic:
             return super()._learn(images)
-        self.directions_, banks = [], []
-        for t in self._symmetries:
-            h = torch.cat([self._placeless(self._feature(batch, t)) for batch in images.split(512)])
-            directions = LowRank.fit(h)
-            self.directions_.append(directions)
-            banks.append(directions.whiten(directions.project(h)[0]).float())
-        self.bank_ = torch.stack(banks)
+        self._freeze_encoder()
+        self.copies_ = self._distance.fit([self._features_under(images, t) for t in self._scored])
 
     def _report_collapse(self):
         """All codes in one place satisfy the sphere and say nothing: then no reconstruction beats the mean image.
@@ -282,59 +296,63 @@ class DualAD(Autoencoder):
                 stacklevel=2,
             )
 
+    @property
+    def _scored(self):
+        """The symmetries whose copies score an image: all, but of the eight of a square its four rotations alone.
+
+        The mirrored four cost as much again and add nothing measurable.
+        """
+        return ROTATIONS if len(self._symmetries) == 8 else self._symmetries
+
     @torch.no_grad()
-    def _feature(self, images, t):
-        return look(self.network_, transform(self._images(images), t))[1]
+    def _features_under(self, images, t):
+        parts = [self.frozen_(transform(self._images(batch), t))[0] for batch in images.split(AT_ONCE)]
+        return self._placeless(torch.cat(parts))
 
     def _placeless(self, h):
         """h (N, F) as distances see it: with strong views its mean over the places of the map, (N, channels)."""
-        if not self._strong or self.network != "conv":
+        if not self._strong or self.network == "mlp":
             return h
         channels = self.network_.encoder.feature_shape[0]
         return h.unflatten(1, (channels, -1)).mean(2)
 
-    @torch.no_grad()
     def _score(self, images):
         if not self._has_critic:
             return super()._score(images)
-        x = self._images(images)
-        sides = (x, x.flip(3)) if self._strong else (x,)  # all symmetries hold the mirrored image already
-        found = dict.fromkeys(self._raw_names()[1:], 0)
-        for number, t in enumerate(self._symmetries):
-            directions = self.directions_[number]
-            for side in sides:
-                _, h, z = look(self.network_, transform(side, t))
-                if side is x and t == 0:
-                    pixel = pixel_score(x, self.network_.decode(z), self.pixel)
-                along, left = directions.project(self._placeless(h))
-                if "mahalanobis" in found:
-                    found["mahalanobis"] += directions.mahalanobis(along, left)
-                found["neighbours"] += nearest_distance(self.bank_[number], directions.whiten(along))
-                found["transformation"] -= log_softmax(precise(self.parts_["C"](h)), 1)[:, number]
-        count = len(self.directions_) * len(sides)
-        averages = {name: (value / count).cpu().numpy() for name, value in found.items()}
-        return {"pixel": precise(pixel).cpu().numpy(), **averages}
+        sides = 2 if self._strong else 1
+        together = max(1, AT_ONCE // (sides * len(self._scored)))
+        parts = [self._score_of_copies(self._images(batch)) for batch in images.split(together)]
+        return {name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]}
+
+    @torch.no_grad()
+    def _score_of_copies(self, x):
+        n, scored = len(x), self._scored
+        sides = (x, x.flip(3)) if self._strong else (x,)  # gentle copies hold the mirrored image already
+        h, z = self.frozen_(channels_last(torch.cat([transform(side, t) for t in scored for side in sides])))
+        log_p = log_softmax(precise(self.parts_["C"](h)), 1)
+        found = {"pixel": precise(pixel_score(x, self.network_.decode(z[:n]), self.pixel))}
+        averages = dict.fromkeys(self._raw_names()[1:], 0)
+        for number, t in enumerate(scored):
+            rows = slice(number * n * len(sides), (number + 1) * n * len(sides))
+            own = self.copies_(number, self._placeless(h[rows]))
+            own["transformation"] = -log_p[rows, self._symmetries.index(t)]
+            for name in averages:
+                averages[name] = averages[name] + own[name].view(len(sides), n).mean(0) / len(scored)
+        return {**found, **averages}
 
     def _raw_names(self):
         if not self._has_critic:
             return super()._raw_names()
-        distances = ("neighbours",) if self._strong else ("mahalanobis", "neighbours")
-        return ("pixel", *distances, "transformation")
+        return ("pixel", *self._distance.names, "transformation")
 
     def _latent_state(self):
-        if not self._has_critic:
-            return super()._latent_state()
-        fields = {name: torch.stack([getattr(d, name) for d in self.directions_]) for name in LOW_RANK}
-        return {"bank": self.bank_, **fields}
+        return self.copies_.state() if self._has_critic else super()._latent_state()
 
     def _restore_latent(self, state):
         if not self._has_critic:
             return super()._restore_latent(state)
-        self.bank_ = state["bank"]
-        self.directions_ = [LowRank(*row) for row in zip(*(state[name] for name in LOW_RANK), strict=True)]
-
-
-LOW_RANK = ("mean", "directions", "variances", "rest")
+        self._freeze_encoder()
+        self.copies_ = self._distance.restore(state)
 
 
 @contextmanager

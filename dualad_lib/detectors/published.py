@@ -26,7 +26,7 @@ class PublishedDualAD(Autoencoder):
     `fit(..., after_step=...)`: scores can be asked for at any step. Its step on labelled anomalies is not built.
     """
 
-    network, noise, pixel, latent, fusion = "mlp", 0.0, "l2", "centre", "equal"
+    network, noise, pixel, latent, fusion, precision = "mlp", 0.0, "l2", "centre", "equal", "float32"
 
     def __init__(
         self,
@@ -112,6 +112,11 @@ class PublishedDualAD(Autoencoder):
 
     def _learn(self, images):
         """Nothing: the centre is all."""
+
+    @torch.no_grad()
+    def _forward(self, images):
+        x = self._images(images)
+        return x, *self.network_(x)
 
     def _latent(self, z):
         return centre_distance(precise(z), precise(self.parts_["sphere"].centre.detach()))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..errors import DataError
+from ..muon import Muon
 from ..training import (
     Player,
     as_float,
@@ -95,6 +96,16 @@ class Trained(Detector):
         part = self.parts_[name]
         optimiser = torch.optim.AdamW(part.parameters(), self.learning_rate, betas=(0.9, 0.99), fused=True)
         return Player(name, part, optimiser, warmup_cosine(), clip=5.0)
+
+    def _players_of(self, name, kernels):
+        """A part whose convolution kernels, those given, learn by Muon, and all else as in `_player`: two players."""
+        part, own = self.parts_[name], {id(kernel) for kernel in kernels}
+        rest = [p for p in part.parameters() if p.requires_grad and id(p) not in own]
+        slow = torch.optim.AdamW(rest, self.learning_rate, betas=(0.9, 0.99), fused=True)
+        return [
+            Player(f"{name} kernels", part, Muon(kernels, 40 * self.learning_rate), warmup_cosine()),
+            Player(name, part, slow, warmup_cosine(), clip=5.0),
+        ]
 
     def _images(self, x):
         """Images as the networks take them, on their device."""

