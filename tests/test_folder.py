@@ -9,7 +9,7 @@ from PIL import Image
 from dualad_lib import DataError, Detector, load_one_class
 from dualad_lib.cli import main
 from dualad_lib.data.inspection import load_inspection
-from dualad_lib.runs.folder import TABLE, judge
+from dualad_lib.runs.folder import TABLE, _model, judge
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipped")
 QUICK = ["--image-size", "28", "--steps", "40"]
@@ -82,6 +82,13 @@ def test_fit_and_score(folders, tmp_path, capsys, detector):
     drawn = sorted(p.relative_to(maps).as_posix() for p in maps.rglob("*.png"))
     assert len(drawn) == 30 and drawn[0] == "fine/000.png.png"
     assert Image.open(maps / drawn[0]).size == (3 * 28, 28)
+
+
+def test_fit_leaves_mutual_information_out_unless_it_is_asked_for():
+    assert not _model("dualad", "none", {}).mutual_information
+    assert not _model("dualad", "auto", {}).mutual_information
+    assert _model("dualad", "none", {"mutual_information": True}).mutual_information
+    assert not _model("dualad_d", "none", {}).feature_constraint
 
 
 def test_rate_moves_the_verdict(folders, tmp_path):

@@ -56,7 +56,7 @@ def test_the_pooled_encoder_whitens_patches_and_starts_as_the_identity():
     x = (x + x.roll(1, 3)) / 2  # neighbours are correlated
     encoder = PooledEncoder((2, 9, 9), width=8, latent_dim=3)
     encoder.learn(x)
-    whiten = encoder.features[0][0]
+    whiten = encoder.features[0][0][0]
     seen = whiten(x)[:, :8].permute(0, 2, 3, 1).flatten(0, 2)  # the other eight are its negatives
     covariance = torch.cov(seen.T)
     assert torch.allclose(seen.mean(0), torch.zeros(8), atol=0.02)
@@ -67,6 +67,24 @@ def test_the_pooled_encoder_whitens_patches_and_starts_as_the_identity():
     first = encoder.features[1][0]
     y = torch.rand(2, 16, 8, 8)
     assert torch.allclose(first(y), y)  # as many channels out as in: the identity
+
+
+@pytest.mark.parametrize("how", ["autocast", "frozen"])
+def test_whitening_is_exact_in_sixteen_bits(how):
+    """Bright images that differ in their fine structure alone: rounded to eight bits they would be noise."""
+    x = 0.9 + 0.01 * torch.rand(40, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    network = PooledAutoencoder((1, 12, 12), width=4, latent_dim=3)
+    network.encoder.learn(x)
+    first = network.encoder.features[0]
+    with torch.no_grad():
+        exact = first(x)
+        if how == "frozen":
+            found = FrozenEncoder(network.eval(), torch.bfloat16).features[0](x)
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                found = first(x)
+    assert found.dtype == torch.bfloat16 and exact.dtype == torch.float32
+    assert (found.float() - exact).norm() < 0.004 * exact.norm()
 
 
 def test_the_pooled_encoder_has_the_map_that_it_says():

@@ -10,7 +10,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .precision import frozen
+from .precision import InFloat32, frozen
 
 
 def conv_block(channels_in, channels_out, stride=1):
@@ -64,7 +64,7 @@ class PooledEncoder(nn.Module):
         super().__init__()
         channels, height, wide = image_shape
         whiten = nn.Conv2d(channels, 8 * channels, 2).requires_grad_(False)
-        stages, before, number = [nn.Sequential(whiten, nn.GELU())], 8 * channels, 0
+        stages, before, number = [nn.Sequential(InFloat32(whiten), nn.GELU())], 8 * channels, 0
         height, wide = height - 1, wide - 1
         while max(height, wide) > 4:
             pool = [2 if side > 4 else 1 for side in (height, wide)]
@@ -87,7 +87,7 @@ class PooledEncoder(nn.Module):
 
         floor: variance below which a direction counts as noise, and is not blown up.
         """
-        whiten = self.features[0][0]
+        whiten = self.features[0][0][0]
         patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 2).flatten(1)
         patches = patches[:: 1 + len(patches) // 100_000].double()
         mean = patches.mean(0)
@@ -214,6 +214,8 @@ class FrozenEncoder(nn.Module):
         encoder = network.encoder
         if hasattr(encoder, "features"):
             self.dtype, self.features, self.code = dtype, frozen(encoder.features, dtype), encoder.code
+            if isinstance(encoder, PooledEncoder):
+                self.dtype = torch.float32  # its whitening takes images as they are
         else:
             self.dtype, self.features, self.code = (
                 torch.float32,

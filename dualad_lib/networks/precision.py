@@ -70,7 +70,28 @@ def _around_pools(children):
     return [three for three in threes if isinstance(three[1][1], nn.MaxPool2d)]
 
 
+class InFloat32(nn.Sequential):
+    """Layers that compute in float32 inside a network that does not: a whitening, say, which blows rounding up.
+
+    What comes out has the precision of what follows, `dtype`, or under autocast autocast's.
+    """
+
+    dtype = None
+
+    def forward(self, x):
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.dtype
+        with torch.autocast(kind, enabled=False):
+            found = super().forward(x.float())
+        return found if dtype is None else found.to(dtype)
+
+
 def frozen(network, dtype=torch.float32):
     """A copy of a trained network for scoring: batch norm folded, weights in `dtype`, no gradients."""
-    copied = fold_batch_norm(copy.deepcopy(network).eval())
-    return copied.to(dtype, memory_format=torch.channels_last).requires_grad_(False)
+    copied = fold_batch_norm(copy.deepcopy(network).eval()).to(dtype, memory_format=torch.channels_last)
+    for name, module in network.named_modules():
+        if isinstance(module, InFloat32):
+            exact = copied.get_submodule(name).float()
+            exact.load_state_dict(module.state_dict())
+            exact.dtype = dtype
+    return copied.requires_grad_(False)

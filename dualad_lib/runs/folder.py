@@ -15,6 +15,7 @@ from .defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 
 TABLE = ("rank", "file", "verdict", "score", "p_value", "pixel", "latent")
 BATCH, BATCH_VALUES = 512, 2**24  # images, and values of them, that are scored at once: 64 MB as float
+LEFT_OUT = {"mutual_information": False}  # of DualAD, where nobody asks what a part is worth
 LONGEST_RUN = 0.2  # share of the images in one run from which on it is a recording and not a part
 SAMPLE = 2000  # pixels of each heat map that the common colour scale is drawn from
 
@@ -36,7 +37,8 @@ def fit_folder(
 
     detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. features: of
     `dualad` and its stages, the frozen backbone that they see images through; "auto" takes the default one, "none"
-    trains from scratch on pixels, with images of 64 pixels. A training
+    trains from scratch on pixels, with images of 64 pixels. `dualad` goes without its mutual information here, unless
+    the parameters ask for it: it costs time, and moved no table of RESULTS.md that the command is for. A training
     that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size:
     the longer side of the frame that all images are resized to, its aspect ratio the median of the normal images
     (`dualad_lib.data.folders.frame_of`); None takes the detector's own `default_image_size`; (height, width) sets the
@@ -109,7 +111,8 @@ def _model(detector, features, parameters):
 
     on_features = detector in ("dualad", *STAGES)
     if on_features:
-        parameters = {**parameters, "features": DEFAULT_FEATURES if features == "auto" else features}
+        own = LEFT_OUT if detector == "dualad" else {}
+        parameters = {**own, **parameters, "features": DEFAULT_FEATURES if features == "auto" else features}
     elif features not in ("auto", "none"):
         raise DataError(f"{detector} has no choice of features: only dualad and its stages have.")
     known = create(detector, **({"features": parameters["features"]} if on_features else {})).get_params()
