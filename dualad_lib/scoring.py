@@ -185,7 +185,7 @@ def separation_weight(normal, anomalous):
 
 @dataclass(frozen=True)
 class LowRank:
-    """Principal directions of vectors, for fast distances, all float32.
+    """Principal directions of vectors, for fast distances, all float64.
 
     mean (F,), directions (F, r), variances (r,), rest (scalar).
 
@@ -210,11 +210,11 @@ class LowRank:
         variances, directions = _principal(centred, rank, full=h.shape[1] <= cls.FULL)
         count = h.shape[1] - rank
         rest = ((total - variances.sum()) / count).clamp_min(0) if count else total.new_zeros(())
-        return cls(*(v.float() for v in (mean, directions, variances.clamp_min(1e-12), rest)))
+        return cls(mean, directions, variances.clamp_min(1e-12), rest)
 
     def project(self, h):
         """Coordinates along the directions (N, r), and the squared length of what they leave out (N,)."""
-        centred = h.float() - self.mean
+        centred = precise(h) - self.mean
         along = centred @ self.directions
         return along, (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
 
@@ -223,11 +223,10 @@ class LowRank:
         return along / self.variances.sqrt()
 
     def mahalanobis(self, along, left, shrinkage=0.3):
-        """Squared Mahalanobis distance (N,), float64, with the covariance shrunk to a scaled identity.
+        """Squared Mahalanobis distance (N,) with the covariance shrunk to a scaled identity.
 
         The directions left out share one variance, that of `rest`.
         """
-        along, left = precise(along), precise(left)
         count = self.mean.numel() - len(self.variances)
         scale = (self.variances.sum() + count * self.rest) / self.mean.numel()
         inside = along.square() / ((1 - shrinkage) * self.variances + shrinkage * scale)

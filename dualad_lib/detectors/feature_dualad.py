@@ -8,6 +8,8 @@ C with G           the critic tells places of normal images from places where da
 T with G           the statistics networks bind the code of a place to other places of its image, and to all of it
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -169,6 +171,12 @@ class FeatureDualAD(FeatureDetector, DualAD):
         return self._features(torch.zeros(1, 3, 64, 64, device=resolve_device(self.device))).shape[1]
 
     # ------------------------------------------------------------------ training
+
+    def _players(self):
+        return [self._player("G")]
+
+    def _mixed(self):
+        return nullcontext()  # `precision` is that of the backbone
 
     def _fit(self, images, checkpoint=None, label="", after_step=None):
         self.parts_ = self._build()
