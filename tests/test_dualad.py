@@ -5,9 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from dualad_lib import Autoencoder, DualAD
+from dualad_lib import Autoencoder, DataError, DualAD, load_one_class
 from dualad_lib.detectors import dualad as dualad_module
+from dualad_lib.evaluation import auroc
 from dualad_lib.losses import info_nce
 from dualad_lib.scoring import Fusion, Gaussian, LowRank, separation_weight
 
@@ -141,6 +144,38 @@ def test_pixel_and_latent_are_weighed_and_the_parts_of_the_latent_score_are_not(
     assert scores.latent == pytest.approx(latent)
     share = weights["pixel"] / sum(weights.values())
     assert scores.dual == pytest.approx(share * u["pixel"] + (1 - share) * latent)
+
+
+def test_a_file_that_scores_by_all_eight_copies_is_refused(tmp_path):
+    """Versions before this one scored so; their banks would be taken for those of other copies."""
+    model = DualAD(**TINY).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    state = load_file(tmp_path / "m.safetensors")
+    for name in ("bank", "mean", "directions", "variances", "rest"):
+        state[name] = state[name].repeat(2, *[1] * (state[name].ndim - 1))
+    with safe_open(tmp_path / "m.safetensors", "pt") as file:
+        save_file(state, tmp_path / "m.safetensors", file.metadata())
+    with pytest.raises(DataError, match="8 copies of an image and not by 4.*Fit it again"):
+        DualAD.load(tmp_path / "m.safetensors")
+
+
+def test_sixteen_bits_and_four_copies_score_as_well_as_all_bits_and_eight(monkeypatch):
+    task = load_one_class("fashion_mnist_sample", 4)
+    model = DualAD(width=8, latent_dim=16, steps=60, batch_size=64, precision="float32", device="cpu")
+    model.fit(task.train)
+    labels = task.test_labels.numpy()
+
+    def reached(precision):
+        model.fitted_parameters_["precision"] = model.precision = precision
+        model._learn(task.train)
+        return auroc(labels, model.anomaly_scores(task.test).latent)
+
+    exact, coarse = reached("float32"), reached("bfloat16")
+    monkeypatch.setattr(DualAD, "_scored", DualAD._symmetries)
+    eight = reached("float32")
+    assert exact > 0.75
+    assert abs(coarse - exact) < 0.002
+    assert abs(eight - exact) < 0.01
 
 
 def test_with_strong_views_distances_do_not_depend_on_where_a_feature_stands():

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, log_softmax
 
+from ..errors import DataError
 from ..losses import (
     adversarial_loss,
     discriminator_loss,
@@ -351,6 +352,11 @@ class DualAD(Autoencoder):
     def _restore_latent(self, state):
         if not self._has_critic:
             return super()._restore_latent(state)
+        if len(state["bank"]) != len(self._scored):
+            raise DataError(
+                f"it scores by {len(state['bank'])} copies of an image and not by {len(self._scored)}: it was written "
+                "by another version of the library. Fit it again."
+            )
         self._freeze_encoder()
         self.copies_ = self._distance.restore(state)
 
