@@ -135,8 +135,8 @@ def as_float(images, device):
 
 
 def channels_last(x):
-    """Images (N, C, H, W) in the memory layout that convolutions like."""
-    return x.contiguous(memory_format=torch.channels_last)
+    """Images (N, C, H, W) in the memory layout that convolutions like; tensors of another rank as they are."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
 
 #: Whoever draws from torch's global generators, or changes what holds for the whole process, waits for its turn here.

@@ -59,6 +59,13 @@ def test_a_loss_falls_and_every_step_is_in_the_history():
     assert history["rec"][-1] < history["rec"][0] / 2
 
 
+def test_points_are_played_with_as_well_as_images():
+    """Toy games of the lessons are about points in the plane, (N, 2)."""
+    points = torch.rand(40, 2)
+    history = train([autoencoder(linear("G", 2, 2))], points, steps=5, batch_size=8)
+    assert len(history["rec"]) == 5
+
+
 def test_a_turn_moves_only_its_own_players():
     """A GAN without a single detach(): the discriminator's loss cannot reach the generator, nor the reverse."""
     G, D = linear("G"), linear("D", 16, 1)
