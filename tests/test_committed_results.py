@@ -42,7 +42,7 @@ def test_baselines_agree_with_independent_measurements(dataset, detector):
 
 GREY = ("mnist", "fashion_mnist")
 # What the full detector's dual score was asked to reach, in percent, before it was measured.
-ASKED = {"mnist": 98.8, "fashion_mnist": 94.7, "cifar10": 80.0}
+ASKED = {"mnist": 98.8, "fashion_mnist": 94.7, "cifar10": 85.0}
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -80,11 +80,12 @@ def test_what_lessons_and_readme_say_of_the_steps_in_words_holds(dataset):
 
 
 def test_what_the_readme_says_of_cifar10_in_words_holds():
-    """D nothing that can be told from chance, FC twenty points on all classes, MI 0.4 points, not told from chance."""
+    """D loses on eight classes, not told from chance; FC thirty-two points on all classes; MI nothing."""
     d, fc, full = steps(ROWS, "cifar10").itertuples()
-    assert d.low < 0 < d.high and 10 - d.won == 7
-    assert fc.mean == pytest.approx(20, abs=0.5) and fc.won == 10
-    assert full.mean == pytest.approx(0.4, abs=0.05) and full.low < 0 < full.high
+    assert d.low < 0 < d.high and 10 - d.won == 8
+    assert fc.mean == pytest.approx(32, abs=0.5) and fc.won == 10
+    assert abs(full.mean) < 0.3 and full.low < 0 < full.high
+    assert mean("cifar10", "dualad", "dual") == pytest.approx(89.9, abs=0.05)
 
 
 def test_what_the_model_card_says_of_the_classes_holds():
@@ -433,7 +434,8 @@ def test_what_readme_says_of_features_holds():
         ]
         assert sorted(r["normal_class"] for r in own) == list(range(10))
         means[detector] = 10 * sum(r["auroc"] for r in own)
-    assert means["dualad"] > means["feature_neighbours"] > 95 > mean("cifar10", "dualad", "dual") + 10
+    assert means["dualad"] > means["feature_neighbours"] > 95 > mean("cifar10", "dualad", "dual") + 5
+    whole_images = [r for r in whole if r["dataset"] == "cifar10" and r["detector"] == "dualad"]
     found = {}
     for m in read_measures("photographs"):
         found.setdefault((m["dataset"], m["detector"], m["setting"], m["measure"]), []).append(
@@ -463,12 +465,25 @@ def test_what_readme_says_of_features_holds():
         for kind in ("Crack", "Break")
     }
     assert tiles["Crack"] < 50 and tiles["Break"] > 85
-    image = {
-        (r["detector"], r["seed"]): 100 * r["auroc"]
-        for r in study_rows("photographs")
-        if r["dataset"] == "magnetic_tiles" and r["score"] in ("score", "dual")
+    image = {}
+    for r in study_rows("photographs"):
+        if r["dataset"] == "magnetic_tiles" and r["score"] in ("score", "dual"):
+            image.setdefault(r["setting"] if r["detector"] == "dualad" else r["detector"], []).append(
+                r["auroc"]
+            )
+    image = {name: 100 * sum(values) / len(values) for name, values in image.items()}
+    whole, no_critic = "parts, features", "parts, features, AE+D"
+    assert abs(image[whole] - image["patchcore"]) < 0.5 and 80 < image[whole] < 90
+    assert 0.5 < image[no_critic] - image[whole] < 1.5  # what the critic costs the verdict
+    critic = {
+        measure: average["magnetic_tiles", "dualad", whole, measure]
+        - average["magnetic_tiles", "dualad", no_critic, measure]
+        for measure in ("pixel_auroc", "auroc Blowhole", "auroc Crack")
     }
-    means = {
-        name: sum(image[name, seed] for seed in range(5)) / 5 for name in ("patchcore", "dualad", "padim")
-    }
-    assert abs(means["dualad"] - means["patchcore"]) < 0.5 and 80 < means["dualad"] < 90
+    assert critic["pixel_auroc"] == pytest.approx(2.5, abs=0.1)
+    assert 2.5 < critic["auroc Blowhole"] < 3.5 and critic["auroc Crack"] < -15
+    stages = [
+        sum(r["auroc"] for r in whole_images if r["setting"] == setting and r["score"] == "dual")
+        for setting in ("features", "features, AE", "features, AE+D", "features, AE+D+FC")
+    ]
+    assert 10 * (max(stages) - min(stages)) < 0.1  # points of the mean over ten classes of CIFAR-10

@@ -37,7 +37,7 @@ SYSTEMS = {
         {
             "pixel": scoring.pixel_score,
             "latent, Mahalanobis": scoring.LowRank,
-            "latent, neighbours": scoring.nearest_distance,
+            "latent, neighbours": Bank,
             "dual": scoring.Fusion,
         },
         ("05_dual_scoring", "8. The ablation: what each part was worth"),
