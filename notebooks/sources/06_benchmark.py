@@ -255,8 +255,8 @@ plots.show(
 # AUROC in %; each panel has its own colours; a gap is not measured yet.
 #
 # Go along a row to see what fusing adds. For the autoencoder the dual score is above both single ones, on all three
-# data sets, and for + D on the grey ones. From the Feature Constraint on, it is the latent score, within about two tenths of a point: the
-# fusion gives the weaker pixel score next to no weight (lesson 05 printed the weights).
+# data sets, and for + D on the grey ones. From the Feature Constraint on, it is the latent score, within about two
+# tenths of a point: the fusion gives the weaker pixel score next to no weight (lesson 05 printed the weights).
 #
 # Go down a column to see what a part adds to a score. The pixel column of CIFAR-10 hardly moves, whatever joins: all
 # that the parts bring there, they bring to the code.
