@@ -109,7 +109,8 @@ def test_table_settings_are_parameters_of_their_detectors():
     for dataset in ("mnist", "fashion_mnist", "cifar10"):
         for detector in ("autoencoder", "dualad_d", "dualad_d_fc", "dualad", "pca"):
             create(detector, **table_settings(dataset, detector))
-    assert table_settings("cifar10", "dualad")["width"] == 32 and table_settings("cifar10", "pca") == {}
+    assert table_settings("cifar10", "dualad")["w_critic"] == 5 and table_settings("cifar10", "pca") == {}
+    assert table_settings("cifar10", "autoencoder")["network"] == "pooled"  # without weights that it has not
 
 
 @pytest.mark.parametrize(
