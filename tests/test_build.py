@@ -1,11 +1,15 @@
 """`dualad build`: what it writes, when it runs again, when it only renders prose, and what it calls stale."""
 
+import base64
+import io
 import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import TINY, write_course
+from PIL import Image
 
 from dualad_lib.errors import RunError
 from dualad_lib.runs import build, environment, provenance
@@ -62,6 +66,23 @@ def test_a_built_notebook_is_stamped_tidy_and_fresh(built):
     said, outcome = again()
     assert said == ["01_tiny: fresh"]
     assert outcome.result["metrics"] == {"value": 3.0}
+
+
+def test_pictures_are_kept_in_few_bytes_and_look_the_same():
+    x, y = np.meshgrid(np.arange(200), np.arange(160))
+    photograph = np.stack([x, y + 40, (x + y) // 2], 2).astype(np.uint8)
+    photograph += np.random.default_rng(0).integers(0, 3, photograph.shape, dtype=np.uint8)
+    whole, nb = io.BytesIO(), nbformat.v4.new_notebook()
+    Image.fromarray(photograph).save(whole, "PNG")
+    data = {"image/png": base64.b64encode(whole.getvalue()).decode(), "text/plain": "alt"}
+    nb.cells = [nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data)])]
+    kept = build.small_pictures(nb).cells[0].outputs[0].data
+    small = base64.b64decode(kept["image/png"])
+    assert len(small) < 0.5 * len(whole.getvalue()) and kept["text/plain"] == "alt"
+    found = np.asarray(Image.open(io.BytesIO(small)).convert("RGB")).astype(int)
+    assert np.abs(found - photograph).mean() < 8
+    again = build.small_pictures(nb).cells[0].outputs[0].data["image/png"]
+    assert len(again) <= len(kept["image/png"])
 
 
 def test_prose_is_rendered_again_without_a_run(built):
