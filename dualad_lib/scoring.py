@@ -13,6 +13,7 @@ import torch
 
 from .errors import DataError
 from .evaluation import auroc
+from .neighbours import Bank
 
 PIXEL_SCORES = {"l1": 1, "l2": 2}
 FEW = 5  # calibration images, of which none can be spared to look at the others
@@ -102,25 +103,12 @@ class Gaussian:
         return self.whiten(z).square().sum(1)
 
 
-def nearest_distance(bank, z, k=1, chunk=2048):
+def nearest_distance(bank, z, k=1):
     """Euclidean distance of each code to its k-th nearest neighbour in the bank. bank: (M, d), z: (N, d). Returns (N,).
 
-    The search is in float32, from inner products; the distance to what was found is then measured in float64, so that
-    it does not depend on how z is cut into batches.
+    For many searches in one bank, keep a `neighbours.Bank`.
     """
-    if not 1 <= k <= len(bank):
-        raise DataError(f"k = {k} neighbours asked for, but the bank holds {len(bank)} codes.")
-    bank, z = precise(bank), precise(z)
-    centre = bank.mean(0)  # near the origin float32 has digits to spare
-    short = (bank - centre).float()
-    squares = short.square().sum(1)
-    found = []
-    for part in z.split(chunk):
-        distance = squares - 2 * (part - centre).float() @ short.T  # but for ||z||^2, which orders nothing
-        index = distance.topk(k, dim=1, largest=False).indices
-        exact = (part[:, None] - bank[index]).square().sum(2)
-        found.append(exact.amax(1))
-    return torch.cat(found).sqrt()
+    return precise(Bank(bank).nearest(z, k)[0][:, k - 1])
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def test_nearest_distance_is_the_kth_smallest(k):
     generator = torch.Generator().manual_seed(0)
     bank, z = torch.randn(40, 5, generator=generator), torch.randn(7, 5, generator=generator)
     exact = np.sort(cdist(z.numpy(), bank.numpy()), axis=1)[:, k - 1]
-    assert nearest_distance(bank, z, k, chunk=3).numpy() == pytest.approx(exact, rel=1e-5)
+    assert nearest_distance(bank, z, k).numpy() == pytest.approx(exact, rel=1e-5)
 
 
 def test_nearest_distance_refuses_too_many_neighbours():

@@ -201,11 +201,8 @@ class DualAD(Autoencoder):
         target, seen, t = self._copies(step.images["train"])
         with self._mixed():
             middle, h, z = look(parts["G"], self._noisy(seen))
-            h, middle, z = (
-                h.float(),
-                middle[: len(target)],
-                z[: len(target)].float(),
-            )  # the other copies are there for their h
+            # the copies that are not restored are there for their h
+            h, middle, z = h.float(), middle[: len(target)], z[: len(target)].float()
             x_hat = parts["G"].decode(z).float()
         step.shared.update(target=target, x_hat=x_hat)
         terms = {"reconstruction": squared_error(x_hat, target)}
@@ -328,7 +325,7 @@ class DualAD(Autoencoder):
     @torch.no_grad()
     def _score_of_copies(self, x):
         n, scored = len(x), self._scored
-        sides = (x, x.flip(3)) if self._strong else (x,)  # gentle copies hold the mirrored image already
+        sides = (x, x.flip(3)) if self._strong else (x,)  # strong views were mirrored half the time
         h, z = self.frozen_(channels_last(torch.cat([transform(side, t) for t in scored for side in sides])))
         log_p = log_softmax(precise(self.parts_["C"](h)), 1)
         found = {"pixel": precise(pixel_score(x, self.network_.decode(z[:n]), self.pixel))}

@@ -1,6 +1,6 @@
 """The settings of the committed tables: chosen on development splits (training files alone), then frozen."""
 
-from ..detectors import DETECTORS, STAGES
+from ..detectors import STAGES, create
 
 #: What differs from the detectors' defaults, the same for all classes of a data set and all stages of the ablation.
 GREY = {}
@@ -17,7 +17,7 @@ def table_settings(dataset, detector):
     """Parameters of a detector in the tables of a data set: a dict for `create` or `measure`; {}: its defaults."""
     if detector not in ABLATION:
         return {}
-    known = DETECTORS["autoencoder" if detector == "autoencoder" else "dualad"]().get_params()
+    known = create(detector).get_params()
     return {name: value for name, value in SETTINGS.get(dataset, {}).items() if name in known}
 
 
