@@ -3,6 +3,7 @@
 Names are imported when first used, so that `import dualad_lib` costs next to nothing.
 """
 
+import warnings
 from importlib import import_module
 
 __version__ = "0.1.0"
@@ -43,6 +44,9 @@ def __getattr__(name):
         value = getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
         globals()[name] = value
         return value
+    if name == "checks":  # for one release: assignments that were handed out ask for it here
+        warnings.warn("dualad_lib.checks is now dualad_lib.teaching.checks.", FutureWarning, stacklevel=2)
+        return import_module(f"{__name__}.teaching.checks")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,8 +5,8 @@ import sys
 
 from dualad_lib import arguments as takes
 from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
+from dualad_lib.defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 from dualad_lib.errors import DualADError
-from dualad_lib.runs.defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 
 
 def main(argv=None):
@@ -105,8 +105,8 @@ def _run_options(parser):
 
 
 def _run(arguments):
-    from dualad_lib.runs.bands import summary
-    from dualad_lib.runs.runner import run
+    from dualad_lib.course.bands import summary
+    from dualad_lib.course.runner import run
 
     parameters = dict(arguments.parameters)
     if len(parameters) < len(arguments.parameters):
@@ -135,8 +135,8 @@ def _build_options(parser):
 
 
 def _build(arguments):
-    from dualad_lib.runs import build
-    from dualad_lib.runs.bands import summary
+    from dualad_lib.course import build
+    from dualad_lib.course.bands import summary
 
     if arguments.check:
         stale = build.check(arguments.names)
@@ -154,9 +154,9 @@ def _list_options(parser):
 
 
 def _list(arguments):
-    from dualad_lib.runs.bands import table
-    from dualad_lib.runs.build import status
-    from dualad_lib.runs.course import load_course
+    from dualad_lib.course.bands import table
+    from dualad_lib.course.build import status
+    from dualad_lib.course.manifest import load_course
 
     rows = [("lesson", "title", "part", "notebook")]
     for lesson in load_course().lessons:
@@ -173,7 +173,7 @@ def _bands_options(parser):
 
 
 def _bands(arguments):
-    from dualad_lib.runs.bands import measure_bands, number, table
+    from dualad_lib.course.bands import measure_bands, number, table
 
     rows = measure_bands(arguments.name, arguments.seeds, arguments.output, say=_say)
     print()
@@ -248,7 +248,7 @@ def _fit_options(parser):
 
 
 def _fit(arguments):
-    from dualad_lib.runs.folder import fit_folder
+    from dualad_lib.folder import fit_folder
 
     parameters = {"false_alarm_rate": arguments.rate, "seed": arguments.seed}
     for name in ("steps", "views"):
@@ -291,7 +291,7 @@ def _score_options(parser):
 
 
 def _score(arguments):
-    from dualad_lib.runs.folder import score_folder
+    from dualad_lib.folder import score_folder
 
     a = arguments
     score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say, report=a.report)
@@ -306,8 +306,8 @@ def _export_options(parser):
 
 def _export(arguments):
     from dualad_lib.detectors import Detector
-    from dualad_lib.export import export_onnx
     from dualad_lib.files import expand, file_at, shown
+    from dualad_lib.folder.export import export_onnx
 
     detector, path = Detector.load(expand(arguments.model)), file_at(arguments.onnx)
     outputs = export_onnx(detector, path)
@@ -354,8 +354,8 @@ def _reproduce_options(parser):
 
 
 def _reproduce(arguments):
-    from dualad_lib.runs.grid import grid, reproduce
-    from dualad_lib.runs.studies import study
+    from dualad_lib.experiments.grid import grid, reproduce
+    from dualad_lib.experiments.studies import study
 
     a = arguments
     if a.study:
@@ -379,7 +379,7 @@ def _report_options(parser):
 
 
 def _report(arguments):
-    from dualad_lib.runs.report import collect, report
+    from dualad_lib.experiments.report import collect, report
 
     for path in collect(arguments.results) if arguments.results else ():
         print(f"took over {path.name}")
@@ -393,7 +393,7 @@ def _site_options(parser):
 
 
 def _site(arguments):
-    from dualad_lib.runs.site import build_site
+    from dualad_lib.course.site import build_site
 
     print(build_site(arguments.output, say=_say))
 

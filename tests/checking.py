@@ -2,7 +2,7 @@
 
 import pytest
 
-from dualad_lib.checks import CheckFailed
+from dualad_lib.teaching.checks import CheckFailed
 
 
 def fails(check, answer, *words):

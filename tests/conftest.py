@@ -20,7 +20,7 @@ label = "a"
 seed = 0
 
 # %%
-from dualad_lib.runs import record
+from dualad_lib.course import record
 
 # %%
 print(label, rate)
@@ -37,7 +37,7 @@ def write_course(folder, sources, entries=None, timeout=60):
     """Write a course of these sources, with `entries` added to its manifest, and return it, loaded."""
     import yaml
 
-    from dualad_lib.runs.course import load_course
+    from dualad_lib.course.manifest import load_course
 
     (folder / "sources").mkdir(parents=True, exist_ok=True)
     for name, text in sources.items():

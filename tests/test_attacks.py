@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch._subclasses import FakeTensorMode
 
-from dualad_lib import DataError, attacks
-from dualad_lib.detectors.suspicion import SUSPICIONS, classify
+from dualad_lib import DataError
+from dualad_lib.adversarial import attacks
+from dualad_lib.adversarial.suspicion import SUSPICIONS, classify
 
 
 @pytest.fixture(scope="module")

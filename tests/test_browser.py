@@ -12,8 +12,8 @@ import time
 import pytest
 from browser import chromium
 
-from dualad_lib.runs.course import load_course
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.manifest import load_course
+from dualad_lib.course.provenance import ROOT
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: uv sync")
 SHOTS = ROOT / "runs" / "browser"

@@ -11,10 +11,10 @@ import pytest
 from conftest import TINY, write_course
 from PIL import Image
 
+from dualad_lib.course import build, environment, provenance
+from dualad_lib.course.manifest import Course, load_course
+from dualad_lib.course.notebook import bootstrap_text, colab_badge, repository
 from dualad_lib.errors import RunError
-from dualad_lib.runs import build, environment, provenance
-from dualad_lib.runs.course import Course, load_course
-from dualad_lib.runs.notebook import bootstrap_text, colab_badge, repository
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_built_notebook_is_stamped_tidy_and_fresh(built):
     stamp = nb.metadata["dualad"]
     assert stamp["metrics"] == {"value": 3.0}
     assert stamp["source_hash"] == provenance.source_hash(lesson.source)
-    assert list(stamp["library_modules"]) == ["dualad_lib.runs.recording"]
+    assert list(stamp["library_modules"]) == ["dualad_lib.course.recording"]
     assert stamp["versions"]["torch"]
     assert set(nb.metadata) == {"dualad", "kernelspec", "language_info"}
     assert nb.metadata["kernelspec"]["name"] == "python3"
@@ -116,11 +116,11 @@ def test_a_change_of_the_library_makes_it_stale(built, monkeypatch):
     hashes = provenance.library_hashes
 
     def changed(nb):
-        return {**hashes(nb), "dualad_lib.runs.recording": "0" * 16, "dualad_lib.losses": "1" * 16}
+        return {**hashes(nb), "dualad_lib.course.recording": "0" * 16, "dualad_lib.losses": "1" * 16}
 
     monkeypatch.setattr(provenance, "library_hashes", changed)
     reason, execute = build.status(lesson)
-    assert reason == "library code changed: dualad_lib.losses, dualad_lib.runs.recording"
+    assert reason == "library code changed: dualad_lib.course.recording, dualad_lib.losses"
     assert execute
 
 
@@ -211,7 +211,7 @@ def test_the_bootstrap_cell_installs_only_what_is_missing(monkeypatch, capsys):
     python = [sys.executable, "-m"]
     install, complete = (
         [*python, "pip", "install", "--quiet", "--no-deps"],
-        [*python, "dualad_lib.runs.environment"],
+        [*python, "dualad_lib.course.environment"],
     )
     assert commands == [
         [*install, f"git+{repository()}"],
@@ -241,7 +241,7 @@ def test_missing_packages_never_name_torch(monkeypatch):
 
 
 def test_the_badge_leads_to_this_lesson(make_course, monkeypatch):
-    from dualad_lib.runs import notebook
+    from dualad_lib.course import notebook
 
     lesson = make_course().lessons[0]
     monkeypatch.setattr(notebook, "repository", lambda: "https://github.com/a/b.git")

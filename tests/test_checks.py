@@ -11,7 +11,8 @@ from checking import fails, todo
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from dualad_lib import checks, losses
+from dualad_lib import losses
+from dualad_lib.teaching import checks
 
 
 def pairs(labels, scores):

@@ -6,7 +6,7 @@ import torch
 from checking import fails, todo
 from torch.nn.functional import logsigmoid, softplus
 
-from dualad_lib import checks
+from dualad_lib.teaching import checks
 
 
 @pytest.mark.parametrize("check", [checks.check_best_logit, checks.check_saturating_loss])

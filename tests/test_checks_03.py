@@ -4,8 +4,8 @@ import pytest
 import torch
 from checking import fails, todo
 
-from dualad_lib import checks
 from dualad_lib.losses import enclosure
+from dualad_lib.teaching import checks
 
 
 @pytest.mark.parametrize("check", [checks.check_best_radius, checks.check_transformation_score])

@@ -7,8 +7,8 @@ import torch
 from checking import fails, todo
 from torch.nn.functional import softplus
 
-from dualad_lib import checks
 from dualad_lib.losses import jsd_mutual_information
+from dualad_lib.teaching import checks
 
 
 @pytest.mark.parametrize(

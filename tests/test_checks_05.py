@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from checking import fails, todo
 
-from dualad_lib import checks
+from dualad_lib.teaching import checks
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 import torch
 from checking import fails, todo
 
-from dualad_lib import checks
 from dualad_lib.evaluation import hter
 from dualad_lib.scoring import eq_11
+from dualad_lib.teaching import checks
 
 PREDICTED = {
     "intervals": (checks.check_intervals, checks.INTERVALS, ("seeds", "classes", "images")),

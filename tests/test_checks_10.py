@@ -4,7 +4,7 @@ import pytest
 import torch
 from checking import fails, todo
 
-from dualad_lib import checks
+from dualad_lib.teaching import checks
 
 
 def ball(moved, x, eps):
@@ -56,7 +56,7 @@ def test_wrong_steps_are_named(wrong, words):
 
 def test_what_the_predictions_say_of_the_library_holds():
     """BIM stays within eps of the original, DeepFool ends in doubt and BIM sure of itself, on a known border."""
-    from dualad_lib import attacks
+    from dualad_lib.adversarial import attacks
 
     w = torch.tensor([1.0, -2.0, 0.5, 0.25]) * 20
     net = lambda x: torch.stack([torch.zeros(len(x)), x.flatten(1) @ w + 4], 1)  # noqa: E731

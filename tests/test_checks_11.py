@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from checking import fails, todo
 
-from dualad_lib import checks
 from dualad_lib.scoring import conformal_p_values, threshold_at
+from dualad_lib.teaching import checks
 
 
 def test_promises():

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from checking import fails, todo
 
-from dualad_lib import checks
 from dualad_lib.data.sound import MelSpectrogram
+from dualad_lib.teaching import checks
 
 
 def test_sound_changes():

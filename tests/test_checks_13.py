@@ -5,16 +5,16 @@ import pytest
 import torch
 from checking import fails, todo
 
-from dualad_lib import checks, checks_features
-from dualad_lib.checks_features import NEIGHBOUR_CHANGES
 from dualad_lib.detectors.features import top_mean
 from dualad_lib.neighbours import Bank
+from dualad_lib.teaching import checks
+from dualad_lib.teaching.checks import NEIGHBOUR_CHANGES
 from dualad_lib.teaching.exercises import answer_tables
 from dualad_lib.teaching.grading import JUDGES
 
 
 def test_neighbour_changes():
-    check = checks_features.check_neighbour_changes
+    check = checks.check_neighbour_changes
     assert check(dict.fromkeys(NEIGHBOUR_CHANGES)) is False and check(None) is False
     right = {key: answer for key, (answer, _) in NEIGHBOUR_CHANGES.items()}
     assert check(right)
@@ -52,7 +52,7 @@ def test_the_answers_on_neighbours_are_true():
 
 
 def test_relative_distance():
-    check = checks_features.check_relative_distance
+    check = checks.check_relative_distance
     assert check(todo) is False
 
     def right(patches, bank, spacing):
@@ -71,7 +71,7 @@ def test_relative_distance():
 
 
 def test_hottest():
-    check = checks_features.check_hottest
+    check = checks.check_hottest
     assert check(todo) is False
     assert check(top_mean)
     fails(check, lambda h, share: h.flatten(1).amax(1), "highest cell alone")
@@ -90,7 +90,7 @@ def test_hottest():
 
 
 def test_the_grader_knows_the_checks_and_their_tables():
-    assert JUDGES["checks_features"] is checks_features and JUDGES["checks"] is checks
+    assert JUDGES["checks"] is checks
     assert answer_tables(list(NEIGHBOUR_CHANGES)) == [NEIGHBOUR_CHANGES]
     assert answer_tables(list(checks.PROMISES)) == [checks.PROMISES]
     assert answer_tables(["no such question"]) == []

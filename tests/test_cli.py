@@ -13,7 +13,7 @@ import pytest
 from dualad_lib.arguments import join_parameters
 from dualad_lib.cli import COMMANDS, main
 from dualad_lib.console import ends_on_interrupt
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.provenance import ROOT
 
 
 def test_the_whole_way(make_course, capsys):
@@ -68,7 +68,7 @@ def test_help_and_record_import_nothing_heavy():
     code = """
 import sys
 import dualad_lib.cli
-from dualad_lib.runs import record
+from dualad_lib.course import record
 try:
     dualad_lib.cli.main(["--help"])
 except SystemExit:
@@ -159,7 +159,7 @@ def test_a_parameter_that_is_set_twice_is_an_error(make_course, capsys):
     ],
 )
 def test_what_a_machine_may_refuse_is_said_in_words(raised, words, monkeypatch, capsys):
-    monkeypatch.setattr("dualad_lib.runs.report.report", lambda: _raise(raised))
+    monkeypatch.setattr("dualad_lib.experiments.report.report", lambda: _raise(raised))
     assert main(["report"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("dualad: error: ")
@@ -172,7 +172,9 @@ def _raise(error):
 
 
 def test_a_fault_of_this_library_is_not_hidden(monkeypatch):
-    monkeypatch.setattr("dualad_lib.runs.report.report", lambda: _raise(RuntimeError("a shape is wrong")))
+    monkeypatch.setattr(
+        "dualad_lib.experiments.report.report", lambda: _raise(RuntimeError("a shape is wrong"))
+    )
     with pytest.raises(RuntimeError, match="a shape is wrong"):
         main(["report"])
 
@@ -181,7 +183,7 @@ def test_a_warning_is_one_line(monkeypatch, capsys):
     def warn():
         warnings.warn("two\n lines", stacklevel=1)
 
-    monkeypatch.setattr("dualad_lib.runs.report.report", warn)
+    monkeypatch.setattr("dualad_lib.experiments.report.report", warn)
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # pytest makes records of its own of warnings
         main(["report"])
@@ -240,7 +242,7 @@ def test_ctrl_c_is_130_also_where_a_library_makes_another_error_of_it(monkeypatc
             time.sleep(0.2)
             raise ImportError("numpy._core.multiarray failed to import") from None
 
-    monkeypatch.setattr("dualad_lib.runs.report.report", import_of_numpy)
+    monkeypatch.setattr("dualad_lib.experiments.report.report", import_of_numpy)
     assert main(["report"]) == 130
     assert capsys.readouterr().err == "dualad: interrupted\n"
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dualad_lib.runs.course import load_course
-from dualad_lib.runs.notebook import bootstrap_text, colab_badge
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.manifest import load_course
+from dualad_lib.course.notebook import bootstrap_text, colab_badge
+from dualad_lib.course.provenance import ROOT
 
 COURSE = load_course()
 
@@ -134,8 +134,8 @@ def test_the_committed_tables_that_lessons_read_are_there(colab):
     python, wheel = colab
     run(python, "-c", bootstrap_text(COURSE.folder), DUALAD_SOURCE=wheel, PYTHONPATH="")
     code = (
-        "from dualad_lib.runs.report import committed\n"
-        "from dualad_lib.runs.results import study_rows\n"
+        "from dualad_lib.experiments.report import committed\n"
+        "from dualad_lib.experiments.results import study_rows\n"
         "print(len(committed()), len(study_rows('12_sound')))"
     )
     assert all(int(rows) > 100 for rows in run(python, "-c", code, PYTHONPATH="").split())

@@ -4,15 +4,15 @@ import csv
 
 import pytest
 
-from dualad_lib.runs import tables
-from dualad_lib.runs.course import load_course
-from dualad_lib.runs.inspected import FLAW, read_measures
-from dualad_lib.runs.provenance import ROOT
-from dualad_lib.runs.report import RESULTS, committed, render
-from dualad_lib.runs.results import COLUMNS, FLAWED, study_rows
-from dualad_lib.runs.settings import ABLATION, BASELINES
-from dualad_lib.runs.studies import STUDIES
-from dualad_lib.runs.tables import steps
+from dualad_lib.course.manifest import load_course
+from dualad_lib.course.provenance import ROOT
+from dualad_lib.experiments import tables
+from dualad_lib.experiments.inspected import FLAW, read_measures
+from dualad_lib.experiments.report import RESULTS, committed, render
+from dualad_lib.experiments.results import COLUMNS, FLAWED, study_rows
+from dualad_lib.experiments.settings import ABLATION, BASELINES
+from dualad_lib.experiments.studies import STUDIES
+from dualad_lib.experiments.tables import steps
 
 ROWS = committed()
 # Means over the ten classes measured independently of this library, in percent.
@@ -267,7 +267,7 @@ def test_what_lessons_07_and_09_say_of_their_studies_holds():
 
 def test_what_lesson_10_says_in_words_holds():
     """No detector of images is far from chance at 8/255; the attacked classifier's two looks are; boundary is there."""
-    from dualad_lib.runs.attacked import attack_table, lost
+    from dualad_lib.experiments.attacked import attack_table, lost
 
     rows = study_rows("10_signs")
     table, asked = attack_table(rows), ["fgsm", "bim", "deepfool", "boundary"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.provenance import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]

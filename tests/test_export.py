@@ -15,7 +15,7 @@ from dualad_lib.detectors.feature_dualad import FeatureDualAD
 from dualad_lib.detectors.feature_neighbours import FeatureNeighbours
 from dualad_lib.detectors.padim import PaDiM
 from dualad_lib.detectors.patchcore import PatchCore
-from dualad_lib.export import export_onnx
+from dualad_lib.folder.export import export_onnx
 from dualad_lib.scoring import conformal_p_values
 
 pytestmark = pytest.mark.filterwarnings(

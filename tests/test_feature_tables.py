@@ -1,6 +1,6 @@
 """Tables of RESULTS.md of what frozen features give."""
 
-from dualad_lib.runs.feature_tables import (
+from dualad_lib.experiments.feature_tables import (
     alarms_table,
     kinds_table,
     peers_table,

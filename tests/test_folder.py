@@ -9,7 +9,9 @@ from PIL import Image
 from dualad_lib import DataError, Detector, load_one_class
 from dualad_lib.cli import main
 from dualad_lib.data.inspection import load_inspection
-from dualad_lib.runs.folder import TABLE, _model, judge
+from dualad_lib.folder.fit import unfitted
+from dualad_lib.folder.report import TABLE
+from dualad_lib.folder.score import judge
 
 pytestmark = pytest.mark.filterwarnings("ignore:Skipped")
 QUICK = ["--image-size", "28", "--steps", "40"]
@@ -85,10 +87,10 @@ def test_fit_and_score(folders, tmp_path, capsys, detector):
 
 
 def test_fit_leaves_mutual_information_out_unless_it_is_asked_for():
-    assert not _model("dualad", "none", {}).mutual_information
-    assert not _model("dualad", "auto", {}).mutual_information
-    assert _model("dualad", "none", {"mutual_information": True}).mutual_information
-    assert not _model("dualad_d", "none", {}).feature_constraint
+    assert not unfitted("dualad", "none", {}).mutual_information
+    assert not unfitted("dualad", "auto", {}).mutual_information
+    assert unfitted("dualad", "none", {"mutual_information": True}).mutual_information
+    assert not unfitted("dualad_d", "none", {}).feature_constraint
 
 
 def test_rate_moves_the_verdict(folders, tmp_path):

@@ -16,8 +16,7 @@ from PIL import Image
 from dualad_lib import Detector, load_one_class
 from dualad_lib.cli import main
 from dualad_lib.errors import DataError, RunError
-from dualad_lib.runs import folder as practice
-from dualad_lib.runs.folder import fit_folder, score_folder
+from dualad_lib.folder import fit_folder, score, score_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped"),
@@ -190,7 +189,7 @@ class FakeMaps(Detector):
 @pytest.fixture
 def fake(tmp_path, bags, monkeypatch):
     """A saved FakeMaps, and a folder of bags of which one has a bright corner."""
-    monkeypatch.setattr(practice, "BATCH_VALUES", 10 * 28 * 28)  # ten images at once
+    monkeypatch.setattr(score, "BATCH_VALUES", 10 * 28 * 28)  # ten images at once
     FakeMaps.seen = 0
     FakeMaps().fit(bags[:40]).save(tmp_path / "m.safetensors")
     images = bags[40:75].copy()
@@ -213,7 +212,7 @@ def test_heat_maps_are_drawn_for_any_detector_that_has_maps(fake, tmp_path):
 def test_what_was_judged_can_be_told_one_image_after_the_other(fake):
     model, new = fake
     (new / "broken.png").write_bytes(b"")
-    judged = practice.judge(model, new, rate=0.2, maps=True, say=lambda line: None)
+    judged = score.judge(model, new, rate=0.2, maps=True, say=lambda line: None)
     entries = list(judged.entries())
     assert [row["file"] for row in judged.rows()] == [entry["file"] for entry in entries]
     assert entries[-1] == {"file": "broken.png", "verdict": "unreadable"} and judged.rate == 0.2

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dualad_lib.cli import main
+from dualad_lib.course import runner
 from dualad_lib.errors import RunError
-from dualad_lib.runs import grid as grid_module
-from dualad_lib.runs import runner
-from dualad_lib.runs.grid import grid, run_cell
+from dualad_lib.experiments import grid as grid_module
+from dualad_lib.experiments.grid import grid, run_cell
 
 SECONDS = float(os.environ.get("DUALAD_FUZZ_SECONDS", 0))
 LONGEST = 60  # seconds that one command may take on tiny inputs, on a busy machine

@@ -14,10 +14,10 @@ import pytest
 
 from dualad_lib import RunError
 from dualad_lib.cli import main
-from dualad_lib.runs import grid as grid_module
-from dualad_lib.runs import results
-from dualad_lib.runs.grid import grid, reproduce, run_cell
-from dualad_lib.runs.results import read_results
+from dualad_lib.experiments import grid as grid_module
+from dualad_lib.experiments import results
+from dualad_lib.experiments.grid import grid, reproduce, run_cell
+from dualad_lib.experiments.results import read_results
 
 MEASURED = ("auroc", "average_precision", "fpr95", "hter")
 

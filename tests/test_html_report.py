@@ -18,9 +18,9 @@ import pytest
 from browser import chromium
 from PIL import Image
 
-from dualad_lib import html_report
 from dualad_lib.errors import DataError
-from dualad_lib.html_report import TABLE, write_report
+from dualad_lib.folder import report as html_report
+from dualad_lib.folder.report import TABLE, write_report
 
 CALIBRATION = np.linspace(0.1, 1.0, 40)
 THRESHOLD = 0.95
@@ -329,7 +329,7 @@ def test_bad_settings_are_refused_before_any_image_is_read(tmp_path, options, me
 KILLED = """
 import os, signal, sys
 import numpy as np
-from dualad_lib.html_report import write_report
+from dualad_lib.folder.report import write_report
 def entries():
     yield {"file": "a", "verdict": "normal", "score": 1.0, "p_value": 0.5, "image": np.zeros((9, 9), np.uint8)}
     os.kill(os.getpid(), signal.SIGKILL)

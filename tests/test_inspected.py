@@ -7,9 +7,9 @@ import torch
 from dualad_lib import PCA, RunError
 from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection, load_inspection
 from dualad_lib.data.patches import cut, image_scores
-from dualad_lib.runs import inspected
-from dualad_lib.runs.grid import Cell, reproduce
-from dualad_lib.runs.inspected import FLAW, MEASURES, Inspector, measure, measured, read_measures
+from dualad_lib.experiments import inspected
+from dualad_lib.experiments.grid import Cell, reproduce
+from dualad_lib.experiments.inspected import FLAW, MEASURES, Inspector, measure, measured, read_measures
 
 CELL = {"detector": "pca", "dataset": "digits", "normal_class": 0, "params": {"n_components": 8}}
 
@@ -29,7 +29,7 @@ def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
 
 def test_measures_end_in_a_file_of_their_own(tmp_path):
     options = {"params": CELL["params"], "splits": 2, "maps": 1, "shifts": True}
-    cell = Cell("digits", "pca", 0, 0, "smoke", "11_tiles", options, "dualad_lib.runs.inspected")
+    cell = Cell("digits", "pca", 0, 0, "smoke", "11_tiles", options, "dualad_lib.experiments.inspected")
     for _ in range(2):  # the second time all is read
         reproduce([cell], tmp_path, "python", workers=1, say=lambda text: None)
         found = read_measures("11_tiles", tmp_path / "measures")

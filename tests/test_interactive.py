@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dualad_lib import Autoencoder, interactive
+from dualad_lib import Autoencoder
+from dualad_lib.course import interactive
 
 pytest.importorskip("ipywidgets")
 RANDOM = np.random.default_rng(0)

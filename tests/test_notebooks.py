@@ -3,10 +3,10 @@
 import nbformat
 import pytest
 
-from dualad_lib.runs import build, provenance
-from dualad_lib.runs.course import PROFILES, load_course
-from dualad_lib.runs.notebook import bootstrap_cell, bootstrap_text, code_cells, read_source, repository
-from dualad_lib.runs.runner import prepare, run
+from dualad_lib.course import build, provenance
+from dualad_lib.course.manifest import PROFILES, load_course
+from dualad_lib.course.notebook import bootstrap_cell, bootstrap_text, code_cells, read_source, repository
+from dualad_lib.course.runner import prepare, run
 
 COURSE = load_course(provenance.ROOT / "notebooks")
 every_lesson = pytest.mark.parametrize("lesson", COURSE.lessons, ids=lambda lesson: lesson.name)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from dualad_lib import Detector, PublishedDualAD, attacks
+from dualad_lib import Detector, PublishedDualAD
+from dualad_lib.adversarial import attacks
+from dualad_lib.adversarial.suspicion import Suspicion
 from dualad_lib.detectors import DETECTORS, create
-from dualad_lib.detectors.suspicion import Suspicion
 from dualad_lib.detectors.trained import Trained
 from dualad_lib.networks import ConvClassifier
 from dualad_lib.training import seeded

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.provenance import ROOT
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from dualad_lib import RunError
-from dualad_lib.runs import report
-from dualad_lib.runs.results import COLUMNS, read_results, write_results
+from dualad_lib.experiments import report
+from dualad_lib.experiments.results import COLUMNS, read_results, write_results
 
 
 def row(dataset, detector, score, auroc, normal_class=0, **more):
@@ -112,7 +112,7 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
 
 
 def test_collect_takes_over_the_measures_that_stand_beside_the_results(tmp_path, monkeypatch):
-    from dualad_lib.runs.inspected import merge_measures, read_measures
+    from dualad_lib.experiments.inspected import merge_measures, read_measures
 
     def measure(dataset, value):
         keys = {
@@ -165,8 +165,8 @@ def test_systems_stand_beside_what_was_published_and_a_verdict():
 def test_features_link_to_lines_that_are_there():
     import re
 
-    from dualad_lib.runs.features import SYSTEMS, feature_table
-    from dualad_lib.runs.provenance import ROOT
+    from dualad_lib.course.provenance import ROOT
+    from dualad_lib.experiments.systems import SYSTEMS, feature_table
 
     text = feature_table([row("mnist", "lrgdan", "score", 0.9, protocol="p1")])
     links = re.findall(r"\[([^]]*)\]\(([^)#]*)#L(\d+)\)", text)

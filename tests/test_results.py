@@ -5,9 +5,9 @@ import json
 import pytest
 
 from dualad_lib import DataError, RunError
-from dualad_lib.runs import measure, measure_table, read_results, write_results
-from dualad_lib.runs import results as module
-from dualad_lib.runs.results import COLUMNS, FLOATS
+from dualad_lib.experiments import measure, measure_table, read_results, write_results
+from dualad_lib.experiments import results as module
+from dualad_lib.experiments.results import COLUMNS, FLOATS
 
 TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
 
@@ -104,7 +104,7 @@ def test_stages_are_dualad_with_parts_switched_off():
 
 def test_table_settings_are_parameters_of_their_detectors():
     from dualad_lib.detectors import create
-    from dualad_lib.runs.settings import table_settings
+    from dualad_lib.experiments.settings import table_settings
 
     for dataset in ("mnist", "fashion_mnist", "cifar10"):
         for detector in ("autoencoder", "dualad_d", "dualad_d_fc", "dualad", "pca"):

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from conftest import TINY
 
+from dualad_lib.course import record, runner
+from dualad_lib.course.bands import judge, measure_bands, summary
+from dualad_lib.course.manifest import load_course
+from dualad_lib.course.notebook import collect
+from dualad_lib.course.parameters import check, from_text
+from dualad_lib.course.provenance import ROOT
+from dualad_lib.course.recording import MIME
+from dualad_lib.course.render import render
+from dualad_lib.course.runner import Outcome, prepare, run
 from dualad_lib.errors import RunError
-from dualad_lib.runs import record, runner
-from dualad_lib.runs.bands import judge, measure_bands, summary
-from dualad_lib.runs.course import load_course
-from dualad_lib.runs.notebook import collect
-from dualad_lib.runs.parameters import check, from_text
-from dualad_lib.runs.provenance import ROOT
-from dualad_lib.runs.recording import MIME
-from dualad_lib.runs.render import render
-from dualad_lib.runs.runner import Outcome, prepare, run
 
 
 def notebook(parameters, *cells):
@@ -502,7 +502,7 @@ def test_kill_9_leaves_no_metrics_and_the_next_run_completes(make_course, tmp_pa
             "02_slow": f"""
             # %%
             import os, time
-            from dualad_lib.runs import record
+            from dualad_lib.course import record
             record(value=1)
             # %%
             with open({str(pid_file)!r}, "w") as file:

@@ -10,8 +10,8 @@ from urllib.parse import unquote, urldefrag
 import pytest
 from browser import chromium
 
-from dualad_lib.runs.course import load_course
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.manifest import load_course
+from dualad_lib.course.provenance import ROOT
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed: uv sync")
 SERIOUS = ("serious", "critical")
@@ -19,7 +19,7 @@ SERIOUS = ("serious", "critical")
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    from dualad_lib.runs.site import build_site
+    from dualad_lib.course.site import build_site
 
     return build_site(tmp_path_factory.mktemp("site") / "html").parent
 
@@ -89,7 +89,7 @@ def committed(lesson):
 
 
 def test_every_lesson_has_its_measured_minutes_memory_and_date():
-    from dualad_lib.runs.site import lessons_page
+    from dualad_lib.course.site import lessons_page
 
     course = load_course()
     lines = [line for line in lessons_page(course).splitlines() if line.startswith("| [")]
@@ -222,7 +222,7 @@ def test_without_a_chromium_the_reason_is_said(monkeypatch):
 
 def test_a_folder_with_other_things_is_not_replaced(tmp_path):
     from dualad_lib import RunError
-    from dualad_lib.runs.site import build_site
+    from dualad_lib.course.site import build_site
 
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(RunError, match="something else than a site"):

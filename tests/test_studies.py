@@ -7,10 +7,10 @@ from dualad_lib import RunError, cli
 from dualad_lib.data import load_one_class
 from dualad_lib.detectors import create
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import results, whole_images
-from dualad_lib.runs.grid import reproduce
-from dualad_lib.runs.results import measure, read_results, sorted_batches
-from dualad_lib.runs.studies import MEASURED_BY, SOME, STUDIES, TINY, study
+from dualad_lib.experiments import results, whole_images
+from dualad_lib.experiments.grid import reproduce
+from dualad_lib.experiments.results import measure, read_results, sorted_batches
+from dualad_lib.experiments.studies import MEASURED_BY, SOME, STUDIES, TINY, study
 
 AGAD = {"detector": "agad", "dataset": "digits", "normal_class": 3, "params": {**TINY, "steps": 30}}
 

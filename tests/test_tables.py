@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_report import row
 
-from dualad_lib.runs import tables
+from dualad_lib.experiments import tables
 
 
 def rows_of(detector, score, by_seed, dataset="mnist"):

@@ -11,11 +11,11 @@ import torch
 from wrong_answers import WRONG
 
 from dualad_lib import DataError, RunError, cli
-from dualad_lib.checks import CheckFailed
+from dualad_lib.course.manifest import load_course
 from dualad_lib.detectors import create
-from dualad_lib.runs.course import load_course
 from dualad_lib.teaching import project
 from dualad_lib.teaching.assignments import MINUTES, as_student, build_assignments, masters
+from dualad_lib.teaching.checks import CheckFailed
 from dualad_lib.teaching.desk import handed_out
 from dualad_lib.teaching.exercises import answer_tables, read_exercises
 from dualad_lib.teaching.grading import grade, judge

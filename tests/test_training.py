@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from dualad_lib import DataError
-from dualad_lib.runs.provenance import ROOT
+from dualad_lib.course.provenance import ROOT
 from dualad_lib.training import (
     Player,
     TrainingError,

@@ -5,14 +5,8 @@ import pytest
 import torch
 
 from dualad_lib import PCA, Autoencoder, DataError
-from dualad_lib.attacks import bim
-from dualad_lib.data import load_labelled
-from dualad_lib.detectors import LRGDAN
-from dualad_lib.detectors.suspicion import Suspicion, classify, doubt, median, roughness, squeezing
-from dualad_lib.networks import ConvClassifier
-from dualad_lib.runs import attacked
-from dualad_lib.runs.results import COLUMNS
-from dualad_lib.victim import (
+from dualad_lib.adversarial.attacks import bim
+from dualad_lib.adversarial.classifier import (
     EVERY,
     MAIN,
     STRENGTHS,
@@ -21,6 +15,12 @@ from dualad_lib.victim import (
     load_victim,
     train_classifier,
 )
+from dualad_lib.adversarial.suspicion import Suspicion, classify, doubt, median, roughness, squeezing
+from dualad_lib.data import load_labelled
+from dualad_lib.detectors import LRGDAN
+from dualad_lib.experiments import attacked
+from dualad_lib.experiments.results import COLUMNS
+from dualad_lib.networks import ConvClassifier
 
 SMALL = {"epochs": 8, "width": 6, "boundary_steps": 3}
 
@@ -63,7 +63,7 @@ def test_attacked_images_are_versions_of_the_rightly_named_and_inside_their_boun
 
 
 def test_a_kept_victim_is_found_again_and_trained_once(victim, folder, monkeypatch):
-    monkeypatch.setattr("dualad_lib.victim.train_classifier", None)
+    monkeypatch.setattr("dualad_lib.adversarial.classifier.train_classifier", None)
     again = load_victim("digits", 3, folder, **SMALL)
     assert torch.equal(classify(again.classifier, victim.x), classify(victim.classifier, victim.x))
     assert again.adversarial.keys() == victim.adversarial.keys()
@@ -146,7 +146,7 @@ def test_a_cell_has_a_row_for_each_attack_that_succeeded(tmp_path, monkeypatch):
     assert len(set(settings)) == len(settings) > 3 and any(";eps=16/255;fooled=" in s for s in settings)
     assert attacked.measured("pca", "digits", 3, **options) == rows
     assert attacked.measured("pca", "digits", 3, seed=1, **options) is None
-    monkeypatch.setattr("dualad_lib.victim.train_classifier", None)
+    monkeypatch.setattr("dualad_lib.adversarial.classifier.train_classifier", None)
     more = attacked.measure("roughness", "digits", 3, **options)
     assert any(row["setting"].startswith("attack=adaptive;eps=8/255") for row in more)
     assert all(row["protocol"] == "p2" and row["auroc"] is not None for row in more)

@@ -1,6 +1,6 @@
 """Deliberately wrong answers to every coded exercise, as students write them: (code, words that the check must say).
 
-The code is the body of the exercise's function. Wrong predictions are made from the keys in `dualad_lib.checks`.
+The code is the body of the exercise's function. Wrong predictions are made from the keys in `checks`.
 """
 
 _PAIRS = "pairs = [(a, n) for a in scores[labels == 1] for n in scores[labels == 0]]\n"

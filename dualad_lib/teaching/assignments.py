@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from .. import __version__
+from ..course.manifest import Lesson, load_course
 from ..errors import RunError
 from ..files import atomic_write
-from ..runs.course import Lesson, load_course
 from .exercises import imports, read_exercises
 from .submissions import write_notebook
 

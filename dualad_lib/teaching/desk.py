@@ -8,9 +8,9 @@ ends adds its limit, 30 s. Two halves of a class can be graded at a time, by two
 import csv
 from pathlib import Path
 
+from ..course.manifest import course_folder
 from ..errors import DataError, DualADError
 from ..files import atomic_write
-from ..runs.course import course_folder
 from .assignments import as_student, build_assignments, masters
 from .grading import grade
 from .host import unreadable

@@ -4,7 +4,9 @@ import ast
 import re
 from dataclasses import dataclass, field
 
+from ..course.notebook import cell_tree, code_cells, read_source
 from ..errors import RunError
+from . import checks
 
 KINDS = ("Predict", "Code", "Explain", "Try", "Think")
 GRADED = {"Predict": 2, "Code": 3, "Explain": 3}  # points
@@ -46,8 +48,6 @@ class Exercise:
 
 def read_exercises(lesson):
     """The exercises of a `course.Lesson`, in order. Raises RunError for one that is not written as they should be."""
-    from ..runs.notebook import read_source
-
     found, started = [], False
     for cell in read_source(lesson).cells:
         text = cell.source
@@ -68,8 +68,6 @@ def read_exercises(lesson):
 
 def imports(lesson, exercises):
     """Import statements that the exercises' code needs: the lesson's own, and of what it teaches the library's form."""
-    from ..runs.notebook import cell_tree, code_cells, read_source
-
     codes = [code for e in exercises for code in (e.stub, e.code, e.check) if code]
     names = {n.id for code in codes for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name)}
     lines = {}
@@ -195,7 +193,4 @@ def _filled_dictionary(exercise, where):
 
 def answer_tables(keys):
     """The tables of the checks (question -> (answer, reason)) that hold exactly these questions."""
-    from .. import checks, checks_features
-
-    held = (table for module in (checks, checks_features) for table in vars(module).values())
-    return [t for t in held if isinstance(t, dict) and t and set(t) == set(keys)]
+    return [t for t in vars(checks).values() if isinstance(t, dict) and t and set(t) == set(keys)]

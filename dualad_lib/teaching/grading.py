@@ -22,15 +22,14 @@ import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 
-from .. import checks, checks_features
-from . import project
+from . import checks, project
 from .kernels import Died, Kernel, Stopped, in_words
 from .submissions import grade_id, role
 
 START = 60  # seconds in which a kernel must have started
 OVERHEAD = 10  # seconds beyond the sum of the cells' limits, for running again what a lost kernel had run
 TO_READ = "to be graded by a person"
-JUDGES = {"checks": checks, "checks_features": checks_features, "project": project}
+JUDGES = {"checks": checks, "project": project}
 SETUP = "setup"  # the grade_id of the imports
 IN_PLACE = (
     "check_attack_step",

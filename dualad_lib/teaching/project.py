@@ -6,10 +6,10 @@ import time
 import numpy as np
 import torch
 
-from ..checks import CheckFailed
 from ..data import load_one_class
 from ..detectors import create
 from ..evaluation import auroc
+from .checks import CheckFailed
 
 DATASETS = ("fashion_mnist_sample", "digits")
 TRAIN, TEST = 400, 300  # images that the checks use, so that they take seconds

@@ -41,10 +41,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -84,8 +84,8 @@ import torch
 from torch import nn
 
 from dualad_lib import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM, load_one_class, plots
+from dualad_lib.course import record
 from dualad_lib.evaluation import auroc, average_precision, bootstrap_interval, fpr_at_tpr
-from dualad_lib.runs import record
 
 # %% [markdown]
 # The next cell holds everything that you may want to change. Each value is used further down, and none is
@@ -645,7 +645,7 @@ plots.show(
 # or `"can change"`? Replace each `None`, then run the cell.
 
 # %%
-from dualad_lib import checks
+from dualad_lib.teaching import checks
 
 answers = {
     "times ten": None,  # s * 10

@@ -44,10 +44,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -60,9 +60,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from dualad_lib import PCA, Autoencoder, checks, load_one_class, plots
+from dualad_lib import PCA, Autoencoder, load_one_class, plots
+from dualad_lib.course import record
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import measure, record, write_results
+from dualad_lib.experiments import measure, write_results
+from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"

@@ -44,10 +44,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -62,12 +62,14 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn.functional import softplus
 
-from dualad_lib import checks, load_one_class, plots
+from dualad_lib import load_one_class, plots
+from dualad_lib.course import record
 from dualad_lib.evaluation import auroc, bootstrap_interval
+from dualad_lib.experiments import measure, write_results
 from dualad_lib.losses import squared_error
 from dualad_lib.networks import ConvAutoencoder
-from dualad_lib.runs import measure, record, write_results
 from dualad_lib.scoring import Gaussian, nearest_distance
+from dualad_lib.teaching import checks
 from dualad_lib.training import Player, TrainingError, Turn, train
 
 # %% tags=["parameters"]

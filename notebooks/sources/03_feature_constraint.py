@@ -44,10 +44,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -63,12 +63,14 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax
 
-from dualad_lib import Autoencoder, DualAD, checks, load_one_class, plots
+from dualad_lib import Autoencoder, DualAD, load_one_class, plots
+from dualad_lib.course import record
 from dualad_lib.evaluation import auroc
+from dualad_lib.experiments import measure, write_results
 from dualad_lib.losses import squared_error
 from dualad_lib.networks import ConvAutoencoder
-from dualad_lib.runs import measure, record, write_results
 from dualad_lib.scoring import Gaussian, LowRank, centre_distance, nearest_distance
+from dualad_lib.teaching import checks
 from dualad_lib.transforms import affine, jitter
 
 # %% tags=["parameters"]

@@ -43,10 +43,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -60,12 +60,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dualad_lib import PublishedDualAD, checks, interactive, load_one_class, plots
+from dualad_lib import PublishedDualAD, load_one_class, plots
+from dualad_lib.course import interactive, record
 from dualad_lib.detectors import create
 from dualad_lib.detectors.base import hold_back
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import measure, record, write_results
+from dualad_lib.experiments import measure, write_results
 from dualad_lib.scoring import conformal_p_values, threshold_at
+from dualad_lib.teaching import checks
 from dualad_lib.transforms import PSEUDO_ANOMALIES, pseudo_anomalies
 
 # %% tags=["parameters"]

@@ -44,10 +44,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -56,10 +56,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from dualad_lib import checks, plots
-from dualad_lib.runs import measure, record, tables
-from dualad_lib.runs.report import committed
-from dualad_lib.runs.settings import profile_settings
+from dualad_lib import plots
+from dualad_lib.course import record
+from dualad_lib.experiments import measure, tables
+from dualad_lib.experiments.report import committed
+from dualad_lib.experiments.settings import profile_settings
+from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"

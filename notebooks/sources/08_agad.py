@@ -43,10 +43,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -55,15 +55,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dualad_lib import AGAD, checks, load_one_class, plots
+from dualad_lib import AGAD, load_one_class, plots
+from dualad_lib.adversarial.classifier import train_classifier
+from dualad_lib.adversarial.suspicion import classify
+from dualad_lib.course import record
 from dualad_lib.data import load_labelled_anomalies
 from dualad_lib.detectors.agad import batch_statistics
-from dualad_lib.detectors.suspicion import classify
 from dualad_lib.evaluation import auroc
+from dualad_lib.experiments import tables
+from dualad_lib.experiments.results import study_rows
 from dualad_lib.losses import absolute_error
-from dualad_lib.runs import record, tables
-from dualad_lib.runs.results import study_rows
-from dualad_lib.victim import train_classifier
+from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"

@@ -46,10 +46,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -63,21 +63,22 @@ import torch
 from PIL import Image
 from torch.nn.functional import cross_entropy
 
-from dualad_lib import PCA, checks, plots
-from dualad_lib.attacks import bim, deepfool, success_rate
+from dualad_lib import PCA, plots
+from dualad_lib.adversarial.attacks import bim, deepfool, success_rate
+from dualad_lib.adversarial.classifier import train_classifier
+from dualad_lib.adversarial.suspicion import Suspicion, classify, roughness, squeezing
+from dualad_lib.course import record
 from dualad_lib.data import load_labelled, of_class
 from dualad_lib.data.faces import read_casia, read_replay
 from dualad_lib.data.signs import LEAKED
 from dualad_lib.detectors import create
-from dualad_lib.detectors.suspicion import Suspicion, classify, roughness, squeezing
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import record
-from dualad_lib.runs.attacked import attack_table, lost
-from dualad_lib.runs.literature import ADVERSARIAL_SIGNS
-from dualad_lib.runs.results import study_rows
+from dualad_lib.experiments.attacked import attack_table, lost
+from dualad_lib.experiments.literature import ADVERSARIAL_SIGNS
+from dualad_lib.experiments.results import study_rows
 from dualad_lib.scoring import pixel_score
 from dualad_lib.spoofing import cross_dataset_hter
-from dualad_lib.victim import train_classifier
+from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"  # "gtsrb": traffic signs

@@ -43,10 +43,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -62,15 +62,16 @@ import torch
 from PIL import Image
 from scipy.stats import ks_2samp
 
-from dualad_lib import PCA, Detector, NearestNeighbours, checks, plots
+from dualad_lib import PCA, Detector, NearestNeighbours, plots
+from dualad_lib.course import record
 from dualad_lib.data.inspection import SHIFTS, camera, load_inspection, split_by_part
 from dualad_lib.data.patches import cut, per_image
 from dualad_lib.evaluation import auroc, per_region_overlap, pixel_auroc
-from dualad_lib.runs import record
-from dualad_lib.runs.folder import fit_folder, score_folder
-from dualad_lib.runs.inspected import read_measures
-from dualad_lib.runs.results import study_rows
+from dualad_lib.experiments.inspected import read_measures
+from dualad_lib.experiments.results import study_rows
+from dualad_lib.folder import fit_folder, score_folder
 from dualad_lib.scoring import conformal_p_values, threshold_at
+from dualad_lib.teaching import checks
 from dualad_lib.transforms import jitter
 
 # %% tags=["parameters"]

@@ -42,10 +42,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -58,13 +58,15 @@ import pandas as pd
 import torch
 from scipy.io import wavfile
 
-from dualad_lib import Autoencoder, DualAD, NearestNeighbours, checks, load_one_class, plots
+from dualad_lib import Autoencoder, DualAD, NearestNeighbours, load_one_class, plots
+from dualad_lib.course import record
 from dualad_lib.data.sound import MelSpectrogram, read_events, spoken_clips, spoken_speakers
 from dualad_lib.data.sources import load_part
 from dualad_lib.detectors import KDE, PCA, IsolationForest, OneClassSVM
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs import record, tables
-from dualad_lib.runs.results import study_rows
+from dualad_lib.experiments import tables
+from dualad_lib.experiments.results import study_rows
+from dualad_lib.teaching import checks
 from dualad_lib.transforms import transform
 
 # %% tags=["parameters"]

@@ -46,10 +46,10 @@ if importlib.util.find_spec("dualad_lib") is None:
     source = os.environ.get("DUALAD_SOURCE") or "git+https://github.com/dualad-course/dualad"
     python = [sys.executable, "-m"]
     subprocess.run([*python, "pip", "install", "--quiet", "--no-deps", source], check=True)
-    subprocess.run([*python, "dualad_lib.runs.environment"], check=True)  # light packages that are missing
+    subprocess.run([*python, "dualad_lib.course.environment"], check=True)  # light packages that are missing
     importlib.invalidate_caches()
 
-from dualad_lib.runs.environment import describe
+from dualad_lib.course.environment import describe
 
 print(describe())
 
@@ -62,15 +62,16 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from dualad_lib import DualAD, checks_features, plots, plots_parts
+from dualad_lib import DualAD, plots, plots_parts
+from dualad_lib.course import record
 from dualad_lib.data.inspection import SHIFTS, camera, load_inspection, split_development
 from dualad_lib.errors import DataError
 from dualad_lib.evaluation import auroc, pixel_auroc
+from dualad_lib.experiments.results import study_rows
 from dualad_lib.neighbours import Bank
 from dualad_lib.networks.backbone import load_backbone
-from dualad_lib.runs import record
-from dualad_lib.runs.results import study_rows
 from dualad_lib.scoring import threshold_at
+from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "ball_screws_sample"  # "ball_screws": all fifteen places, looked up
@@ -742,7 +743,7 @@ answers = {
     "a photograph with this very pit was in the bank all along": None,
     "the same cells are shuffled to other places of the photograph": None,
 }
-checks_features.check_neighbour_changes(answers)
+checks.check_neighbour_changes(answers)
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -774,7 +775,7 @@ def relative_distance(patches, bank, spacing):
     raise NotImplementedError
 
 
-checks_features.check_relative_distance(relative_distance)
+checks.check_relative_distance(relative_distance)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -809,7 +810,7 @@ def hottest(heat, share):
     raise NotImplementedError
 
 
-checks_features.check_hottest(hottest)
+checks.check_hottest(hottest)
 
 # %% [markdown]
 # <details><summary>Hint</summary>

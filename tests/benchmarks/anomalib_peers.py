@@ -33,9 +33,9 @@ from dualad_lib.detectors.padim import PaDiM
 from dualad_lib.detectors.patchcore import PatchCore
 from dualad_lib.errors import DataNotFoundError
 from dualad_lib.evaluation import auroc, pixel_auroc
+from dualad_lib.experiments.report import RESULTS
+from dualad_lib.experiments.speed import benchmark
 from dualad_lib.networks.backbone import DEFAULT, PACKAGED, _weights_file
-from dualad_lib.runs.report import RESULTS
-from dualad_lib.runs.speed import benchmark
 
 MEAN, DEVIATION = 0.498, 0.502
 HELD, BATCH, BLUR = 10, 32, 4

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dualad_lib import load_one_class
 from dualad_lib.detectors import create
-from dualad_lib.runs.settings import ABLATION, table_settings
+from dualad_lib.experiments.settings import ABLATION, table_settings
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from dualad_lib.experiments.report import RESULTS
 from dualad_lib.files import atomic_write
-from dualad_lib.runs.report import RESULTS
 from dualad_lib.training import train
 
 

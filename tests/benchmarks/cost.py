@@ -12,7 +12,7 @@ import torch
 
 from dualad_lib import load_one_class
 from dualad_lib.detectors import create
-from dualad_lib.runs.settings import ABLATION, table_settings
+from dualad_lib.experiments.settings import ABLATION, table_settings
 
 CLASSES = {"mnist": 1, "fashion_mnist": 0, "cifar10": 3}  # of MNIST the largest
 

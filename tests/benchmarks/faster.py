@@ -24,7 +24,7 @@ import json, sys, time
 import torch
 from dualad_lib import DualAD, load_one_class
 from dualad_lib.evaluation import auroc
-from dualad_lib.runs.settings import table_settings
+from dualad_lib.experiments.settings import table_settings
 
 dataset, normal_class = sys.argv[1], int(sys.argv[2])
 task = load_one_class(dataset, normal_class)

@@ -53,8 +53,8 @@ def tests(output, toy):
 
 def tables(output, toy):
     """DualAD on every class of MNIST."""
-    from dualad_lib.runs.results import measure, write_results
-    from dualad_lib.runs.settings import SMOKE
+    from dualad_lib.experiments.results import measure, write_results
+    from dualad_lib.experiments.settings import SMOKE
 
     classes = range(2 if toy else 10)
     options = {"params": SMOKE if toy else {}, "profile": "smoke" if toy else "paper", "setting": "gpu"}
@@ -78,8 +78,8 @@ def tables(output, toy):
 
 def precision(output, toy):
     """DualAD in float32 and in bfloat16: seconds of training, and AUROC."""
-    from dualad_lib.runs.results import measure
-    from dualad_lib.runs.settings import SMOKE
+    from dualad_lib.experiments.results import measure
+    from dualad_lib.experiments.settings import SMOKE
 
     for kind in ("float32", "bfloat16"):
         params = {**(SMOKE if toy else {}), "precision": kind}
@@ -99,8 +99,8 @@ def precision(output, toy):
 
 def cifar10(output, toy):
     """DualAD on CIFAR-10 at a size that a GPU affords; as many classes as the time allows, 0, 4 and 8 first."""
-    from dualad_lib.runs.results import measure, write_results
-    from dualad_lib.runs.settings import SMOKE
+    from dualad_lib.experiments.results import measure, write_results
+    from dualad_lib.experiments.settings import SMOKE
 
     dataset, rows = "digits" if toy else "cifar10", []
     options = {"params": SMOKE if toy else LARGE, "profile": "smoke" if toy else "paper", "setting": "large"}

@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate
 
 from dualad_lib import load_one_class
 from dualad_lib.detectors import create
-from dualad_lib.runs.report import RESULTS
-from dualad_lib.runs.speed import benchmark
+from dualad_lib.experiments.report import RESULTS
+from dualad_lib.experiments.speed import benchmark
 
 AXES = {"images": (1000, 4000, 16000, 60000), "side": (32, 64, 128)}
 SHORT = {"steps": 25}  # on the side axis, a tenth of the default: read them against each other

@@ -21,9 +21,9 @@ import torch
 from common import machine, seconds, write
 
 from dualad_lib import Autoencoder, DualAD, PublishedDualAD, load_one_class
+from dualad_lib.experiments.report import RESULTS
+from dualad_lib.experiments.speed import benchmark
 from dualad_lib.networks import MLPAutoencoder
-from dualad_lib.runs.report import RESULTS
-from dualad_lib.runs.speed import benchmark
 
 CLASS = 8
 

@@ -10,7 +10,7 @@ import tempfile
 
 from common import machine, seconds, write
 
-from dualad_lib.runs.grid import grid, reproduce
+from dualad_lib.experiments.grid import grid, reproduce
 
 WAYS = ((1, 2), (2, 1))
 

@@ -1,0 +1,1 @@
+"""Attacks, the classifier that is attacked, and detectors of attacks."""

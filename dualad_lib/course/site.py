@@ -1,0 +1,145 @@
+"""The reading site: pages prepared from the committed notebooks and results, built by Sphinx."""
+
+import csv
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..errors import RunError
+from ..experiments import report
+from .manifest import load_course
+from .provenance import ROOT
+
+PAGES = ROOT / "site"
+
+
+def build_site(output, say=print):
+    """Build the site into a folder; return its index page. Raises RunError where Sphinx is missing or complains.
+
+    The site is built beside the folder and put in its place when it is whole.
+    """
+    try:
+        from sphinx.cmd.build import build_main
+    except ImportError as error:
+        raise RunError(f"the site needs Sphinx and its extensions ({error}): uv sync --group dev") from error
+    if not PAGES.is_dir():
+        raise RunError(
+            "the site's pages are in the repository, not in the installed package: use a checkout."
+        )
+    output = Path(output)
+    if (
+        output.exists()
+        and not (output / ".buildinfo").is_file()
+        and (output.is_file() or any(output.iterdir()))
+    ):
+        raise RunError(
+            f"{output} holds something else than a site: choose a new folder, or empty it yourself."
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".site-", dir=output.parent) as folder:
+        source, html = Path(folder) / "source", Path(folder) / "html"
+        prepare(source)
+        say(
+            f"building {len(list(source.rglob('*.ipynb')))} lessons and {len(list(source.glob('*.md')))} pages"
+        )
+        if build_main(["-q", "-W", "--keep-going", "-b", "html", str(source), str(html)]):
+            raise RunError("Sphinx complained (above); the site was not built.")
+        if output.exists():
+            shutil.rmtree(output)
+        html.rename(output)
+    return output / "index.html"
+
+
+def prepare(source):
+    """Write what Sphinx reads: pages of site/ and of the repository, the lessons, and sections of the README."""
+    shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    course = load_course()
+    (source / "lessons").mkdir()
+    for lesson in course.lessons:
+        nb = json.loads(lesson.notebook.read_text(encoding="utf-8"))
+        (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
+    shutil.copytree(report.FIGURES, source / "figures", ignore=shutil.ignore_patterns("results"))
+    (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, text in {
+        "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
+        "results": (ROOT / "RESULTS.md").read_text(encoding="utf-8") + "\n## Files\n\n" + _files(),
+        "data": (ROOT / "data" / "README.md").read_text(encoding="utf-8"),
+        "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
+        "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+    }.items():
+        (source / f"{name}.md").write_text(_links(text), encoding="utf-8")
+
+
+def readable(nb):
+    """A notebook whose figures carry their alternative text where the site's builder looks for it: on their cell.
+
+    A cell has one such place, so its further figures, and what follows them, go to cells of their own, whose code is
+    not shown.
+    """
+    cells = []
+    for cell in nb["cells"]:
+        outputs = cell.get("outputs", ())
+        cells.append(cell if not outputs else {**cell, "outputs": []})
+        for output in outputs:
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if alt and "mystnb" in cells[-1]["metadata"]:
+                # Sphinx would drop a cell without a source.
+                hidden = {"metadata": {"tags": ["remove-input"]}, "source": "# above"}
+                cells.append({**cell, **hidden, "id": f"{cell['id']}-{len(cells)}", "outputs": []})
+            if alt:
+                cells[-1]["metadata"]["mystnb"] = {"image": {"alt": alt}}
+            cells[-1]["outputs"].append(output)
+    return {**nb, "cells": cells}
+
+
+def lessons_page(course):
+    """Order, time and memory of the lessons, as their committed runs measured them."""
+    lines = ["# Lessons", "", "| lesson | minutes | memory | last verified |", "|---|---:|---:|---|"]
+    for lesson in course.lessons:
+        run = json.loads(lesson.notebook.read_text(encoding="utf-8"))["metadata"]["dualad"]
+        lines.append(
+            f"| [{lesson.name[:2]} {lesson.title}](lessons/{lesson.notebook.name}) | {run['seconds'] / 60:.1f} | "
+            f"{run['peak_memory_mb']} MB | {run.get('date', '')}, torch {run['versions']['torch']}, {run['device']} |"
+        )
+    lines += [
+        "",
+        "Minutes of computing on two cores; a reader takes half an hour to an hour and a half for each.",
+        "",
+    ]
+    lines += [
+        "```{toctree}",
+        ":hidden:",
+        "",
+        *(f"lessons/{lesson.name}" for lesson in course.lessons),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _section(readme, heading):
+    """The text under a heading of the README, up to the next one of its level."""
+    return re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", readme, re.DOTALL | re.MULTILINE)[1]
+
+
+def _files():
+    """The committed results, file by file."""
+    paths = [path for path in sorted(report.RESULTS.glob("*.csv")) if not path.name.startswith("bands_")]
+    return "\n".join(f"- `{path.name}`: {_rows(path)} rows" for path in paths) + "\n"
+
+
+def _rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.DictReader(file))
+
+
+def _links(text):
+    """Links of the repository's own pages, as the site has them; to files that are no page, as plain text."""
+    text = re.sub(r"\(notebooks/(\w+)\.ipynb(?:#[^)]*)?\)", r"(lessons/\1.ipynb)", text)
+    text = re.sub(r"\[([^\]]+)\]\(dualad_lib/[^)]*\)", r"\1", text)
+    text = re.sub(r"\[([^\]]+)\]\((?:README|RESULTS)\.md\)", r"[\1](results.md)", text)
+    text = text.replace("(data/README.md)", "(data.md)")
+    return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)

@@ -1,0 +1,332 @@
+"""The tables of RESULTS.md and the figures, drawn from the committed results files and from nothing else."""
+
+import csv
+import math
+from pathlib import Path
+
+from ..course.provenance import ROOT, results_folder
+from ..errors import RunError
+from ..files import atomic_write
+from . import tables
+from .feature_tables import (
+    alarms_table,
+    kinds_table,
+    peers_table,
+    photographs_table,
+    practitioner_table,
+    whole_table,
+)
+from .grid import merge_results
+from .inspected import merge_measures, read_measures
+from .literature import published_system
+from .results import COLUMNS, read_results, study_rows
+from .speed import benchmark, ceiling_table, growth_table, speed_table, workers_table
+from .systems import feature_table
+from .world_tables import signs_table, sound_table, tiles_table
+
+RESULTS = results_folder()
+FIGURES = ROOT / "figures"
+STUDY = "06_benchmark"
+DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
+DETECTORS = {
+    "pca": "PCA, 32 components, reconstruction error",
+    "knn": "1-nearest neighbour, raw pixels",
+    "isolation_forest": "isolation forest",
+    "ocsvm": "one-class SVM",
+    "kde": "kernel density on 32 components",
+    "autoencoder": "autoencoder",
+    "dualad_d": "+ image discriminator",
+    "dualad_d_fc": "+ Feature Constraint",
+    "dualad": "+ mutual information = DualAD",
+}
+STAGES = {"dualad_d": "+ D", "dualad_d_fc": "+ FC", "dualad": "+ MI"}
+SCORES = ("pixel", "latent", "dual", "score")
+
+
+def mean_table(rows):
+    """Markdown table of mean AUROC in percent over the ten classes: a line a score, a column a data set.
+
+    The best figure of each column is bold. With several seeds a 95 % interval follows. A mean over fewer than ten
+    classes names their number and is never the best.
+    """
+    means = tables.mean_over_classes(rows).sort_index()
+    best = means[means.classes == tables.CLASSES]["mean"].groupby(level=0).max()
+    lines = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    known = {(detector, score) for _, detector, score in means.index}
+    for detector, title in DETECTORS.items():
+        for score in SCORES:
+            if (detector, score) in known:
+                name = title if score == "score" else f"{title}, {score} score"
+                cells = [_cell(means, (dataset, detector, score), best.get(dataset)) for dataset in DATASETS]
+                lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(means, key, best):
+    if key not in means.index:
+        return ""
+    line = means.loc[key]
+    text = f"{line['mean']:.1f}"
+    if not math.isnan(line["half"]):
+        text += f" ± {line['half']:.1f}"
+    if line["classes"] != tables.CLASSES:
+        return text + f" ({line['classes']:.0f} classes)"
+    return f"**{text}**" if line["mean"] == best else text
+
+
+def class_table(rows, detector="dualad", score="dual"):
+    """Markdown table of a detector's AUROC in percent, a line a data set, a column a class."""
+    lines = ["| data set | " + " | ".join(map(str, range(10))) + " | mean |", "|---|" + "---:|" * 11]
+    for dataset, title in DATASETS.items():
+        table = tables.by_class(rows, dataset)
+        if (detector, score) in table.index:
+            line = table.loc[(detector, score)]
+            cells = [
+                "" if math.isnan(line.get(k, math.nan)) else f"{line[k]:.1f}" for k in [*range(10), "mean"]
+            ]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def parts_table(rows):
+    """Markdown table of the points that each part adds to the dual score: a line a part, a column a data set.
+
+    Mean, 95 % interval over the classes, and how many of the classes gained.
+    """
+    steps = {dataset: tables.steps(rows, dataset) for dataset in DATASETS}
+    lines = [
+        f"| points on the dual score | {' | '.join(DATASETS.values())} |",
+        "|---|" + "---:|" * len(DATASETS),
+    ]
+    for stage in STAGES:
+        found = [steps[d].loc[stage] if stage in steps[d].index else None for d in DATASETS]
+        if any(step is not None for step in found):
+            cells = ["" if step is None else _step(step) for step in found]
+            lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+PACKAGE = {"sphere": "sphere alone", "copies": "copies alone", "copies, critic": "copies and critic"}
+
+
+def package_table(rows, study):
+    """Markdown table of the Feature Constraint taken apart: mean AUROC of the dual score on the classes of the study.
+
+    rows: of the main tables, for nothing of the package and all of it. study: of "03_feature_constraint".
+    """
+    study = [row for row in study if row["score"] == "dual" and row["seed"] == 0]
+    main = [row for row in rows if row["score"] == "dual" and row["seed"] == 0 and row["setting"] == ""]
+    named = {
+        "nothing of it": [row for row in main if row["detector"] == "dualad_d"],
+        **{title: [row for row in study if row["setting"] == name] for name, title in PACKAGE.items()},
+        "copies, critic and sphere": [row for row in main if row["detector"] == "dualad_d_fc"],
+    }
+    classes = {}  # by data set, those that all settings have
+    for dataset in DATASETS:
+        own = [row for row in study if row["dataset"] == dataset]
+        found = [{row["normal_class"] for row in own if row["setting"] == name} for name in PACKAGE]
+        if common := set.intersection(*found):
+            classes[dataset] = sorted(common)
+    heads = [f"{DATASETS[d]}, class {', '.join(map(str, found))}" for d, found in classes.items()]
+    lines = [" | ".join(["| dual score", *heads]) + " |", "|---|" + "---:|" * len(heads)]
+    for title, own in named.items():
+        cells = []
+        for dataset, chosen in classes.items():
+            found = [100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in chosen]
+            cells.append(f"{sum(found) / len(found):.1f}" if found else "")
+        lines.append(" | ".join([f"| {title}", *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _step(step):
+    return f"{step['mean']:+.2f} [{step.low:+.2f}, {step.high:+.2f}], {step.won:.0f} of {step.classes:.0f}"
+
+
+def cost_table(rows):
+    """Markdown table of a class's median seconds, training + scoring the test set: a line a detector."""
+    cost = tables.cost(rows)
+    lines = [f"| seconds a class | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    for detector, title in DETECTORS.items():
+        found = [cost.loc[(d, detector)] if (d, detector) in cost.index else None for d in DATASETS]
+        if any(f is not None for f in found):
+            cells = ["" if f is None else f"{f.train_seconds:.0f} + {f.score_seconds:.0f}" for f in found]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+MACHINES = 16  # of the cluster in `path_table`
+
+
+def path_table(rows):
+    """Markdown table of what the whole table costs by each path: a line a path, a column a data set.
+
+    A data set that is not measured with all methods on all classes has no figure.
+    """
+    hours = tables.hours(rows)
+    hours = hours[hours.number == len(DETECTORS) * tables.CLASSES]
+    known = [hours.loc[d] if d in hours.index else None for d in DATASETS]
+    alone = [_hours(h.total) if h is not None else "" for h in known]
+    shared = [_hours(max(h.total / MACHINES, h.longest)) if h is not None else "" for h in known]
+    lines = [
+        f"| all methods, one seed | {' | '.join(DATASETS.values())} |",
+        "|---|" + "---:|" * len(DATASETS),
+        f"| laptop, two cores: `dualad reproduce --workers 1 --threads 2` | {' | '.join(alone)} |",
+        f"| cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2` | {' | '.join(shared)} |",
+        "| one GPU: `dualad reproduce` | not measured | not measured | not measured |",
+    ]
+    return "\n".join(lines)
+
+
+def _hours(value):
+    return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
+
+
+STUDIES = ("07_lrgdan", "08_agad", "09_adegan")
+
+
+def systems_table(rows):
+    """Markdown table of the studies of lessons 07 to 09: a line a setting, published figure and verdict beside it.
+
+    rows: of all studies. Baselines of a study stand with their one score.
+    """
+    lines = [
+        "| lesson | data set | protocol | detector and setting | evaluation | AUROC | HTER | classes "
+        "| published, verdict |",
+        "|---|---|---|---|---|---:|---:|---:|---|",
+    ]
+    titles = {**DATASETS, "coil100": "COIL-100"}
+    for study in STUDIES:
+        own = [row for row in rows if row["study"] == study]
+        table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
+        for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
+            figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
+            beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure, dataset)}"
+            reached, errors = line["AUROC"], line["HTER"]
+            named = f"{detector} {setting}".strip()
+            lines.append(
+                f"| {study[:2]} | {titles.get(dataset, dataset)} | {protocol.upper()} | {named} | "
+                f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
+                f"{line.classes:.0f} | {beside} |"
+            )
+    return "\n".join(lines)
+
+
+def left_out_table(rows):
+    """Markdown table of one MNIST digit left out: a line a detector and score, a column a digit, published rows last.
+
+    rows: of the study 09_adegan. A sweep's settings and rows of a few digits stay out: their means would not compare.
+    """
+    table = tables.left_out(rows).dropna()
+    lines = [f"| AUROC | {' | '.join(map(str, table.columns))} |", "|---|" + "---:|" * len(table.columns)]
+    for name, figures in table.iterrows():
+        lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in figures)} |")
+    return "\n".join(lines)
+
+
+def _verdict(line, figure, dataset):
+    from ..data.sources import DATASETS as CLASSES  # imports torch
+
+    if line.classes < len(CLASSES[dataset]):
+        return "not comparable, few classes"
+    return "reproduced" if figure - 1 <= line["AUROC"] else "not reproduced"
+
+
+#: What stands between `<!-- NAME -->` and `<!-- /NAME -->` in RESULTS.md, and how it is made.
+TABLES = {
+    "photographs": lambda: photographs_table(
+        study_rows("photographs", RESULTS), read_measures("photographs", RESULTS / "measures")
+    ),
+    "practitioner": lambda: practitioner_table(benchmark("practitioner", RESULTS)),
+    "peers": lambda: peers_table(benchmark("anomalib", RESULTS)),
+    "kinds": lambda: kinds_table(read_measures("photographs", RESULTS / "measures")),
+    "alarms": lambda: alarms_table(read_measures("photographs", RESULTS / "measures")),
+    "whole": lambda: whole_table(study_rows("features", RESULTS)),
+    "results": lambda: mean_table(committed()),
+    "classes": lambda: class_table(committed()),
+    "parts": lambda: parts_table(committed()),
+    "package": lambda: package_table(committed(), study_rows("03_feature_constraint", RESULTS)),
+    "cost": lambda: cost_table(committed()),
+    "paths": lambda: path_table(committed()),
+    "systems": lambda: systems_table(studied()),
+    "left-out": lambda: left_out_table(study_rows("09_adegan", RESULTS)),
+    "features": lambda: feature_table([*committed(), *studied(), *_on_features()]),
+    "signs": lambda: signs_table(study_rows("10_signs", RESULTS)),
+    "tiles": lambda: tiles_table(
+        study_rows("11_tiles", RESULTS), read_measures("11_tiles", RESULTS / "measures")
+    ),
+    "sound": lambda: sound_table(study_rows("12_sound", RESULTS)),
+    "speed": lambda: speed_table(benchmark("throughput", RESULTS)),
+    "ceiling": lambda: ceiling_table(benchmark("ceiling", RESULTS)),
+    "growth": lambda: growth_table(benchmark("growth", RESULTS)),
+    "workers": lambda: workers_table(benchmark("workers", RESULTS)),
+}
+
+
+def committed():
+    """Rows of the committed benchmark: full data, protocol P2, all methods."""
+    return study_rows(STUDY, RESULTS)
+
+
+def studied():
+    """Rows of the studies beside the main tables, each with its study's name."""
+    return [{**row, "study": name} for name in STUDIES for row in study_rows(name, RESULTS)]
+
+
+def _on_features():
+    return [row for name in ("features", "photographs") for row in study_rows(name, RESULTS)]
+
+
+def render(text):
+    """The text of RESULTS.md with each marked table drawn anew."""
+    for name, draw in TABLES.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        if text.count(start) != 1 or text.count(end) != 1:
+            raise RunError(f"RESULTS.md needs the markers {start} and {end} once each.")
+        before, rest = text.split(start)
+        text = f"{before}{start}\n{draw()}\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def collect(folder):
+    """Take over the results files of a run into figures/results, and the measures beside them; return the files' paths.
+
+    A row replaces the one of the same score of the same model; all other rows that are there stay.
+    """
+    files = sorted(Path(folder).glob("*.csv"))
+    if not files:
+        raise RunError(f"{folder} holds no results file (*.csv).")
+    for path in files:
+        with open(path, newline="", encoding="utf-8") as file:
+            if tuple(next(csv.reader(file), ())) != COLUMNS:
+                raise RunError(f"{path} is no results file: nothing was taken over. Take it out of {folder}.")
+    for path in files:
+        merge_results(read_results(path), RESULTS / path.name)
+    for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
+        rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
+        merge_measures(rows, RESULTS / "measures" / path.name)
+    return [RESULTS / path.name for path in files]
+
+
+def report(page=None):
+    """Write the tables of RESULTS.md and the figures; return whether a table changed."""
+    path = Path(page or ROOT / "RESULTS.md")
+    old = path.read_text(encoding="utf-8")
+    new = render(old)
+    draw_figures(committed(), FIGURES)
+    if new != old:
+        with atomic_write(path) as temporary:
+            temporary.write_text(new, encoding="utf-8")
+    return new != old
+
+
+def draw_figures(rows, folder):
+    """Write the ablation as a heat map, `ablation.png`, into a folder."""
+    from .. import plots
+
+    parts = {
+        title: tables.ablation(rows, dataset).rename(index=STAGES) for dataset, title in DATASETS.items()
+    }
+    parts = {title: table for title, table in parts.items() if len(table)}
+    if parts:
+        with atomic_write(Path(folder) / "ablation.png") as temporary:
+            plots.ablation_heatmap(parts).savefig(temporary, metadata={"Software": None})

@@ -1,0 +1,228 @@
+"""The studies beside the main tables, each the cells of figures/results/NAME_DATASET.csv.
+
+Settings were chosen on development splits (training files alone), the same for all classes, then frozen. A sweep that
+two cores cannot afford on all classes runs on SOME of them; the headline rows use all classes and the full data.
+"""
+
+from ..errors import RunError
+from .grid import Cell
+from .settings import ABLATION, BASELINES, SMOKE, table_settings
+
+SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
+VIEWS = range(0, 100, 10)  # objects of COIL-100
+STAND_INS = {"ball_screws": "ball_screws_sample"}  # of the profile "smoke"; of all other sets it is digits
+TINY = {"width": 4, "steps": 4, "batch_size": 16}  # of the profile "smoke"
+
+
+def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=1, profile="paper"):
+    """Cells of a study, of chosen data sets, methods, settings ("": a method's own) and classes. Raises RunError."""
+    if name not in STUDIES:
+        raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
+    cells, module = [], MEASURED_BY.get(name, Cell.module)
+    for dataset, detector, of_cell, options in STUDIES[name]():
+        small = STAND_INS.get(dataset, "digits")  # of the profile smoke, and its commands say so
+        own = {dataset, small} if profile == "smoke" else {dataset}
+        if datasets is not None and not own & set(datasets):
+            continue
+        if methods is not None and detector not in methods:
+            continue
+        if settings is not None and options.get("setting", "") not in settings:
+            continue
+        if profile == "smoke":
+            tiny = SMOKE if detector in ABLATION else TINY if detector in ("lrgdan", "agad", "adegan") else {}
+            params = {**options.get("params", {}), **tiny}
+            if name == "features":
+                params["side"] = 64
+            dataset, of_cell, options = (
+                small,
+                [k for k in of_cell if k < 10] or [0],
+                {**options, "params": params, **({"splits": 2} if "splits" in options else {})},
+            )
+        for seed in range(seeds):
+            chosen = of_cell if classes is None else [k for k in classes if k in of_cell]
+            cells += [Cell(dataset, detector, k, seed, profile, name, options, module) for k in chosen]
+    if not cells:
+        raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
+    return cells
+
+
+def _feature_constraint():
+    """The Feature Constraint taken apart; the tables have nothing of it (dualad_d) and all of it (dualad_d_fc)."""
+    without = {
+        "sphere": {"critic": False},
+        "copies": {"hypersphere": False, "w_critic": 0.0},
+        "copies, critic": {"hypersphere": False},
+    }
+    for dataset in ("mnist", "fashion_mnist", "cifar10"):
+        settings = table_settings(dataset, "dualad_d_fc")
+        for setting, params in without.items():
+            yield dataset, "dualad_d_fc", SOME, {"setting": setting, "params": {**settings, **params}}
+
+
+def _lrgdan():
+    """Protocol 1 on three sets, protocol 2 and the rows of the paper's table 1, and readings of what it leaves open."""
+    off = {"image_discriminator": False, "dual": False, "mutual_information": False}
+    long_code = {"latent_dim": 64}
+    image = {**long_code, "judged": "image"}
+    code = {**off, **long_code, "dual": True, "k": 0.0, "judged": "code"}
+    ours = {"": {}, "parts=AE": off, "judged=image": image, "judged=code, no game": code}
+    for dataset in ("mnist", "fashion_mnist"):
+        for setting, params in ours.items():
+            yield dataset, "lrgdan", range(10), {"protocol": "p1", "setting": setting, "params": params}
+    yield "coil100", "lrgdan", VIEWS, {"protocol": "p1"}
+    rows = {
+        "full": {},
+        "dual AE+D": {"mutual_information": False},
+        "AE+D": {**off, "image_discriminator": True},
+        "dual AE": {**off, "dual": True},
+        "AE": off,
+        "AE, long code": {**off, **long_code},
+        "full, judged=image": image,
+        "full, judged=image, no game": {**image, "k": 0.0},
+        "dual AE, judged=code": {**code, "k": 0.4},
+        "dual AE, judged=code, no game": code,
+        "augmented": {"augmented": True},
+        "AE, augmented": {**off, "augmented": True},
+        "literal": {"literal": True},
+        "no cap": {"cap": None},
+        "no warm-up": {"warm_up": 0.0},
+        "mean norms": {"w_adv": 5.0, "gamma": 1.0},
+    }
+    for setting, params in rows.items():
+        yield "mnist", "lrgdan", SOME, {"protocol": "p2", "setting": setting, "params": params}
+
+
+def _agad():
+    """Honest and flawed evaluation side by side, at every share of labelled anomalies, in batches apart and mixed.
+
+    And, in batches apart, without the loss that is the paper's own.
+    """
+    flaws = ("batch statistics", "best step", "batch statistics, best step")
+    apart = {"params": {"mixed": False}}
+    for dataset in ("fashion_mnist", "cifar10"):
+        yield dataset, "agad", range(10), {"setting": "apart", "flaws": flaws, **apart}
+        yield dataset, "agad", range(10), {}
+        yield (
+            dataset,
+            "agad",
+            SOME,
+            {"setting": "no adcon, apart", "params": {"mixed": False, "w_adcon": 0.0}},
+        )
+        for share in (0.01, 0.03, 0.05, 0.1, 0.2):
+            told = {"labelled": share, "setting": f"labelled={share:g}"}
+            yield dataset, "agad", SOME, told
+            told = {**told, "setting": f"labelled={share:g}, apart", "flaws": flaws[:1], **apart}
+            yield dataset, "agad", SOME, told
+
+
+def _adegan():
+    """One class left out, the sweep of the number of patterns, and the rows to beat: PCA, neighbours, DualAD."""
+    for dataset in ("mnist", "fashion_mnist"):
+        yield dataset, "pca", range(10), {"protocol": "loo"}
+        yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5", "params": {"n_neighbours": 5}}
+        projected = {"n_neighbours": 5, "n_components": 64}
+        yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5, PCA-64", "params": projected}
+        yield dataset, "adegan", range(10), {"protocol": "loo"}
+    yield "mnist", "dualad", range(10), {"protocol": "loo", "params": table_settings("mnist", "dualad")}
+    yield "mnist", "adegan", SOME, {"protocol": "loo", "setting": "no penalty", "params": {"r1": 0.0}}
+    for patterns in (2, 4, 6, 8, 12, 14):
+        options = {"protocol": "loo", "setting": f"patterns={patterns}", "params": {"patterns": patterns}}
+        yield "mnist", "adegan", SOME, options
+
+
+def _signs():
+    """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
+    simple = ("doubt", "squeezing", "roughness")
+    classical = ("pca", "knn", "isolation_forest", "ocsvm")
+    for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
+        yield "gtsrb", detector, (14,), {"protocol": "p2"}
+    off = {"image_discriminator": False, "dual": False, "mutual_information": False}
+    for parts, params in {
+        "AE": off,
+        "AE+D": {**off, "image_discriminator": True},
+        "dual AE+D": {"mutual_information": False},
+    }.items():
+        yield "gtsrb", "lrgdan", (14,), {"protocol": "p2", "setting": f"parts={parts}", "params": params}
+
+
+def _tiles():
+    """Twenty random splits of a cheap detector, one or two of a trained one; whole, in patches, and careless splits."""
+    for detector, splits in {"pca": 20, "knn": 20, "autoencoder": 2, "dualad": 1}.items():
+        options = {"splits": splits, "maps": 2}
+        again = {"shifts": True, "recalibrate": detector != "dualad"}  # to keep the study short
+        yield "magnetic_tiles", detector, (0,), {**options, **again}
+        yield "magnetic_tiles", detector, (0,), {**options, "setting": "patches=32", "patch": 32}
+    for detector in ("pca", "knn"):
+        for split in ("calibrated by image", "image"):
+            setting = "split by image" if split == "image" else split
+            options = {"splits": 20, "setting": setting, "split": split}
+            yield "magnetic_tiles", detector, (0,), options
+
+
+def _sound():
+    """Spoken digits, of speakers who train and of others: the baselines, the autoencoder, DualAD."""
+    quick = {"steps": 100, "batch_size": 64}  # 180 or 243 clips train: some thirty times over all of them
+    for dataset in ("spoken_digits", "spoken_digits_unheard"):
+        for detector in BASELINES:
+            yield dataset, detector, range(10), {}
+        for detector in ("autoencoder", "dualad"):
+            yield dataset, detector, range(10), {"params": quick}
+
+
+def _features():
+    """Whole images of the course's sets through a frozen network: neighbours, and the stages of DualAD on features."""
+    backbone = {"features": "efficientnet_lite0", "precision": "auto", "batch_size": 128, "copies": 1}
+    off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
+    stages = {
+        "features": {},
+        "features, AE": off,
+        "features, AE+D": {**off, "image_discriminator": True},
+        "features, AE+D+FC": {"mutual_information": False},
+    }
+    for dataset in ("cifar10", "mnist", "fashion_mnist"):
+        yield dataset, "feature_neighbours", range(10), {}
+        for setting, params in stages.items():
+            yield dataset, "dualad", range(10), {"setting": setting, "params": {**backbone, **params}}
+
+
+def _photographs():
+    """Real parts: every detector on features, the stages of DualAD there, and what the course had before."""
+    off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
+    stages = {
+        "features": {},
+        "features, AE": off,
+        "features, AE+D": {**off, "image_discriminator": True},
+        "features, AE+D+FC": {"mutual_information": False},
+    }
+    for dataset, protocol in (
+        ("magnetic_tiles", "parts"),
+        ("ball_screws", "time"),
+        ("ball_screws", "places"),
+    ):
+        for detector in ("patchcore", "padim", "feature_neighbours", "pca"):
+            yield dataset, detector, (0,), {"protocol": protocol, "setting": protocol}
+        for setting, params in stages.items():
+            options = {"protocol": protocol, "setting": f"{protocol}, {setting}"}
+            options["params"] = {"features": "efficientnet_lite0", **params}
+            yield dataset, "dualad", (0,), options
+
+
+#: Name -> its cells, cheap and important ones first.
+STUDIES = {
+    "03_feature_constraint": _feature_constraint,
+    "07_lrgdan": _lrgdan,
+    "08_agad": _agad,
+    "09_adegan": _adegan,
+    "10_signs": _signs,
+    "11_tiles": _tiles,
+    "12_sound": _sound,
+    "features": _features,
+    "photographs": _photographs,
+}
+#: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
+MEASURED_BY = {
+    "10_signs": "dualad_lib.experiments.attacked",
+    "11_tiles": "dualad_lib.experiments.inspected",
+    "features": "dualad_lib.experiments.whole_images",
+    "photographs": "dualad_lib.experiments.photographs",
+}

@@ -1,0 +1,108 @@
+"""A folder of normal images in, a model out."""
+
+from ..data.folders import Reader, check_apart
+from ..defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
+from ..detectors import STAGES, create
+from ..detectors.parameters import check_numbers
+from ..detectors.trained import Trained
+from ..errors import DataError
+from ..files import expand, file_at, shown, with_ending
+from .hold_back import part_pattern, sides, without_copies
+from .reading import name_in, read_all
+
+LEFT_OUT = {"mutual_information": False}  # of DualAD, where nobody asks what a part is worth
+
+
+def fit_folder(
+    normal,
+    out,
+    detector=DEFAULT_DETECTOR,
+    image_size=None,
+    channels=None,
+    strict=False,
+    parameters=None,
+    calibration=None,
+    by=None,
+    features="auto",
+    say=print,
+):
+    """Train a detector on a folder of normal images and save it to `out`; return it.
+
+    detector: a name that `dualad_lib.detectors.create` knows; parameters: what differs from its defaults. features: of
+    `dualad` and its stages, the frozen backbone that they see images through; "auto" takes the default one, "none"
+    trains from scratch on pixels, with images of 64 pixels. `dualad` goes without its mutual information here, unless
+    the parameters ask for it: it costs time, and moved no table of RESULTS.md that the command is for. A training
+    that is killed goes on when called again: its state stands in OUT.training.pt until the model is saved. image_size:
+    the longer side of the frame that all images are resized to, its aspect ratio the median of the normal images
+    (`dualad_lib.data.folders.frame_of`); None takes the detector's own `default_image_size`; (height, width) sets the
+    frame. channels and strict as in `dualad_lib.data.read_images`. Files of more than 8 bits are read with the white
+    of the normal images, and the model keeps it.
+
+    calibration: a folder of further normal images that set the threshold; without it a tenth of `normal`, drawn at
+    random, is held back. Copies of one picture stay on one side of that and set the threshold once; copies of normal
+    images in `calibration` are left out. Where several images show the same part, its views must not stand on both
+    sides: give such a folder, or `by`, a regular expression that finds the part's name in each path inside `normal`
+    (its first group, or all that it finds); then whole parts are held back. Without `by` this is done where file names,
+    or runs of images that are alike, tell clearly of parts. Every such choice is said in one line. Raises DataError for
+    what cannot be used.
+    """
+    out = file_at(out)
+    if out.suffix != ".safetensors":
+        raise DataError(f"the model file must end in .safetensors, got {shown(out)}.")
+    model = unfitted(detector, features, parameters or {})
+    check_numbers(model)  # before the seed divides parts
+    if by is not None:
+        by = part_pattern(by)
+        if calibration is not None:
+            raise DataError("by divides the normal images, calibration brings others: give one of the two.")
+    normal = expand(normal)
+    if calibration is not None:
+        check_apart(normal, calibration)
+    longer = model.default_image_size if image_size is None else image_size
+    reader = Reader(normal, longer, channels, keep_aspect=True)
+    images, paths = read_all(reader, strict, say)
+    names = [name_in(path, normal) for path in paths]
+    if calibration is None:
+        images, held, of_parts = sides(images, names, by, model.seed, say)
+    else:
+        others = reader.like(calibration)
+        held, others_paths = read_all(others, strict, say)
+        calibration = expand(calibration)
+        others_names = [name_in(path, calibration) for path in others_paths]
+        held = without_copies(images, held, names, others_names, say)
+        of_parts = ""
+    state = out.with_name(with_ending(out.name, ".training.pt"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(model, Trained):
+        model.fit(images, calibration=held, checkpoint=state, label="training")
+    else:
+        model.fit(images, calibration=held)
+    model.reading_ = {"white": reader.white}
+    model.save(out)
+    state.unlink(missing_ok=True)
+    frame = (
+        f"{reader.size[0]} x {reader.size[1]} (height x width), {('grey', 'colour')[reader.channels == 3]}"
+    )
+    count = len(model.calibration_scores_)
+    seen = getattr(model, "backbone", None)
+    name = f"{detector} on features of {seen}" if seen else detector
+    learned = len(images) - (count if held is None else 0)
+    say(
+        f"{shown(out)}: {name} for images of {frame}, trained on {learned}; {count}{of_parts} held back to set the "
+        f"threshold for a false-alarm rate of {model.false_alarm_rate:g}."
+    )
+    return model
+
+
+def unfitted(detector, features, parameters):
+    """The unfitted detector; DataError for what it does not take."""
+    on_features = detector in ("dualad", *STAGES)
+    if on_features:
+        own = LEFT_OUT if detector == "dualad" else {}
+        parameters = {**own, **parameters, "features": DEFAULT_FEATURES if features == "auto" else features}
+    elif features not in ("auto", "none"):
+        raise DataError(f"{detector} has no choice of features: only dualad and its stages have.")
+    known = create(detector, **({"features": parameters["features"]} if on_features else {})).get_params()
+    for name in set(parameters) - set(known):
+        raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
+    return create(detector, **parameters)
