@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualad_lib.data import screws
+from dualad_lib.data.readers import ball_screws as screws
 from dualad_lib.files import atomic_write
 
 SAMPLE = Path(__file__).resolve().parent / "ball_screws_sample.npz"

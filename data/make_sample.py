@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualad_lib.data.sources import load_part
+from dualad_lib.data import load_part
 from dualad_lib.files import atomic_write
 
 SAMPLE = Path(__file__).resolve().parent / "fashion_mnist_sample.npz"

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dualad_lib.data.sound import MelSpectrogram, read_spoken_digits
+from dualad_lib.data.readers.spoken_digits import read_spoken_digits
+from dualad_lib.data.sound import MelSpectrogram
 from dualad_lib.files import atomic_write
 
 SAMPLE = Path(__file__).resolve().parent / "spoken_digits.npz"

@@ -12,16 +12,15 @@ import torch
 from PIL import Image
 
 from dualad_lib import DataError, DataNotFoundError
-from dualad_lib.data import masks, places
+from dualad_lib.data import load_inspection, masks, places
 from dualad_lib.data.inspection import (
     DEVELOPMENT_PLACES,
     leave_part_out,
-    load_inspection,
-    read_ball_screws,
     split_by_part,
     split_by_time,
     split_development,
 )
+from dualad_lib.data.readers.ball_screws import read_ball_screws
 
 ROOT = Path(__file__).resolve().parents[1]
 PIT = (100, 40, 140, 60)  # left, upper, right, lower: of 240 x 100

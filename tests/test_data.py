@@ -15,10 +15,16 @@ import torch
 from PIL import Image
 
 from dualad_lib import load_image_folder, load_one_class
-from dualad_lib.data import DATASETS, as_images, places, read_images, sources
+from dualad_lib.data import DATASETS, as_images, formats, load_part, places, read_images, registry
+from dualad_lib.data.readers.published import read_once
 from dualad_lib.errors import DataError, DataNotFoundError
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def files(name):
+    """The FileSet of a named set."""
+    return registry.SETS[name].read.__self__
 
 
 # ---------------------------------------------------------------- as_images
@@ -99,9 +105,7 @@ def test_sample_is_the_documented_file():
             assert (np.diff(sample[f"{part}_index"]) > 0).all()
 
 
-@pytest.mark.skipif(
-    not Path(sources.FILES["fashion_mnist"].system).is_dir(), reason="Debian's copy is not installed"
-)
+@pytest.mark.skipif(not Path(files("fashion_mnist").system).is_dir(), reason="Debian's copy is not installed")
 def test_sample_equals_the_original_files(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["make_sample.py", "--check"])
     main = runpy.run_path(str(ROOT / "data" / "make_sample.py"))["main"]
@@ -110,7 +114,7 @@ def test_sample_equals_the_original_files(monkeypatch, capsys):
 
 
 def test_digits_use_the_full_grey_scale_and_every_image_once():
-    train, test = (sources.load_part("digits", part) for part in ("train", "test"))
+    train, test = (load_part("digits", part) for part in ("train", "test"))
     assert len(train.images) + len(test.images) == 1797
     assert train.images.dtype == torch.uint8
     assert set(train.images.unique().tolist()) == {round(v * 255 / 16) for v in range(17)}
@@ -128,7 +132,7 @@ def rows(x):
 
 @pytest.mark.parametrize("dataset", ["fashion_mnist_sample", "digits"])
 def test_p2_trains_on_one_class_and_tests_on_everything(dataset):
-    train, test = (sources.load_part(dataset, part) for part in ("train", "test"))
+    train, test = (load_part(dataset, part) for part in ("train", "test"))
     task = load_one_class(dataset, normal_class=4)
     assert torch.equal(task.train, train.images[train.labels == 4])
     assert torch.equal(task.test, test.images)
@@ -144,7 +148,7 @@ def test_p2_trains_on_one_class_and_tests_on_everything(dataset):
 
 
 def test_loo_leaves_the_named_class_out_as_the_anomaly():
-    train, test = (sources.load_part("digits", part) for part in ("train", "test"))
+    train, test = (load_part("digits", part) for part in ("train", "test"))
     task = load_one_class("digits", normal_class=4, protocol="loo")
     assert torch.equal(task.train, train.images[train.labels != 4])
     assert torch.equal(task.test, test.images)
@@ -158,7 +162,7 @@ def test_loo_leaves_the_named_class_out_as_the_anomaly():
 
 
 def test_p1_pools_one_class_and_balances_with_test_anomalies():
-    train, test = (sources.load_part("fashion_mnist_sample", part) for part in ("train", "test"))
+    train, test = (load_part("fashion_mnist_sample", part) for part in ("train", "test"))
     task = load_one_class("fashion_mnist_sample", normal_class=2, protocol="p1", seed=3)
     pool = torch.cat([train.images[train.labels == 2], test.images[test.labels == 2]])
     normal = task.test[task.test_labels == 0]
@@ -178,7 +182,7 @@ def test_p1_pools_one_class_and_balances_with_test_anomalies():
 
 @pytest.mark.parametrize("protocol", ["p1", "p2", "loo"])
 def test_development_split_divides_the_training_images(protocol):
-    train = sources.load_part("fashion_mnist_sample", "train")
+    train = load_part("fashion_mnist_sample", "train")
     task = load_one_class("fashion_mnist_sample", 1, protocol, split="development", seed=5)
     source = rows(train.images)
     assert set(rows(task.train)) <= set(source)
@@ -260,19 +264,19 @@ def tiny(tmp_path, monkeypatch):
     model = tmp_path / "model"
     write_tiny_set(model)
     for name in ("mnist", "fashion_mnist"):
-        files = sources.FILES[name]
+        known = files(name)
         small = replace(
-            files,
-            train=checksums(model, files.train),
-            test=checksums(model, files.test),
-            system=None if files.system is None else str(tmp_path / "system"),
+            known,
+            train=checksums(model, known.train),
+            test=checksums(model, known.test),
+            system=None if known.system is None else str(tmp_path / "system"),
         )
-        monkeypatch.setitem(sources.FILES, name, small)
+        monkeypatch.setitem(registry.SETS, name, registry.SETS[name]._replace(read=small.read))
     monkeypatch.delenv("DUALAD_DATA", raising=False)
     monkeypatch.setattr(places, "own_folder", lambda: tmp_path / "own")
-    sources._read_files.cache_clear()
+    read_once.cache_clear()
     yield tmp_path
-    sources._read_files.cache_clear()
+    read_once.cache_clear()
 
 
 def test_idx_files_are_read_plain_and_packed(tiny):
@@ -294,14 +298,14 @@ def test_cifar_batches_are_read_and_verified_before_unpickling(tmp_path, monkeyp
 
     folder = tmp_path / "cifar-10-batches-py"
     folder.mkdir()
-    files = sources.FILES["cifar10"]
-    names = [*files.train, *files.test]
+    known = files("cifar10")
+    names = [*known.train, *known.test]
     for number, name in enumerate(names):
         data = np.zeros((10, 3, 32, 32), np.uint8)
         data[:, 0], data[:, 1], data[:, 2, 5, 7] = number, 100, 200
         (folder / name).write_bytes(pickle.dumps({"data": data.reshape(10, -1), "labels": list(range(10))}))
-    small = replace(files, train=checksums(folder, files.train), test=checksums(folder, files.test))
-    monkeypatch.setitem(sources.FILES, "cifar10", small)
+    small = replace(known, train=checksums(folder, known.train), test=checksums(folder, known.test))
+    monkeypatch.setitem(registry.SETS, "cifar10", registry.SETS["cifar10"]._replace(read=small.read))
     task = load_one_class("cifar10", 2, root=tmp_path, download=False)
     assert task.train.shape == (5, 3, 32, 32)
     assert task.train[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
@@ -314,7 +318,7 @@ def test_cifar_batches_are_read_and_verified_before_unpickling(tmp_path, monkeyp
             return os.mkdir, (str(tmp_path / "ran"),)
 
     (folder / "test_batch").write_bytes(pickle.dumps(Harmful()))
-    sources._read_files.cache_clear()
+    read_once.cache_clear()
     with pytest.raises(DataError, match="test_batch is truncated or damaged"):
         load_one_class("cifar10", 2, root=tmp_path, download=False)
     assert not (tmp_path / "ran").exists()
@@ -323,13 +327,13 @@ def test_cifar_batches_are_read_and_verified_before_unpickling(tmp_path, monkeyp
 def test_places_are_searched_in_the_documented_order(tiny, monkeypatch):
     monkeypatch.setenv("DUALAD_DATA", str(tiny / "named"))
     write_tiny_set(tiny / "system")
-    assert sources.find("fashion_mnist", download=False) == tiny / "system"
+    assert files("fashion_mnist").find(download=False) == tiny / "system"
     write_tiny_set(tiny / "own" / "FashionMNIST" / "raw")
-    assert sources.find("fashion_mnist", download=False) == tiny / "own" / "FashionMNIST" / "raw"
+    assert files("fashion_mnist").find(download=False) == tiny / "own" / "FashionMNIST" / "raw"
     write_tiny_set(tiny / "named" / "FashionMNIST" / "raw")
-    assert sources.find("fashion_mnist", download=False) == tiny / "named" / "FashionMNIST" / "raw"
+    assert files("fashion_mnist").find(download=False) == tiny / "named" / "FashionMNIST" / "raw"
     write_tiny_set(tiny / "asked" / "FashionMNIST" / "raw")
-    assert sources.find("fashion_mnist", tiny / "asked", False) == tiny / "asked" / "FashionMNIST" / "raw"
+    assert files("fashion_mnist").find(tiny / "asked", False) == tiny / "asked" / "FashionMNIST" / "raw"
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -393,10 +397,8 @@ def test_development_split_opens_no_test_file(tiny, protocol):
 def test_files_are_read_once_a_process(tiny, monkeypatch):
     write_tiny_set(tiny / "MNIST" / "raw")
     opened = []
-    read = sources.formats.read_checked
-    monkeypatch.setattr(
-        sources.formats, "read_checked", lambda path, md5: opened.append(path) or read(path, md5)
-    )
+    read = formats.read_checked
+    monkeypatch.setattr(formats, "read_checked", lambda path, md5: opened.append(path) or read(path, md5))
     for k in range(10):
         load_one_class("mnist", k, root=tiny, download=False)
     assert len(opened) == 4
@@ -473,8 +475,8 @@ def test_download_lands_whole_and_without_archives(tiny, monkeypatch):
     assert len(calls) == 1
     assert [path.name for path in (tiny / "own").iterdir()] == ["MNIST"]
     assert {path.name for path in (tiny / "own" / "MNIST" / "raw").iterdir()} == {
-        *sources.FILES["mnist"].train,
-        *sources.FILES["mnist"].test,
+        *files("mnist").train,
+        *files("mnist").test,
     }
 
 

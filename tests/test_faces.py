@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from dualad_lib import PCA, DataError
-from dualad_lib.data.faces import read_casia, read_replay
-from dualad_lib.evaluation import equal_error_threshold
-from dualad_lib.spoofing import cross_dataset_hter
+from dualad_lib.data.readers.faces import read_casia, read_replay
+from dualad_lib.evaluation import cross_dataset_hter, equal_error_threshold
 
 
 def video(folder, brightness, frames=6):

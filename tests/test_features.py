@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
 from dualad_lib import DataError, Detector, DualAD, defects
-from dualad_lib.data.inspection import load_inspection
+from dualad_lib.data import load_inspection
 from dualad_lib.detectors import features as shared
 from dualad_lib.detectors.feature_dualad import FeatureDualAD
 from dualad_lib.detectors.feature_neighbours import FeatureNeighbours

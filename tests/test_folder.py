@@ -8,7 +8,7 @@ from PIL import Image
 
 from dualad_lib import DataError, Detector, load_one_class
 from dualad_lib.cli import main
-from dualad_lib.data.inspection import load_inspection
+from dualad_lib.data import load_inspection
 from dualad_lib.folder.fit import unfitted
 from dualad_lib.folder.report import TABLE
 from dualad_lib.folder.score import judge

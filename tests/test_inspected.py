@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from dualad_lib import PCA, RunError
-from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection, load_inspection
+from dualad_lib.data import load_inspection
+from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection
 from dualad_lib.data.patches import cut, image_scores
 from dualad_lib.experiments import inspected
 from dualad_lib.experiments.grid import Cell, reproduce

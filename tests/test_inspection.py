@@ -6,19 +6,21 @@ import torch
 from PIL import Image
 
 from dualad_lib import DataError, DataNotFoundError
+from dualad_lib.data import load_inspection, load_part
 from dualad_lib.data.inspection import (
     DEFECTS,
     SHIFTS,
-    TILES,
     camera,
     damage,
-    load_inspection,
     parts_of_frames,
-    read_tiles,
     split_by_part,
     stand_in,
 )
 from dualad_lib.data.patches import cut, image_scores, join, per_image
+from dualad_lib.data.readers.magnetic_tiles import CLASSES as TILES
+from dualad_lib.data.readers.magnetic_tiles import read_tiles
+
+PARTS = [load_part("fashion_mnist_sample", part) for part in ("train", "test")]
 
 
 @pytest.fixture
@@ -115,8 +117,8 @@ def test_a_defect_that_is_not_known_is_refused():
 
 
 def test_the_stand_in_shares_no_image_between_good_and_damaged_parts():
-    whole = stand_in("fashion_mnist_sample", damaged=20, alike=1.0)
-    found = stand_in("fashion_mnist_sample", damaged=20)
+    whole = stand_in(*PARTS, damaged=20, alike=1.0)
+    found = stand_in(*PARTS, damaged=20)
     assert [int((whole.labels == k).sum()) for k in range(4)] == [1140, 20, 20, 20]
     assert [int((found.labels == k).sum()) for k in range(4)] == [780, 20, 20, 20]
     assert found.images[:780].float().std(0).mean() < 0.8 * whole.images[:1140].float().std(0).mean()

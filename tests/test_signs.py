@@ -6,7 +6,7 @@ from PIL import Image
 
 from dualad_lib import DataError, DataNotFoundError
 from dualad_lib.data import load_labelled, load_signs, of_class
-from dualad_lib.data.signs import LEAKED, SIGNS, STOP, read_signs, split_by_track
+from dualad_lib.data.readers.gtsrb import LEAKED, SIGNS, STOP, read_signs, split_by_track
 
 
 @pytest.fixture(scope="module")

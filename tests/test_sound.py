@@ -11,18 +11,9 @@ import torch
 from scipy.io import wavfile
 
 from dualad_lib import DataError, load_one_class
-from dualad_lib.data import places
-from dualad_lib.data.sound import (
-    MelSpectrogram,
-    hertz,
-    mel,
-    read_events,
-    read_spoken_digits,
-    read_wav,
-    spoken_clips,
-    spoken_speakers,
-)
-from dualad_lib.data.sources import load_part
+from dualad_lib.data import load_part, places
+from dualad_lib.data.readers.spoken_digits import read_spoken_digits, spoken_clips, spoken_speakers
+from dualad_lib.data.sound import MelSpectrogram, hertz, mel, read_events, read_wav
 
 RATE = 8000
 ROOT = Path(__file__).resolve().parents[1]

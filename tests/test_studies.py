@@ -91,8 +91,7 @@ def test_labelled_anomalies_are_told_to_the_detector_and_named_in_the_row():
 
 def test_labelled_anomalies_may_be_of_some_kinds_alone():
     from dualad_lib import DataError
-    from dualad_lib.data import load_labelled_anomalies
-    from dualad_lib.data.sources import load_part
+    from dualad_lib.data import load_labelled_anomalies, load_part
 
     train = load_part("digits", "train")
     known = load_labelled_anomalies("digits", 3, 0.3, kinds=[1, 7])

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dualad_lib.data import image_io
-from dualad_lib.data.protocols import Task
-from dualad_lib.errors import DataError
-from dualad_lib.files import expand, shown
-from dualad_lib.progress import progress
+from ..errors import DataError
+from ..files import expand, shown
+from ..progress import progress
+from . import image_io
+from .task import Task
 
 NORMAL_NAMES = ("normal", "good", "ok")
 MULTIPLE, SHORTEST = 8, 32  # pixels: what the shorter side of a frame is a multiple of, and at least
@@ -92,7 +92,7 @@ def frame_of(source, longer):
     nearly square becomes square. Raises DataError where no file can be read.
     """
     return _frame(
-        [header.shape for header in _headers(_files_of(source)[0]) if header], _check_size(longer)[0]
+        [header.shape for header in _headers(_files_of(source)[0]) if header], check_size(longer)[0]
     )
 
 
@@ -116,7 +116,7 @@ class Reader:
     """
 
     def __init__(self, source, image_size=64, channels=None, white=None, keep_aspect=False):
-        self.size = _check_size(image_size)
+        self.size = check_size(image_size)
         if channels not in (None, 1, 3):
             raise DataError(f"channels must be 1, 3 or None, not {channels!r}.")
         self.files, self.own = _files_of(source)
@@ -341,7 +341,8 @@ def check_apart(normal, test):
         )
 
 
-def _check_size(image_size):
+def check_size(image_size):
+    """(height, width) of a number or a pair. Raises DataError for what makes no sense."""
     try:
         if isinstance(image_size, (tuple, list)):
             height, width = map(operator.index, image_size)

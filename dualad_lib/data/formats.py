@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualad_lib.errors import DataError
+from ..errors import DataError
 
 ADVICE = "Delete it and load again with a network, or copy it anew."
 

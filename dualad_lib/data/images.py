@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from dualad_lib.errors import DataError
+from ..errors import DataError
 
 ROUNDING = 1e-6  # how far outside [0, 1] float rounding may put a value; such values are clamped
 

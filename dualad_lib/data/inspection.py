@@ -1,26 +1,14 @@
 """Inspection sets: images of parts, the masks of their defects, and which physical part an image shows."""
 
-import re
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.model_selection import LeaveOneGroupOut
 
-from ..errors import DataError, DataNotFoundError
-from . import places, screws
-from .folders import read_images
-from .masks import COVERED, coverage
-from .sources import DATASETS, load_part
+from ..errors import DataError
 
-TILES = ("Free", "Blowhole", "Break", "Crack", "Fray", "Uneven")
-TILE_FOLDER = "magnetic_tiles"
-IMAGES = (".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # beside a mask of the same name that ends in .png
 JUMP = 300  # frames: the views of one tile follow each other more closely
-SCREW_FOLDER = "ball_screws"
-SCREW_SAMPLE = "ball_screws_sample"
-QUARTER_TURN = 5_000  # micrometres along the thread; photographs nearer to each other show the same pit
 #: Places of the ball screw on which settings may be chosen; results are reported on the others. Fixed beforehand:
 #: a third of the set, the two places that see the same pit on one side, two of the five places of the sample.
 DEVELOPMENT_PLACES = ("277500_315", "395000_270", "397500_315", "517500_315", "635000_270")
@@ -61,70 +49,6 @@ class Inspection:
         return f"Inspection({len(self)} images of {len(self.parts.unique())} parts{at}: {', '.join(counts)})"
 
 
-def read_tiles(folder, image_size=64):
-    """The magnetic tile defects (Huang, Qiu & Yuan, 2020) from the layout of their repository, as an Inspection.
-
-    folder: holds MT_Free/Imgs/exp1_num_743.jpg and a mask of the same name, .png, beside it; so too MT_Blowhole,
-    MT_Break, MT_Crack, MT_Fray and MT_Uneven. Images may also be .bmp or .tif, which lose nothing; a .png is always a
-    mask. Tiles differ in size and shape, so both are stretched to one frame, image_size (a number or (height, width)),
-    aspect ratio not kept; a pixel is marked where the mask covers a quarter of it or more.
-
-    The set does not name its parts, but its numbers are those of the frames of a recording, in which one tile is seen
-    under up to six exposures (exp1 to exp6), one after the other. See `parts_of_frames`. Raises DataError for a
-    missing class, mask, or number in a file name.
-    """
-    files, labels, frames = [], [], []
-    for label, name in enumerate(TILES):
-        own = Path(folder) / f"MT_{name}" / "Imgs"
-        found = sorted(p for p in own.glob("*") if p.suffix.lower() in IMAGES) if own.is_dir() else []
-        if not found:
-            raise DataError(f"{own} holds no image ({', '.join(IMAGES)}): the tile set is incomplete.")
-        for path in found:
-            number = re.search(r"num_(\d+)", path.stem)
-            if number is None or not path.with_suffix(".png").is_file():
-                what = "its number (exp1_num_743)" if number is None else f"its mask {path.stem}.png"
-                raise DataError(f"{path} lacks {what}.")
-            frames.append(int(number[1]))
-        files += found
-        labels += [label] * len(found)
-    images, _, _ = read_images(files, image_size, channels=1, strict=True)
-    masks = [coverage(path.with_suffix(".png"), tuple(images.shape[2:])) >= COVERED for path in files]
-    parts = torch.from_numpy(parts_of_frames(frames))
-    return Inspection(images, torch.from_numpy(np.stack(masks)), torch.tensor(labels), parts, TILES)
-
-
-def read_ball_screws(folder, image_size=416, framing=2):
-    """Ball screws over time (Schlagenhauf, Landwehr & Fleischer, 2021) as an Inspection, ordered by place and time.
-
-    folder: a clone of their repository (data/01_200905081130_277500_315_crop_2.jpg, the annotation of a marked one in
-    label/01_200905081130_277500_315_crop_2.json), or its photographs sorted by place (277500_315/200905081130_2.jpg,
-    the mask of a marked one beside it as .png). One spindle under load is photographed at 15 places (277.5 mm along
-    it, turned by 315 degrees) until pits have grown. framing: 2 (57 photographs a place) or, of the last days, the
-    wider 1 (12 a place); the two differ in size. image_size: the longer side, the ratio of the first photograph kept
-    to multiples of 8 pixels (168 x 416), or (height, width).
-
-    labels: 1 where an engineer marked pitting, also where it is too small to show in masks at this size. parts: places
-    less than a quarter turn of the thread apart show the same pit and are one part. Raises DataError for a name that
-    does not say place, time and framing, and for an annotation without its photograph.
-    """
-    return _of_screws(*screws.read(folder, image_size, framing))
-
-
-def _of_screws(images, covered, place, times):
-    names, places = np.unique(place, return_inverse=True)
-    along = np.array([int(name.partition("_")[0]) for name in names])
-    return Inspection(
-        images=torch.from_numpy(images),
-        masks=torch.from_numpy(covered >= COVERED),
-        labels=torch.from_numpy(covered.any((1, 2)).astype(np.int64)),
-        parts=torch.from_numpy(parts_of_frames(along, QUARTER_TURN)[places]),
-        class_names=screws.CLASSES,
-        places=torch.from_numpy(places.astype(np.int64)),
-        times=torch.from_numpy(times),
-        place_names=tuple(map(str, names)),
-    )
-
-
 def parts_of_frames(frames, jump=JUMP):
     """Number the parts of a recording: a new one begins where the frame number jumps by more than `jump`. (N,) -> (N,).
 
@@ -137,71 +61,13 @@ def parts_of_frames(frames, jump=JUMP):
     return numbers
 
 
-def load_inspection(dataset="magnetic_tiles", root=None, image_size=None, framing=2):
-    """An Inspection by name.
-
-    "magnetic_tiles" and "ball_screws" are looked for in FOLDER/magnetic_tiles and FOLDER/ball_screws; FOLDER is `root`,
-    $DUALAD_DATA or the project's data folder. They do not ship. "ball_screws_sample" does: five of the 15 places, in
-    framing 2, stored at 168 x 416. Any other name is that of a shipped set of images, of which stand-in parts are made
-    (`stand_in`). image_size: for tiles a number (64; both sides) or (height, width); for screws a number (416; the
-    longer side) or (height, width); stand-in parts keep the size of their set. framing (1 or 2) is for screws alone.
-
-    Raises DataNotFoundError with what to do where a set is missing, DataError for an unknown name.
-    """
-    if dataset == SCREW_SAMPLE:
-        if framing != 2:
-            raise DataError(
-                f"{SCREW_SAMPLE} holds framing 2 alone; framing {framing!r} needs the set {SCREW_FOLDER}."
-            )
-        path = places.shipped(f"{SCREW_SAMPLE}.npz")
-        return _of_screws(*screws.read_sample(path, 416 if image_size is None else image_size))
-    if dataset == SCREW_FOLDER:
-        folder = _look_up(SCREW_FOLDER, screws.holds_photographs, SCREWS_MISSING, root)
-        return read_ball_screws(folder, 416 if image_size is None else image_size, framing)
-    if dataset == TILE_FOLDER:
-        folder = _look_up(TILE_FOLDER, lambda folder: (folder / "MT_Free").is_dir(), TILES_MISSING, root)
-        return read_tiles(folder, 64 if image_size is None else image_size)
-    if dataset not in DATASETS:
-        known = ", ".join((TILE_FOLDER, SCREW_FOLDER, SCREW_SAMPLE, *DATASETS))
-        raise DataError(f"Unknown inspection set {dataset!r}; choose one of {known}.")
-    return stand_in(dataset)
-
-
-NO_DOWNLOAD = (
-    "\n  - or use what needs no download: ball_screws_sample (photographs of five places), fashion_mnist_sample "
-    "(stand-in parts)"
-)
-TILES_MISSING = (
-    "The magnetic tile defects were not found, and nothing downloads them.",
-    "git clone https://github.com/abin24/Magnetic-tile-defect-datasets. FOLDER/magnetic_tiles (or unpack its ZIP "
-    "there), and set DUALAD_DATA=FOLDER or give root=FOLDER" + NO_DOWNLOAD,
-)
-SCREWS_MISSING = (
-    "The ball screw photographs were not found, and nothing downloads them.",
-    "git clone https://github.com/2Obe/BSData FOLDER/ball_screws (or unpack its ZIP there), and set DUALAD_DATA=FOLDER "
-    "or give root=FOLDER\n  - or sort them as FOLDER/ball_screws/277500_315/200905081130_2.jpg (place, time, framing), "
-    "masks beside them as .png" + NO_DOWNLOAD,
-)
-
-
-def _look_up(name, holds, missing, root):
-    looked = places.places(name, root=root)
-    for folder, _ in looked:
-        if holds(folder):
-            return folder
-    what, ways = missing
-    listed = "".join(f"  {folder} ({why})\n" for folder, why in looked)
-    raise DataNotFoundError(f"{what}\nLooked in:\n{listed}Ways to get them:\n  - {ways}")
-
-
-def stand_in(dataset="fashion_mnist_sample", normal_class=1, damaged=40, alike=0.7, seed=0):
-    """Parts made of one class of a set of images, with `damaged` parts of each kind of DEFECTS drawn anew.
+def stand_in(train, test, normal_class=1, damaged=40, alike=0.7, seed=0):
+    """Parts made of one class of two Parts of images, with `damaged` parts of each kind of DEFECTS drawn anew.
 
     alike: share of the class that is taken, the images nearest to its median image: a factory makes parts alike. Its
     training images and the rest of its test images are free of defects. Each image is a part of its own. Where there
     are few test images, fewer are damaged. Returns an Inspection.
     """
-    train, test = load_part(dataset, "train"), load_part(dataset, "test")
     good, more = (part.images[part.labels == normal_class] for part in (train, test))
     everything = torch.cat([good, more]).double()
     median = np.median(everything.numpy(), axis=0)

@@ -9,6 +9,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import DataNotFoundError
+
 PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = PACKAGE.parents[1]
 SECONDS_WITHOUT_ANSWER = 30
@@ -45,6 +47,23 @@ def places(folder, system=None, root=None):
     if system is not None:
         found.append((Path(system), "the system's packaged copy"))
     return found
+
+
+def look_up(name, holds, missing, root=None):
+    """The folder of a set that nothing downloads. holds: function of a folder; missing: (what, ways to get it).
+
+    Raises DataNotFoundError, which says both and where the set was looked for.
+    """
+    looked = places(name, root=root)
+    for folder, _ in looked:
+        if holds(folder):
+            return folder
+    what, ways = missing
+    listed = "".join(f"  {folder} ({why})\n" for folder, why in looked)
+    raise DataNotFoundError(
+        f"{what}\nLooked in:\n{listed}Ways to get them:\n  - {ways}\n  - or use what needs no download: "
+        "ball_screws_sample (photographs of five places), fashion_mnist_sample (stand-in parts)"
+    )
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import pad
 
-from dualad_lib.errors import DataError
+from ..errors import DataError
 
 
 @dataclass(frozen=True)

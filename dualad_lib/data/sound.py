@@ -8,9 +8,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError
-from . import formats, places
 
-DIGITS = tuple(map(str, range(10)))
 SILENCE = 1e-10  # energy below which a bin is silent, however quiet the rest of its clip
 
 
@@ -111,40 +109,6 @@ def read_wav(path):
         samples = samples / 128.0 - 1
     samples = samples.astype(np.float32)
     return (samples if samples.ndim == 1 else samples.mean(1)), rate
-
-
-def read_spoken_digits(folder):
-    """FSDD (Free Spoken Digit Dataset): a folder of DIGIT_SPEAKER_INDEX.wav.
-
-    Returns (clips, digits (N,), speakers (N,), is_test (N,)): recordings 0 to 4 of each speaker and digit test.
-    """
-    rows = []
-    for path in sorted(Path(folder).glob("[0-9]_*_*.wav")):
-        digit, speaker, index = path.stem.split("_")
-        rows.append((path, int(digit), speaker, int(index) < 5))
-    if not rows:
-        raise DataError(
-            f"{folder} holds no DIGIT_SPEAKER_INDEX.wav, as the Free Spoken Digit Dataset names its files."
-        )
-    clips = [read_wav(path)[0] for path, *_ in rows]
-    return clips, *(np.array([row[place] for row in rows]) for place in (1, 2, 3))
-
-
-def spoken_speakers(part="test"):
-    """Who speaks in the "train" or "test" part of "spoken_digits": names (N,), in the order of `load_part`."""
-    path = places.shipped("spoken_digits.npz")
-    names, speakers = formats.read_npz(path, "speaker_names", f"{part}_speakers")
-    return names[speakers]
-
-
-def spoken_clips():
-    """Ten training clips of FSDD, one a digit, 8000 samples a second: (list of float arrays in [-1, 1], speakers)."""
-    path = places.shipped("spoken_digits.npz")
-    samples, lengths, names, speakers = formats.read_npz(
-        path, "clips", "clip_lengths", "speaker_names", "clip_speakers"
-    )
-    clips = np.split(samples.astype(np.float32) / 2**15, np.cumsum(lengths)[:-1])
-    return clips, names[speakers]
 
 
 def read_events(folder, labels, seconds=1.0, rate=None):

@@ -87,7 +87,7 @@ class Cell:
 
 def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper"):
     """The cells of a grid, cheap methods first; what is named twice counts once. Raises RunError for unknown names."""
-    from ..data.sources import DATASETS as CLASSES
+    from ..data import DATASETS as CLASSES
 
     datasets = tuple(dict.fromkeys(DATASETS[profile] if datasets is None else datasets))
     methods = tuple(dict.fromkeys((*BASELINES, *ABLATION) if methods is None else methods))

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ..course.provenance import combined, digest, dump, module_hashes, results_folder
-from ..data.inspection import SHIFTS, camera, load_inspection, split_by_part
+from ..data import load_inspection
+from ..data.inspection import SHIFTS, camera, split_by_part
 from ..data.patches import cut, image_scores, join, per_image
 from ..errors import RunError
 from ..evaluation import per_region_overlap, pixel_auroc
@@ -197,7 +198,7 @@ def _identity(
 @functools.cache
 def _own_hash():
     """Hash of what a cell stands on beside its detector: this module, the set and its patches."""
-    used = "from dualad_lib.data.inspection import load_inspection\nfrom dualad_lib.data.patches import cut"
+    used = "from dualad_lib.data import load_inspection\nfrom dualad_lib.data.patches import cut"
     own = digest(dump(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
     return [own, combined(module_hashes(ast.parse(used)))]
 

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from ..course.provenance import combined, digest, dump, module_hashes
-from ..data.inspection import load_inspection, split_by_part, split_by_time, split_development
+from ..data import load_inspection
+from ..data.inspection import split_by_part, split_by_time, split_development
 from ..errors import RunError
 from ..evaluation import auroc, pixel_auroc
 from ..files import atomic_write
@@ -151,6 +152,6 @@ def _identity(detector, dataset, normal_class, protocol="parts", output=None, **
 @functools.cache
 def _own_hash():
     """Hash of what a cell stands on beside its detector: this module and the sets."""
-    used = "from dualad_lib.data.inspection import load_inspection"
+    used = "from dualad_lib.data import load_inspection"
     own = digest(dump(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
     return [own, combined(module_hashes(ast.parse(used)))]

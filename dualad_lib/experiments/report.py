@@ -224,7 +224,7 @@ def left_out_table(rows):
 
 
 def _verdict(line, figure, dataset):
-    from ..data.sources import DATASETS as CLASSES  # imports torch
+    from ..data import DATASETS as CLASSES  # imports torch
 
     if line.classes < len(CLASSES[dataset]):
         return "not comparable, few classes"

@@ -54,7 +54,8 @@ print(describe())
 
 # %%
 from dualad_lib import PatchCore, plots, plots_parts
-from dualad_lib.data.inspection import load_inspection, split_by_time
+from dualad_lib.data import load_inspection
+from dualad_lib.data.inspection import split_by_time
 
 screws = load_inspection("ball_screws_sample")  # Schlagenhauf et al., 2021, CC BY-SA 4.0, made smaller
 early, _ = split_by_time(screws.times, screws.places, first=20)

@@ -69,15 +69,14 @@ from dualad_lib.adversarial.classifier import train_classifier
 from dualad_lib.adversarial.suspicion import Suspicion, classify, roughness, squeezing
 from dualad_lib.course import record
 from dualad_lib.data import load_labelled, of_class
-from dualad_lib.data.faces import read_casia, read_replay
-from dualad_lib.data.signs import LEAKED
+from dualad_lib.data.readers.faces import read_casia, read_replay
+from dualad_lib.data.readers.gtsrb import LEAKED
 from dualad_lib.detectors import create
-from dualad_lib.evaluation import auroc
+from dualad_lib.evaluation import auroc, cross_dataset_hter
 from dualad_lib.experiments.attacked import attack_table, lost
 from dualad_lib.experiments.literature import ADVERSARIAL_SIGNS
 from dualad_lib.experiments.results import study_rows
 from dualad_lib.scoring import pixel_score
-from dualad_lib.spoofing import cross_dataset_hter
 from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]

@@ -64,7 +64,8 @@ from scipy.stats import ks_2samp
 
 from dualad_lib import PCA, Detector, NearestNeighbours, plots
 from dualad_lib.course import record
-from dualad_lib.data.inspection import SHIFTS, camera, load_inspection, split_by_part
+from dualad_lib.data import load_inspection
+from dualad_lib.data.inspection import SHIFTS, camera, split_by_part
 from dualad_lib.data.patches import cut, per_image
 from dualad_lib.evaluation import auroc, per_region_overlap, pixel_auroc
 from dualad_lib.experiments.inspected import read_measures

@@ -60,8 +60,9 @@ from scipy.io import wavfile
 
 from dualad_lib import Autoencoder, DualAD, NearestNeighbours, load_one_class, plots
 from dualad_lib.course import record
-from dualad_lib.data.sound import MelSpectrogram, read_events, spoken_clips, spoken_speakers
-from dualad_lib.data.sources import load_part
+from dualad_lib.data import load_part
+from dualad_lib.data.readers.spoken_digits import spoken_clips, spoken_speakers
+from dualad_lib.data.sound import MelSpectrogram, read_events
 from dualad_lib.detectors import KDE, PCA, IsolationForest, OneClassSVM
 from dualad_lib.evaluation import auroc
 from dualad_lib.experiments import tables

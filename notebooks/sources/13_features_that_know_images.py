@@ -64,7 +64,8 @@ from torch.nn import functional as F
 
 from dualad_lib import DualAD, plots, plots_parts
 from dualad_lib.course import record
-from dualad_lib.data.inspection import SHIFTS, camera, load_inspection, split_development
+from dualad_lib.data import load_inspection
+from dualad_lib.data.inspection import SHIFTS, camera, split_development
 from dualad_lib.errors import DataError
 from dualad_lib.evaluation import auroc, pixel_auroc
 from dualad_lib.experiments.results import study_rows

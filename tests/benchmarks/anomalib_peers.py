@@ -28,7 +28,8 @@ import torch
 from common import seconds, write
 
 from dualad_lib import __version__
-from dualad_lib.data.inspection import load_inspection, split_by_part, split_by_time
+from dualad_lib.data import load_inspection
+from dualad_lib.data.inspection import split_by_part, split_by_time
 from dualad_lib.detectors.padim import PaDiM
 from dualad_lib.detectors.patchcore import PatchCore
 from dualad_lib.errors import DataNotFoundError

@@ -18,7 +18,7 @@ import torch
 from common import machine, write
 from PIL import Image
 
-from dualad_lib.data.inspection import load_inspection
+from dualad_lib.data import load_inspection
 
 TRAINED, JUDGED = 200, 350
 SETS = {"magnetic_tiles": (256, 256), "ball_screws": 256}

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import DataError, DataNotFoundError
-from . import places
+from ...errors import DataError
+from ..folders import read_images
+from .published import Published
 
 STOP = 14
 SIGNS = (
@@ -52,7 +53,7 @@ def load_signs(part, side=32, root=None, download=True):
     280 MB) if `download` allows. `root` replaces these places by one folder. The result is cached and shared: copy
     before writing into it. Raises DataNotFoundError when no place holds the set, DataError for a damaged one.
     """
-    return _read_once(_find(root, download), part, side)
+    return _read_once(GTSRB.find(root, download), part, side)
 
 
 def read_signs(folder, part, side=32):
@@ -61,8 +62,6 @@ def read_signs(folder, part, side=32):
     folder: holds GTSRB/Training/00014/TTTTT_FFFFF.ppm (track and frame; .png too), GTSRB/Final_Test/Images/NNNNN.ppm
     and GT-final_test.csv. Images are resized to side x side. Raises DataError for a part that is missing or damaged.
     """
-    from .folders import read_images
-
     folder = Path(folder)
     if part not in ("train", "test"):
         raise DataError(f'GTSRB has the parts "train" and "test", not {part!r}.')
@@ -91,37 +90,6 @@ def _read_once(folder, part, side):
     return read_signs(folder, part, side)
 
 
-def _find(root, download):
-    """The folder of the set, downloaded first where that is allowed and needed."""
-    candidates = places.places("gtsrb", root=root)
-    for folder, _ in candidates:
-        if (folder / "GTSRB").is_dir():
-            return folder
-    failure = "downloading was not allowed (download=False)"
-    if download:
-        try:
-            return _download(places.own_folder() if root is None else Path(root))
-        except (OSError, RuntimeError) as error:  # no network, permission or space
-            failure = " ".join(f"the download failed: {error}".split())
-    looked = "\n".join(f"  {folder} ({what})" for folder, what in candidates)
-    raise DataNotFoundError(
-        f"GTSRB was not found, and {failure}.\nLooked in:\n{looked}\nWays to get it:\n"
-        "  - with a network: load_signs(part, download=True) fetches about 280 MB\n"
-        "  - without: copy GTSRB/Training, GTSRB/Final_Test and GT-final_test.csv to FOLDER/gtsrb and set "
-        "DUALAD_DATA=FOLDER"
-    )
-
-
-def _download(root):
-    from torchvision.datasets import GTSRB
-
-    print(f"Downloading GTSRB (about 280 MB) to {root} ...", flush=True)
-    with places.download_into(root, "gtsrb") as temporary, places.network_timeout():
-        for part in ("train", "test"):
-            GTSRB(temporary, split=part, download=True)
-    return root / "gtsrb"
-
-
 def _training(folder):
     """(path, label, track) of every training image, in order."""
     found = []
@@ -146,3 +114,27 @@ def _test(folder):
             if int(path.stem) not in LEAKED:
                 found.append((path, int(row["ClassId"]), -1))
     return found
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SignSet(Published):
+    """GTSRB as torchvision lays it out."""
+
+    contents = "GTSRB/Training, GTSRB/Final_Test and GT-final_test.csv"
+
+    def present(self, folder):
+        return (folder / "GTSRB").is_dir()
+
+    def fetch(self, root):
+        from torchvision import datasets  # where it is used: importing it takes a second
+
+        for part in ("train", "test"):
+            datasets.GTSRB(root, split=part, download=True)
+
+
+GTSRB = SignSet(
+    title="GTSRB",
+    folder="gtsrb",
+    call="load_signs(part, download=True)",
+    size="about 280 MB",
+)

@@ -2,12 +2,12 @@
 
 import operator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from dualad_lib.data.sources import DATASETS, Part, check_dataset, fifth_of_each_class, load_part
-from dualad_lib.errors import DataError
+from ..errors import DataError
 
 PROTOCOLS = {
     "p2": "one class is normal: its training images train, the whole test set tests",
@@ -15,6 +15,25 @@ PROTOCOLS = {
     "loo": "one class is the anomaly, all others are normal: their training images train, the whole test set tests",
 }
 SPLITS = ("test", "development")
+
+
+class Part(NamedTuple):
+    """The training or the test part of a set: images uint8 (N, C, H, W), labels int64 (N,)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+
+
+class Labelled(NamedTuple):
+    """Three Parts without an image (of signs: without a physical sign) in common, and the names of the classes.
+
+    train, held: from the training files; test: the test files. Each has .images uint8 (N, C, H, W), .labels (N,).
+    """
+
+    train: Part
+    held: Part
+    test: Part
+    class_names: tuple
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -93,77 +112,48 @@ class Task:
         return text + (f", {len(self.skipped)} unreadable files skipped)" if self.skipped else ")")
 
 
-def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0, root=None, download=True):
-    """Load a named data set as a Task with one class against the others.
+def one_class(train, test, normal_class, protocol, seed=0, **named):
+    """The Task of two Parts. protocol: of PROTOCOLS; test: None for a development split of `train`, drawn with `seed`.
 
-    dataset: "fashion_mnist_sample", "digits", "spoken_digits" or "spoken_digits_unheard" (the same clips, divided by
-    speaker), which ship with the project; "mnist", "fashion_mnist" or "cifar10", which are looked for in $DUALAD_DATA,
-    in the project's data folder, in the system's packaged copy, and are then downloaded if `download` allows;
-    "coil100", which is looked for and not downloaded. `root` replaces these places by one folder.
-
-    protocol: "p2" (one-vs-rest): the training images of `normal_class` train, the whole test set tests.
-    "p1": of all images of `normal_class`, training and test files together, 80 % train and 20 % test, beside
-    equally many anomalies drawn from the test images of the other classes. "loo" (leave one class out, ADe-GAN):
-    here `normal_class` names the ANOMALOUS class; the training images of the others train, the whole test set
-    tests, and `Task.anomaly_class` is that class.
-
-    split: "test", or "development" for choosing settings: a fifth of each class's TRAINING images, drawn with
-    `seed`, takes the place of the test set, the rest that of the training set. No test file is opened then.
-    seed: draws what a protocol or split draws at random; p2 and loo on the "test" split draw nothing.
-
-    Raises DataError for an unknown name, a class out of range or a damaged file; DataNotFoundError (a DataError)
-    when the set is nowhere to be had.
+    named: `dataset` and `class_names` of the Task.
     """
-    check_dataset(dataset)
-    _check_choice("protocol", protocol, PROTOCOLS)
-    _check_choice("split", split, SPLITS)
-    names = DATASETS[dataset]
-    normal_class = _check_class(normal_class, names, dataset)
-    seed = _check_seed(seed)
-
-    train = load_part(dataset, "train", root, download)
-    if split == "test":
-        test = load_part(dataset, "test", root, download)
-    else:
-        held_out = torch.from_numpy(fifth_of_each_class(train.labels, seed))
-        train, test = _take(train, ~held_out), _take(train, held_out)
-
+    split = "test"
+    if test is None:
+        split, (train, test) = "development", development(train, seed)
     if protocol == "p1":
         train, test = _redivide(train, test, normal_class, seed)
     anomalous = torch.eq if protocol == "loo" else torch.ne
     return Task(
-        dataset=dataset,
         protocol=protocol,
         split=split,
         normal_class=normal_class,
         seed=seed,
-        class_names=names,
         train=train.images[~anomalous(train.labels, normal_class)],
-        test=test.images.clone(),  # a copy, because the sources keep theirs for the next task
+        test=test.images.clone(),  # a copy, because readers keep theirs for the next task
         test_labels=anomalous(test.labels, normal_class).long(),
         test_classes=test.labels.clone(),
+        **named,
     )
 
 
-def load_labelled_anomalies(
-    dataset, normal_class, share, split="test", seed=0, kinds=None, root=None, download=True
-):
-    """Training images of the other classes for methods that may learn from labelled anomalies: uint8 (n, C, H, W).
+def development(train, seed):
+    """(rest, a fifth of each class), Parts of a training Part: settings are chosen on the second."""
+    held_out = torch.from_numpy(fifth_of_each_class(train.labels, seed))
+    return take(train, ~held_out), take(train, held_out)
 
-    n is `share` of the number of normal training images, as evenly from the other classes as can be, drawn with
-    `seed`. With split="development" none of them is among the images that then test. kinds: classes that they are
-    drawn from (None: all others); what is then found of the rest are anomalies of unknown kinds. Raises DataError as
-    `load_one_class`, for a share outside (0, 1] and for kinds that are not other classes.
-    """
-    check_dataset(dataset)
-    _check_choice("split", split, SPLITS)
-    normal_class = _check_class(normal_class, DATASETS[dataset], dataset)
-    seed = _check_seed(seed)
-    if not 0 < share <= 1:
-        raise DataError(f"share must lie in (0, 1], not {share!r}.")
-    train = load_part(dataset, "train", root, download)
-    if split == "development":
-        train = _take(train, ~torch.from_numpy(fifth_of_each_class(train.labels, seed)))
+
+def fifth_of_each_class(labels, seed):
+    """Return a bool array (N,) that marks a fifth of each class, drawn with `seed`."""
+    labels, rng = np.asarray(labels), np.random.default_rng(seed)
+    marked = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        marked[members[: round(len(members) / 5)]] = True
+    return marked
+
+
+def labelled_anomalies(train, normal_class, share, seed=0, kinds=None):
+    """Images of a training Part's other classes: uint8 (n, C, H, W); as `load_labelled_anomalies`."""
     labels, rng = train.labels.numpy(), np.random.default_rng(seed)
     count = max(1, round(share * int((labels == normal_class).sum())))
     others = [k for k in np.unique(labels) if k != normal_class]
@@ -194,21 +184,39 @@ def _redivide(train, test, normal_class, seed):
     def labelled(chosen):
         return Part(pool[chosen], torch.full((len(chosen),), normal_class))
 
-    anomalies = _take(test, others)
+    anomalies = take(test, others)
     test = Part(*(torch.cat(pair) for pair in zip(labelled(normal_test), anomalies, strict=True)))
     return labelled(normal_train), test
 
 
-def _take(part, chosen):
+def take(part, chosen):
+    """The chosen images of a Part, with their labels."""
     return Part(part.images[chosen], part.labels[chosen])
 
 
-def _check_choice(what, value, choices):
+def of_class(part, number):
+    """The images of one class of a Part. Raises DataError where there is none."""
+    images = part.images[part.labels == number]
+    if not len(images):
+        raise DataError(
+            f"there is no image of class {number} here; classes: {part.labels.unique().tolist()}."
+        )
+    return images
+
+
+def as_part(images, labels):
+    """A Part of arrays: images (N, H, W) or (N, C, H, W), labels (N,) of whole numbers."""
+    images = torch.from_numpy(np.array(images))  # a copy: the arrays may be views of read-only file contents
+    labels = torch.from_numpy(np.asarray(labels).astype(np.int64))
+    return Part(images if images.ndim == 4 else images[:, None], labels)
+
+
+def check_choice(what, value, choices):
     if value not in choices:
         raise DataError(f"Unknown {what} {value!r}; choose one of {', '.join(choices)}.")
 
 
-def _check_class(normal_class, names, dataset):
+def check_class(normal_class, names, dataset):
     try:
         number = operator.index(normal_class)
     except TypeError:
@@ -222,7 +230,7 @@ def _check_class(normal_class, names, dataset):
     return number
 
 
-def _check_seed(seed):
+def check_seed(seed):
     try:
         number = operator.index(seed)
     except TypeError:

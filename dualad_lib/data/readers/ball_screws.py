@@ -8,16 +8,73 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
-from ..errors import DataError
-from . import formats, masks
-from .folders import _check_size, read_images
+from ...errors import DataError
+from .. import formats, masks, places
+from ..folders import check_size, read_images
+from ..inspection import Inspection, parts_of_frames
 
 CLASSES = ("Free", "Pitting")
 FRAMINGS = (1, 2)
 CLONED = re.compile(r"01_(\d{12})_(\d+_\d{3})_crop_([12])\.jpg")  # data/01_200905081130_277500_315_crop_2.jpg
 SORTED = re.compile(r"(\d{12})_([12])\.jpg")  # 277500_315/200905081130_2.jpg
+QUARTER_TURN = 5_000  # micrometres along the thread; photographs nearer to each other show the same pit
 STEP = 8  # pixels: the shorter side is a multiple of it
+NAME, SAMPLE = "ball_screws", "ball_screws_sample"
+MISSING = (
+    "The ball screw photographs were not found, and nothing downloads them.",
+    "git clone https://github.com/2Obe/BSData FOLDER/ball_screws (or unpack its ZIP there), and set DUALAD_DATA=FOLDER "
+    "or give root=FOLDER\n  - or sort them as FOLDER/ball_screws/277500_315/200905081130_2.jpg (place, time, framing), "
+    "masks beside them as .png",
+)
+
+
+def load(root=None, image_size=None, framing=2):
+    """The set as an Inspection, found on this machine; as `load_inspection`."""
+    folder = places.look_up(NAME, holds_photographs, MISSING, root)
+    return read_ball_screws(folder, 416 if image_size is None else image_size, framing)
+
+
+def load_sample(root=None, image_size=None, framing=2):
+    """The sample that ships, as an Inspection; as `load_inspection`."""
+    if framing != 2:
+        raise DataError(f"{SAMPLE} holds framing 2 alone; framing {framing!r} needs the set {NAME}.")
+    path = places.shipped(f"{SAMPLE}.npz")
+    return as_inspection(*read_sample(path, 416 if image_size is None else image_size))
+
+
+def read_ball_screws(folder, image_size=416, framing=2):
+    """Ball screws over time (Schlagenhauf, Landwehr & Fleischer, 2021) as an Inspection, ordered by place and time.
+
+    folder: a clone of their repository (data/01_200905081130_277500_315_crop_2.jpg, the annotation of a marked one in
+    label/01_200905081130_277500_315_crop_2.json), or its photographs sorted by place (277500_315/200905081130_2.jpg,
+    the mask of a marked one beside it as .png). One spindle under load is photographed at 15 places (277.5 mm along
+    it, turned by 315 degrees) until pits have grown. framing: 2 (57 photographs a place) or, of the last days, the
+    wider 1 (12 a place); the two differ in size. image_size: the longer side, the ratio of the first photograph kept
+    to multiples of 8 pixels (168 x 416), or (height, width).
+
+    labels: 1 where an engineer marked pitting, also where it is too small to show in masks at this size. parts: places
+    less than a quarter turn of the thread apart show the same pit and are one part. Raises DataError for a name that
+    does not say place, time and framing, and for an annotation without its photograph.
+    """
+    return as_inspection(*read(folder, image_size, framing))
+
+
+def as_inspection(images, covered, place, times):
+    """What `read` returns, as an Inspection."""
+    names, numbers = np.unique(place, return_inverse=True)
+    along = np.array([int(name.partition("_")[0]) for name in names])
+    return Inspection(
+        images=torch.from_numpy(images),
+        masks=torch.from_numpy(covered >= masks.COVERED),
+        labels=torch.from_numpy(covered.any((1, 2)).astype(np.int64)),
+        parts=torch.from_numpy(parts_of_frames(along, QUARTER_TURN)[numbers]),
+        class_names=CLASSES,
+        places=torch.from_numpy(numbers.astype(np.int64)),
+        times=torch.from_numpy(times),
+        place_names=tuple(map(str, names)),
+    )
 
 
 class Photograph(NamedTuple):
@@ -103,7 +160,7 @@ def read(folder, image_size=416, framing=2):
 
 def frame(shape, image_size):
     """(height, width) of the images: (height, width) as asked, or shape's ratio with image_size as its longer side."""
-    height, width = _check_size(image_size)
+    height, width = check_size(image_size)
     if isinstance(image_size, (tuple, list)):
         return height, width
     short = max(STEP, round(height * min(shape) / max(shape) / STEP) * STEP)

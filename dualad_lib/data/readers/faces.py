@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..errors import DataError
+from ...errors import DataError
+from ..folders import image_files, read_images
 
 CASIA_REAL = (
     "1",
@@ -75,8 +76,6 @@ def _folders(path):
 
 
 def _read(root, clips, side, frames):
-    from .folders import image_files, read_images
-
     files, labels, names = [], [], []
     for clip, label in clips:
         found = image_files(clip)
