@@ -9,7 +9,7 @@ from torch._subclasses import FakeTensorMode
 
 from dualad_lib import DataError
 from dualad_lib.adversarial import attacks
-from dualad_lib.adversarial.suspicion import SUSPICIONS, classify
+from dualad_lib.adversarial.detectors import SCORES, classify
 
 
 @pytest.fixture(scope="module")
@@ -181,12 +181,12 @@ def test_attacks_stay_on_the_images_device(name, monkeypatch):
         run(net, x, y.cpu()) if name != "border" else torch.where(x > 0, x, torch.zeros(4, 1, 9, 9))
 
 
-@pytest.mark.parametrize("score", SUSPICIONS)
+@pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("at", ["cpu", "cuda"])
 def test_suspicions_are_where_the_images_are_wherever_the_classifier_is(score, at):
     with FakeTensorMode():
         net = nn.Sequential(nn.Flatten(), nn.Linear(81, 3, device=at))
         for images in ("cpu", "cuda"):
             x = torch.empty(4, 1, 9, 9, dtype=torch.uint8, device=images)
-            assert SUSPICIONS[score](net, x).device.type == images
+            assert SCORES[score](net, x).device.type == images
             assert classify(net, x).device.type == images

@@ -272,10 +272,12 @@ def test_what_lesson_10_says_in_words_holds():
     rows = study_rows("10_signs")
     table, asked = attack_table(rows), ["fgsm", "bim", "deepfool", "boundary"]
     assert set(asked) <= set(table.columns) and not table[asked].isna().any(axis=None)
-    images = table.drop(index=["doubt", "squeezing"])[asked]
+    images = table.drop(index=["max_softmax_probability", "feature_squeezing"])[asked]
     assert images.min(axis=None) > 40 and images.max(axis=None) < 75
-    assert table.loc["squeezing", asked].min() > 95
-    strengths = [attack_table(rows, f"{eps}/255").loc["doubt", "bim"] for eps in (2, 4, 8, 16)]
+    assert table.loc["feature_squeezing", asked].min() > 95
+    strengths = [
+        attack_table(rows, f"{eps}/255").loc["max_softmax_probability", "bim"] for eps in (2, 4, 8, 16)
+    ]
     assert strengths == sorted(strengths, reverse=True)  # more room, less doubt
     weak, main = (attack_table(rows, f"{eps}/255").loc["dualad", "bim"] for eps in (2, 8))
     assert weak > main + 20  # those lost to little were odd before

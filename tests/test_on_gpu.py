@@ -6,7 +6,7 @@ import torch
 
 from dualad_lib import Detector, PublishedDualAD
 from dualad_lib.adversarial import attacks
-from dualad_lib.adversarial.suspicion import Suspicion
+from dualad_lib.adversarial.detectors import AttackDetector
 from dualad_lib.detectors import DETECTORS, create
 from dualad_lib.detectors.trained import Trained
 from dualad_lib.networks import ConvClassifier
@@ -55,7 +55,7 @@ def test_a_step_of_the_critic_reads_nothing_back():
         torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("score", ["doubt", "squeezing", "roughness"])
+@pytest.mark.parametrize("score", ["max_softmax_probability", "feature_squeezing", "roughness"])
 def test_attacks_and_suspicions(score):
     net = ConvClassifier((1, 12, 12), 3, 4).cuda().eval().requires_grad_(False)
     x = torch.from_numpy(X).cuda().float() / 255
@@ -69,4 +69,4 @@ def test_attacks_and_suspicions(score):
     starts = torch.rand(60, 1, 12, 12, device="cuda")
     if not (net(starts).argmax(1) == 9).any():
         assert attacks._at_border(net, x, y * 0 + 9, starts).device.type == "cuda"
-    assert Suspicion(score, net).fit(X).predict(X).shape == (60,)
+    assert AttackDetector(score, net).fit(X).predict(X).shape == (60,)

@@ -17,7 +17,7 @@ from ..progress import progress
 from ..scoring import pixel_score
 from ..training import as_float, seeded, warmup_cosine
 from . import attacks
-from .suspicion import Suspicion, classify
+from .detectors import AttackDetector, classify
 
 #: Bounds of the change of a pixel, of 255 (L-infinity); fixed before anything was measured.
 STRENGTHS = (2, 4, 8, 16)
@@ -29,7 +29,7 @@ ADAPTIVE_WEIGHT = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Victim:
+class AttackedClassifier:
     """A trained classifier, the images of one class, and their attacked versions.
 
     train, held, clean: images of the class to learn from, held out, and of the test, uint8. others: test images of all
@@ -77,8 +77,8 @@ def train_classifier(images, labels, classes, epochs=6, width=24, batch_size=64,
     return net.eval().requires_grad_(False)
 
 
-def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, boundary_steps=2000):
-    """The Victim of a data set ("gtsrb", or any name that `load_one_class` takes).
+def load_attacked(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, boundary_steps=2000):
+    """The AttackedClassifier of a data set ("gtsrb", or any name that `load_one_class` takes).
 
     The classifier learns from the training images of all classes, but for a fifth (of signs: of tracks) that is held
     out. fgsm, bim and deepfool attack with every one of STRENGTHS; boundary without a bound, one image in EVERY, and
@@ -98,7 +98,7 @@ def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, 
         {name.removeprefix("part."): v for name, v in state.items() if name.startswith("part.")}
     )
     found = {tuple(name.split("/")[1:]): v for name, v in state.items() if name.startswith("attack/")}
-    return Victim(
+    return AttackedClassifier(
         classifier=net.eval().requires_grad_(False),
         normal_class=normal_class,
         train=of_class(data.train, normal_class),
@@ -110,8 +110,8 @@ def load_victim(dataset, normal_class, folder=None, seed=0, epochs=6, width=24, 
     )
 
 
-def adaptive(model, victim):
-    """BIM against classifier and detector at once, at the strength MAIN: a dict as Victim.adversarial.
+def adaptive(model, attacked):
+    """BIM against classifier and detector at once, at the strength MAIN: a dict as AttackedClassifier.adversarial.
 
     It raises the cross-entropy and, once the classifier is fooled, lowers the detector's differentiable score as well:
     ADAPTIVE_WEIGHT nats for one deviation of that score on held-out normal images. {} for a score without a gradient.
@@ -120,15 +120,15 @@ def adaptive(model, victim):
     if score is None:
         return {}
     with torch.no_grad():
-        scale = score(as_float(victim.held, victim.x.device)).std().clamp_min(1e-8)
+        scale = score(as_float(attacked.held, attacked.x.device)).std().clamp_min(1e-8)
 
     def penalty(x):
         # First fool, then hide: a score that is pulled down from the start would hold the image where it is.
-        lost = victim.classifier(x).argmax(1) != victim.y
+        lost = attacked.classifier(x).argmax(1) != attacked.y
         return ADAPTIVE_WEIGHT * lost * score(x) / scale
 
     eps = MAIN / 255
-    found = attacks.bim(victim.classifier, victim.x, victim.y, eps, ADAPTIVE_STEPS, eps / 10, penalty)
+    found = attacks.bim(attacked.classifier, attacked.x, attacked.y, eps, ADAPTIVE_STEPS, eps / 10, penalty)
     return {("adaptive", MAIN): found}
 
 
@@ -151,7 +151,7 @@ def differentiable_score(model):
             return pixel_score(own, model.network_(own)[1], model.pixel).to(x.device)
 
         return score
-    return model.score_of if isinstance(model, Suspicion) else None
+    return model.score_of if isinstance(model, AttackDetector) else None
 
 
 def _kept(data, dataset, normal_class, folder, boundary_steps, **options):

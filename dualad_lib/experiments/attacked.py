@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ..adversarial.classifier import adaptive, load_victim
-from ..adversarial.suspicion import SUSPICIONS, Suspicion
+from ..adversarial.classifier import adaptive, load_attacked
+from ..adversarial.detectors import SCORES, AttackDetector
 from ..course.provenance import digest, dump
 from ..detectors import create
 from ..detectors.trained import Trained
@@ -29,7 +29,7 @@ TINY = {"epochs": 6, "width": 6, "boundary_steps": 5}  # of the profile "smoke"
 def measure(detector, dataset, normal_class, command="", label="", **options):
     """Train one detector on the normal images, score it on every attack, and return its rows.
 
-    detector: a name that `create` knows, or one of SUSPICIONS. options, as in `results.measure`: protocol ("p2"), seed,
+    detector: a name that `create` knows, or one of SCORES. options, as in `results.measure`: protocol ("p2"), seed,
     profile, params, setting, output. A finished cell is read. A detector whose score has a gradient is also attacked by
     one who knows it. Attacks by which fewer than LEAST images were lost have no row.
     """
@@ -40,18 +40,18 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     size = TINY if key["profile"] == "smoke" else {}
     output = options.get("output")
     kept = (
-        None if output is None else Path(output) / f"victim-{_code_hash(load_victim)[:8]}"
+        None if output is None else Path(output) / f"attacked-{_code_hash(load_attacked)[:8]}"
     )  # other code, another one
-    victim = load_victim(dataset, normal_class, kept, **size)
-    model = _model(detector, key, victim.classifier)
+    attacked = load_attacked(dataset, normal_class, kept, **size)
+    model = _model(detector, key, attacked.classifier)
     start = time.perf_counter()
     shown = {"label": label} if isinstance(model, Trained) else {}
-    model.fit(victim.train, calibration=victim.held, **shown)
+    model.fit(attacked.train, calibration=attacked.held, **shown)
     trained = time.perf_counter() - start
     rows = []
-    for setting, anomalies in _tests(model, victim).items():
-        images = torch.cat([as_float(victim.clean, "cpu"), anomalies])
-        labels = (torch.arange(len(images)) >= len(victim.clean)).long().numpy()
+    for setting, anomalies in _tests(model, attacked).items():
+        images = torch.cat([as_float(attacked.clean, "cpu"), anomalies])
+        labels = (torch.arange(len(images)) >= len(attacked.clean)).long().numpy()
         start = time.perf_counter()
         scores = model.anomaly_scores(images)
         scored = time.perf_counter() - start
@@ -67,11 +67,11 @@ def measured(detector, dataset, normal_class, output, **options):
     return _stored(cell, key)
 
 
-def _tests(model, victim):
+def _tests(model, attacked):
     """Setting -> anomalies, float images."""
-    tests = {"": as_float(victim.others, "cpu")}
-    for (attack, eps), adversarial in {**victim.adversarial, **adaptive(model, victim)}.items():
-        fooled = victim.fooled(adversarial)
+    tests = {"": as_float(attacked.others, "cpu")}
+    for (attack, eps), adversarial in {**attacked.adversarial, **adaptive(model, attacked)}.items():
+        fooled = attacked.fooled(adversarial)
         if fooled.sum() >= LEAST:
             bound = "" if eps is None else f";eps={eps}/255"
             tests[f"attack={attack}{bound};fooled={int(fooled.sum())}/{len(fooled)}"] = adversarial[fooled]
@@ -79,8 +79,8 @@ def _tests(model, victim):
 
 
 def _model(detector, key, classifier=None):
-    if detector in SUSPICIONS:
-        return Suspicion(detector, classifier, seed=key["seed"])
+    if detector in SCORES:
+        return AttackDetector(detector, classifier, seed=key["seed"])
     return create(detector, **{"seed": key["seed"], **key["params"]})
 
 
@@ -107,7 +107,7 @@ def _cell(
         "setting": setting,
         "params": params or {},
         "boundary": find_spec("foolbox") is not None,  # without it a cell lacks that attack
-        "code": [_own_hash(), _code_hash(load_victim)],
+        "code": [_own_hash(), _code_hash(load_attacked)],
     }
     model = _model(detector, key)
     key["parameters"] = {

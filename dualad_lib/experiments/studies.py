@@ -132,7 +132,7 @@ def _adegan():
 
 def _signs():
     """Stop signs, normal, against the same signs under attack: one trained detector has rows for every attack."""
-    simple = ("doubt", "squeezing", "roughness")
+    simple = ("max_softmax_probability", "feature_squeezing", "roughness")
     classical = ("pca", "knn", "isolation_forest", "ocsvm")
     for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
         yield "gtsrb", detector, (14,), {"protocol": "p2"}

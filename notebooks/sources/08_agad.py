@@ -57,7 +57,7 @@ import torch
 
 from dualad_lib import AGAD, load_one_class, plots
 from dualad_lib.adversarial.classifier import train_classifier
-from dualad_lib.adversarial.suspicion import classify
+from dualad_lib.adversarial.detectors import classify
 from dualad_lib.course import record
 from dualad_lib.data import load_labelled_anomalies
 from dualad_lib.detectors.agad import batch_statistics

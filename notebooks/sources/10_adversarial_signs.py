@@ -66,7 +66,7 @@ from torch.nn.functional import cross_entropy
 from dualad_lib import PCA, plots
 from dualad_lib.adversarial.attacks import bim, deepfool, success_rate
 from dualad_lib.adversarial.classifier import train_classifier
-from dualad_lib.adversarial.suspicion import Suspicion, classify, roughness, squeezing
+from dualad_lib.adversarial.detectors import AttackDetector, classify, feature_squeezing, roughness
 from dualad_lib.course import record
 from dualad_lib.data import load_labelled, of_class
 from dualad_lib.data.readers.faces import read_casia, read_replay
@@ -265,9 +265,9 @@ record(
 normal, held = of_class(data.train, normal_class), of_class(data.held, normal_class)
 trained = {"seed": seed, "width": width, "steps": steps, "batch_size": batch_size}
 detectors = {
-    "doubt": Suspicion("doubt", net),
-    "squeezing": Suspicion("squeezing", net),
-    "roughness": Suspicion("roughness"),
+    "max_softmax_probability": AttackDetector("max_softmax_probability", net),
+    "feature_squeezing": AttackDetector("feature_squeezing", net),
+    "roughness": AttackDetector("roughness"),
     "pca": create("pca"),
     "knn": create("knn", n_neighbours=5),
     "isolation_forest": create("isolation_forest", seed=seed),
@@ -328,7 +328,7 @@ record(**{f"{name}_{attack}": float(table.loc[name, attack]) for name in table.i
 # %%
 curve = {
     name: [seen(detectors[name], adversarial["bim"][s]) for s in strengths]
-    for name in ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
+    for name in ("max_softmax_probability", "feature_squeezing", "roughness", "dualad", "lrgdan")
 }
 figure = plots.sweep(strengths, curve, xlabel="strength of BIM, of 255")
 figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -337,8 +337,8 @@ plots.show(figure, alt=f"AUROC against the strength of BIM, {strengths} of 255: 
 
 # %%
 record(
-    doubt_weakest=curve["doubt"][0],
-    doubt_strongest=curve["doubt"][-1],
+    doubt_weakest=curve["max_softmax_probability"][0],
+    doubt_strongest=curve["max_softmax_probability"][-1],
     lowest_weakest=min(values[0] for values in curve.values()),
     strongest=strengths[-1],
 )
@@ -426,7 +426,7 @@ def knowing(score):
 # %%
 scores = {
     "autoencoder, pixel": lambda images: pixel_score(images, model.network_(images)[1]),
-    "squeezing": lambda images: squeezing(net, images),
+    "feature_squeezing": lambda images: feature_squeezing(net, images),
     "roughness": roughness,
 }
 known = {name: knowing(score) for name, score in scores.items()}
@@ -451,7 +451,11 @@ pd.DataFrame(rows, index=["AUROC", "lost"]).T.mul(100).round(1)
 
 # %%
 record(weight=adaptive_weight)
-for name, short in {"autoencoder, pixel": "pixel", "squeezing": "squeezed", "roughness": "rough"}.items():
+for name, short in {
+    "autoencoder, pixel": "pixel",
+    "feature_squeezing": "squeezed",
+    "roughness": "rough",
+}.items():
     blind, (auroc_known, lost_known) = rows[name, "blind"], rows[name, "knows the score"]
     record(**{f"{short}_blind": blind[0], f"{short}_known": auroc_known, f"{short}_lost": lost_known})
 
@@ -524,7 +528,7 @@ signs.round(1)
 # %%
 bounds = (2, 4, 8, 16)
 by_bound = {s: attack_table(committed_rows, f"{s}/255")["bim"] for s in bounds}
-chosen = ("doubt", "squeezing", "roughness", "dualad", "lrgdan")
+chosen = ("max_softmax_probability", "feature_squeezing", "roughness", "dualad", "lrgdan")
 curve = {name: [by_bound[s].get(name, np.nan) / 100 for s in bounds] for name in chosen}
 figure = plots.sweep(bounds, curve, xlabel="strength of BIM on stop signs, of 255")
 figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
@@ -551,8 +555,8 @@ named_rows = {
     "dualad": "dualad",
     "autoencoder": "autoencoder",
     "isolation_forest": "forest",
-    "doubt": "doubt",
-    "squeezing": "squeezing",
+    "max_softmax_probability": "doubt",
+    "feature_squeezing": "squeezing",
     "lrgdan, AE": "ae",
     "lrgdan, AE+D": "aed",
     "lrgdan, dual AE+D": "dual",
@@ -560,7 +564,9 @@ named_rows = {
 for row, short in named_rows.items():
     for attack, value in signs.loc[row].dropna().items():
         record(**{f"signs_{short}_{attack.replace(' ', '_')}": float(value)})
-of_images = signs.drop(index=["doubt", "squeezing"])[["fgsm", "bim", "deepfool", "boundary"]]
+of_images = signs.drop(index=["max_softmax_probability", "feature_squeezing"])[
+    ["fgsm", "bim", "deepfool", "boundary"]
+]
 record(
     n_signs=270 - len(LEAKED),
     signs_least=float(of_images.min().min()),

@@ -29,12 +29,12 @@ def _probabilities(classifier, x):
     return classifier(as_float(x, device)).softmax(1).to(x.device)
 
 
-def doubt(classifier, x):
+def max_softmax_probability(classifier, x):
     """1 - the probability of the class that the classifier names (Hendrycks & Gimpel, 2017)."""
     return 1 - _probabilities(classifier, x).amax(1)
 
 
-def squeezing(classifier, x):
+def feature_squeezing(classifier, x):
     """How far the classifier's probabilities move, summed over classes, when the image is smoothed.
 
     Smoothing: the median of each pixel and its right, lower and lower right neighbour. Source: feature squeezing, Xu,
@@ -59,11 +59,15 @@ def median(x):
 
 
 #: Name -> score of (classifier, images).
-SUSPICIONS = {"doubt": doubt, "squeezing": squeezing, "roughness": lambda classifier, x: roughness(x)}
+SCORES = {
+    "max_softmax_probability": max_softmax_probability,
+    "feature_squeezing": feature_squeezing,
+    "roughness": lambda classifier, x: roughness(x),
+}
 
 
-class Suspicion(Detector):
-    """One of SUSPICIONS as a detector: it learns nothing from normal images but its threshold.
+class AttackDetector(Detector):
+    """One of SCORES as a detector: it learns nothing from normal images but its threshold.
 
     classifier: the one that may be under attack, in eval mode, on any device. Not for `save`: a classifier is no
     parameter of a file.
@@ -76,7 +80,7 @@ class Suspicion(Detector):
         self.seed = seed
 
     def _fit(self, images):
-        choose(self.score, tuple(SUSPICIONS), "score")
+        choose(self.score, tuple(SCORES), "score")
         if self.classifier is None and self.score != "roughness":
             raise DataError(
                 f'the score "{self.score}" asks the classifier that may be under attack: give classifier=.'
@@ -85,14 +89,14 @@ class Suspicion(Detector):
     @as_fitted
     def score_of(self, x):
         """The score of images (N, C, H, W) as a tensor (N,) with a gradient."""
-        return SUSPICIONS[self.score](self.classifier, x)
+        return SCORES[self.score](self.classifier, x)
 
     def _where(self):
         weights = getattr(self.classifier, "parameters", lambda: iter(()))()
         return next((weight.device for weight in weights), torch.device("cpu"))
 
     def _state(self):
-        raise DataError("a Suspicion is no model to save: a classifier is no parameter of a file.")
+        raise DataError("a AttackDetector is no model to save: a classifier is no parameter of a file.")
 
     @torch.no_grad()
     def _score(self, images):

@@ -12,10 +12,17 @@ from dualad_lib.adversarial.classifier import (
     STRENGTHS,
     adaptive,
     differentiable_score,
-    load_victim,
+    load_attacked,
     train_classifier,
 )
-from dualad_lib.adversarial.suspicion import Suspicion, classify, doubt, median, roughness, squeezing
+from dualad_lib.adversarial.detectors import (
+    AttackDetector,
+    classify,
+    feature_squeezing,
+    max_softmax_probability,
+    median,
+    roughness,
+)
 from dualad_lib.data import load_labelled
 from dualad_lib.detectors import LRGDAN
 from dualad_lib.experiments import attacked
@@ -27,17 +34,17 @@ SMALL = {"epochs": 8, "width": 6, "boundary_steps": 3}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("victim")
+    return tmp_path_factory.mktemp("attacked")
 
 
 @pytest.fixture(scope="module")
-def victim(folder):
-    return load_victim("digits", 3, folder, **SMALL)
+def target(folder):
+    return load_attacked("digits", 3, folder, **SMALL)
 
 
-def test_the_classifier_learns_and_the_same_seed_gives_the_same(victim):
+def test_the_classifier_learns_and_the_same_seed_gives_the_same(target):
     data = load_labelled("digits")
-    right = classify(victim.classifier, data.held.images).argmax(1) == data.held.labels
+    right = classify(target.classifier, data.held.images).argmax(1) == data.held.labels
     assert right.float().mean() > 0.9
     a, b = (train_classifier(data.train.images[:80], data.train.labels[:80], 10, 1, 4) for _ in range(2))
     assert torch.equal(classify(a, data.held.images), classify(b, data.held.images))
@@ -50,29 +57,29 @@ def test_logits_of_any_image(shape):
     assert net(torch.rand(2, *shape)).shape == (2, 7)
 
 
-def test_attacked_images_are_versions_of_the_rightly_named_and_inside_their_bounds(victim):
-    assert (classify(victim.classifier, victim.x).argmax(1) == 3).all()
-    assert len(victim.x) <= len(victim.clean) and victim.clean.dtype == torch.uint8
-    for (attack, eps), images in victim.adversarial.items():
-        assert images.shape == (victim.x if eps else victim.x[::EVERY]).shape
+def test_attacked_images_are_versions_of_the_rightly_named_and_inside_their_bounds(target):
+    assert (classify(target.classifier, target.x).argmax(1) == 3).all()
+    assert len(target.x) <= len(target.clean) and target.clean.dtype == torch.uint8
+    for (attack, eps), images in target.adversarial.items():
+        assert images.shape == (target.x if eps else target.x[::EVERY]).shape
         assert images.min() >= 0 and images.max() <= 1
         if eps is not None:
-            assert (images - victim.x).abs().max() <= eps / 255 + 1e-6, attack
-    lost = [int(victim.fooled(victim.adversarial["bim", eps]).sum()) for eps in STRENGTHS]
+            assert (images - target.x).abs().max() <= eps / 255 + 1e-6, attack
+    lost = [int(target.fooled(target.adversarial["bim", eps]).sum()) for eps in STRENGTHS]
     assert lost == sorted(lost) and lost[-1] > 0
 
 
-def test_a_kept_victim_is_found_again_and_trained_once(victim, folder, monkeypatch):
+def test_a_kept_classifier_is_found_again_and_trained_once(target, folder, monkeypatch):
     monkeypatch.setattr("dualad_lib.adversarial.classifier.train_classifier", None)
-    again = load_victim("digits", 3, folder, **SMALL)
-    assert torch.equal(classify(again.classifier, victim.x), classify(victim.classifier, victim.x))
-    assert again.adversarial.keys() == victim.adversarial.keys()
+    again = load_attacked("digits", 3, folder, **SMALL)
+    assert torch.equal(classify(again.classifier, target.x), classify(target.classifier, target.x))
+    assert again.adversarial.keys() == target.adversarial.keys()
     assert not list(folder.glob("*.tmp*"))
 
 
 def test_a_class_that_is_not_there_is_named(folder):
     with pytest.raises(DataError, match="classes 0 to 9, not 14"):
-        load_victim("digits", 14, folder)
+        load_attacked("digits", 14, folder)
 
 
 def test_roughness_is_zero_of_a_flat_image_and_known_of_a_checkerboard():
@@ -95,45 +102,52 @@ def test_doubt_and_squeezing_of_known_probabilities():
         return torch.stack([bright.clamp_min(1e-9).log(), (1 - bright).clamp_min(1e-9).log()], 1)
 
     x = torch.full((1, 1, 4, 4), 0.2)
-    assert doubt(classifier, x).item() == pytest.approx(0.2)
-    assert squeezing(classifier, x).item() == pytest.approx(0, abs=1e-6)
+    assert max_softmax_probability(classifier, x).item() == pytest.approx(0.2)
+    assert feature_squeezing(classifier, x).item() == pytest.approx(0, abs=1e-6)
     x[..., 1, 1] = 0.9
-    assert squeezing(classifier, x).item() == pytest.approx(2 * 0.7, abs=1e-5)
+    assert feature_squeezing(classifier, x).item() == pytest.approx(2 * 0.7, abs=1e-5)
 
 
-def test_a_suspicion_is_a_detector(victim):
-    model = Suspicion("doubt", victim.classifier).fit(victim.train, calibration=victim.held)
-    alarms = model.predict(victim.clean) == -1
+def test_a_suspicion_is_a_detector(target):
+    model = AttackDetector("max_softmax_probability", target.classifier).fit(
+        target.train, calibration=target.held
+    )
+    alarms = model.predict(target.clean) == -1
     assert alarms.mean() < 0.3
     with pytest.raises(DataError, match="score must be one of"):
-        Suspicion("luck").fit(victim.train)
+        AttackDetector("luck").fit(target.train)
     with pytest.raises(DataError, match="give classifier="):
-        Suspicion("squeezing").fit(victim.train)
+        AttackDetector("feature_squeezing").fit(target.train)
 
 
 @pytest.mark.parametrize("kind", [Autoencoder, LRGDAN])
-def test_the_score_with_a_gradient_is_the_detectors_own(victim, kind):
-    model = kind(width=4, steps=4, batch_size=16).fit(victim.train)
+def test_the_score_with_a_gradient_is_the_detectors_own(target, kind):
+    model = kind(width=4, steps=4, batch_size=16).fit(target.train)
     score = differentiable_score(model)
-    assert np.allclose(score(victim.x).detach().numpy(), model.anomaly_scores(victim.x).pixel, rtol=1e-4)
-    x = victim.x.clone().requires_grad_()
+    assert np.allclose(score(target.x).detach().numpy(), model.anomaly_scores(target.x).pixel, rtol=1e-4)
+    x = target.x.clone().requires_grad_()
     assert torch.autograd.grad(score(x).sum(), x)[0].abs().sum() > 0
     if kind is LRGDAN:
-        model.set_params(judged="code").recalibrate(victim.held)
+        model.set_params(judged="code").recalibrate(target.held)
         assert differentiable_score(model) is None  # it goes by no picture
 
 
-def test_an_adaptive_attack_is_less_conspicuous_than_a_blind_one(victim):
-    model = Suspicion("roughness").fit(victim.train)
-    known = adaptive(model, victim)
+def test_an_adaptive_attack_is_less_conspicuous_than_a_blind_one(target):
+    model = AttackDetector("roughness").fit(target.train)
+    known = adaptive(model, target)
     ((attack, eps),) = known
     assert (attack, eps) == ("adaptive", MAIN) and MAIN in STRENGTHS
-    assert (known["adaptive", eps] - victim.x).abs().max() <= eps / 255 + 1e-6
-    blind = bim(victim.classifier, victim.x, victim.y, eps / 255)
+    assert (known["adaptive", eps] - target.x).abs().max() <= eps / 255 + 1e-6
+    blind = bim(target.classifier, target.x, target.y, eps / 255)
     assert roughness(known["adaptive", eps]).mean() < roughness(blind).mean()
-    assert adaptive(PCA(n_components=2).fit(victim.train), victim) == {}
-    sure = adaptive(Suspicion("doubt", victim.classifier).fit(victim.train), victim)["adaptive", eps]
-    assert doubt(victim.classifier, sure).mean() <= doubt(victim.classifier, blind).mean() + 1e-6
+    assert adaptive(PCA(n_components=2).fit(target.train), target) == {}
+    sure = adaptive(AttackDetector("max_softmax_probability", target.classifier).fit(target.train), target)[
+        "adaptive", eps
+    ]
+    assert (
+        max_softmax_probability(target.classifier, sure).mean()
+        <= max_softmax_probability(target.classifier, blind).mean() + 1e-6
+    )
 
 
 def test_a_cell_has_a_row_for_each_attack_that_succeeded(tmp_path, monkeypatch):
