@@ -25,7 +25,7 @@ from dualad_lib.adversarial.detectors import (
 )
 from dualad_lib.data import load_labelled
 from dualad_lib.detectors import LRGDAN
-from dualad_lib.experiments import attacked
+from dualad_lib.experiments import attacked, world_tables
 from dualad_lib.experiments.results import COLUMNS
 from dualad_lib.networks import ConvClassifier
 
@@ -158,8 +158,8 @@ def test_a_cell_has_a_row_for_each_attack_that_succeeded(tmp_path, monkeypatch):
     assert set(rows[0]) == set(COLUMNS) and rows[0]["setting"] == ""
     settings = [row["setting"] for row in rows]
     assert len(set(settings)) == len(settings) > 3 and any(";eps=16/255;fooled=" in s for s in settings)
-    assert attacked.measured("pca", "digits", 3, **options) == rows
-    assert attacked.measured("pca", "digits", 3, seed=1, **options) is None
+    assert attacked.identify("pca", "digits", 3, **options).rows() == rows
+    assert attacked.identify("pca", "digits", 3, seed=1, **options).rows() is None
     monkeypatch.setattr("dualad_lib.adversarial.classifier.train_classifier", None)
     more = attacked.measure("roughness", "digits", 3, **options)
     assert any(row["setting"].startswith("attack=adaptive;eps=8/255") for row in more)
@@ -180,11 +180,11 @@ def test_tables_of_attacks_by_hand():
         row("dualad", "attack=bim;eps=8/255;fooled=3/4", 0.1, "pixel"),
         row("pca", "attack=adaptive;eps=8/255;fooled=0/4", 0.2),
     ]
-    table = attacked.attack_table(rows)
+    table = world_tables.attack_table(rows)
     assert list(table.columns) == ["bim", "boundary", "adaptive", "other classes"]
     assert table.loc["pca"].tolist() == pytest.approx([55, 40, 20, 70])
     assert list(table.index) == ["pca", "lrgdan, AE"] and table.loc["lrgdan, AE", "bim"] == pytest.approx(80)
-    assert attacked.lost(rows).to_dict() == {
+    assert world_tables.lost(rows).to_dict() == {
         ("bim", "8/255"): 0.75,
         ("bim", "2/255"): 0.25,
         ("boundary", ""): 1,

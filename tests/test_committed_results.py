@@ -7,9 +7,10 @@ import pytest
 from dualad_lib.course.manifest import load_course
 from dualad_lib.course.provenance import ROOT
 from dualad_lib.experiments import tables
-from dualad_lib.experiments.inspected import FLAW, read_measures
+from dualad_lib.experiments.inspected import FLAW
+from dualad_lib.experiments.measuring import FLAWED
 from dualad_lib.experiments.report import RESULTS, committed, render
-from dualad_lib.experiments.results import COLUMNS, FLAWED, study_rows
+from dualad_lib.experiments.results import COLUMNS, read_measures, study_rows
 from dualad_lib.experiments.settings import ABLATION, BASELINES
 from dualad_lib.experiments.studies import STUDIES
 from dualad_lib.experiments.tables import steps
@@ -267,7 +268,7 @@ def test_what_lessons_07_and_09_say_of_their_studies_holds():
 
 def test_what_lesson_10_says_in_words_holds():
     """No detector of images is far from chance at 8/255; the attacked classifier's two looks are; boundary is there."""
-    from dualad_lib.experiments.attacked import attack_table, lost
+    from dualad_lib.experiments.world_tables import attack_table, lost
 
     rows = study_rows("10_signs")
     table, asked = attack_table(rows), ["fgsm", "bim", "deepfool", "boundary"]

@@ -15,7 +15,7 @@ import pytest
 from dualad_lib import RunError
 from dualad_lib.cli import main
 from dualad_lib.experiments import grid as grid_module
-from dualad_lib.experiments import results
+from dualad_lib.experiments import measuring
 from dualad_lib.experiments.grid import grid, reproduce, run_cell
 from dualad_lib.experiments.results import read_results
 
@@ -48,7 +48,7 @@ def test_a_grid_is_the_product_of_what_is_asked():
 def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_path, monkeypatch):
     cells = grid(["digits"], ["pca", "knn"], [0, 1], profile="smoke")
     monkeypatch.setattr(grid_module, "_pool", _serial)
-    true, calls = results.measure, []
+    true, calls = measuring.measure, []
 
     def measure(detector, **rest):
         calls.append(detector)
@@ -56,12 +56,12 @@ def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_p
             raise ValueError("no neighbours today")
         return true(detector, **rest)
 
-    monkeypatch.setattr(results, "measure", measure)
+    monkeypatch.setattr(measuring, "measure", measure)
     rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
     assert len(rows) == 2
     assert errors == {c.name: "ValueError: no neighbours today" for c in cells if c.method == "knn"}
     assert "no neighbours today" in (tmp_path / "failed" / f"{cells[-1].name}.txt").read_text()
-    monkeypatch.setattr(results, "measure", true)
+    monkeypatch.setattr(measuring, "measure", true)
     rows, errors = reproduce(cells, tmp_path, "python", say=quiet)
     assert (len(rows), errors) == (4, {})
     assert calls.count("pca") == 2
@@ -137,7 +137,7 @@ def test_a_worker_that_was_cut_off_may_finish_its_cell(tmp_path, monkeypatch):
             with FileLock(grid_module._lock_path(cells[0], tmp_path)):
                 held.set()
                 time.sleep(0.5)
-                results.measure(normal_class=0, output=tmp_path / "cells", **cells[0].arguments())
+                measuring.measure(normal_class=0, output=tmp_path / "cells", **cells[0].arguments())
             time.sleep(5)
 
     def lose(todo, output, executor, threads):

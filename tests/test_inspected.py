@@ -10,14 +10,15 @@ from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection
 from dualad_lib.data.patches import cut, image_scores
 from dualad_lib.experiments import inspected
 from dualad_lib.experiments.grid import Cell, reproduce
-from dualad_lib.experiments.inspected import FLAW, MEASURES, Inspector, measure, measured, read_measures
+from dualad_lib.experiments.inspected import FLAW, MEASURES, Inspector, identify, measure
+from dualad_lib.experiments.results import read_measures
 
 CELL = {"detector": "pca", "dataset": "digits", "normal_class": 0, "params": {"n_components": 8}}
 
 
 def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
     options = {**CELL, "splits": 2, "setting": "tried", "output": tmp_path}
-    assert measured(**options) is None
+    assert identify(**options).rows() is None
     rows = measure(**options)
     settings = ["tried", *(f"tried, {kind}" for kind in DEFECTS)]
     assert [(r["setting"], r["seed"]) for r in rows] == [(s, k) for k in (0, 1) for s in settings]
@@ -25,7 +26,7 @@ def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
         "kinds of equal numbers"
     )
     assert rows[0]["auroc"] != rows[4]["auroc"] and {r["evaluation"] for r in rows} == {"honest"}
-    assert measured(**options) == rows and measured(**{**options, "splits": 3}) is None
+    assert identify(**options).rows() == rows and identify(**{**options, "splits": 3}).rows() is None
 
 
 def test_measures_end_in_a_file_of_their_own(tmp_path):

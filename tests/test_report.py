@@ -112,7 +112,7 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
 
 
 def test_collect_takes_over_the_measures_that_stand_beside_the_results(tmp_path, monkeypatch):
-    from dualad_lib.experiments.inspected import merge_measures, read_measures
+    from dualad_lib.experiments.results import merge_measures, read_measures
 
     def measure(dataset, value):
         keys = {
@@ -197,6 +197,6 @@ def test_nothing_is_taken_over_where_a_file_is_no_results_file(tmp_path, monkeyp
     theirs.mkdir()
     write_results([row("mnist", "pca", "score", 0.9, train_seconds=1.0)], theirs / "a_mnist.csv")
     (theirs / "b_other.csv").write_text("metric,value\nx,1\n")
-    with pytest.raises(RunError, match=r"b_other\.csv is no results file: nothing was taken over"):
+    with pytest.raises(RunError, match=r"b_other\.csv is no whole results file.*does not name the columns"):
         report.collect(theirs)
     assert not (tmp_path / "ours").exists()

@@ -7,9 +7,10 @@ from dualad_lib import RunError, cli
 from dualad_lib.data import load_one_class
 from dualad_lib.detectors import create
 from dualad_lib.evaluation import auroc
-from dualad_lib.experiments import results, whole_images
+from dualad_lib.experiments import measuring, whole_images
 from dualad_lib.experiments.grid import reproduce
-from dualad_lib.experiments.results import measure, read_results, sorted_batches
+from dualad_lib.experiments.measuring import measure, sorted_batches
+from dualad_lib.experiments.results import read_results
 from dualad_lib.experiments.studies import MEASURED_BY, SOME, STUDIES, TINY, study
 
 AGAD = {"detector": "agad", "dataset": "digits", "normal_class": 3, "params": {**TINY, "steps": 30}}
@@ -56,9 +57,9 @@ def test_what_no_study_has_is_named(capsys):
 
 
 def test_flawed_evaluations_stand_in_rows_of_their_own_and_train_nothing_else(monkeypatch):
-    looks, look = [], results._Watch.look
-    monkeypatch.setattr(results._Watch, "EVERY", 10)
-    monkeypatch.setattr(results._Watch, "look", lambda self: looks.append(self) or look(self))
+    looks, look = [], measuring.Watch.look
+    monkeypatch.setattr(measuring.Watch, "EVERY", 10)
+    monkeypatch.setattr(measuring.Watch, "look", lambda self: looks.append(self) or look(self))
     flaws = ["batch statistics", "best step", "batch statistics, best step"]
     plain, rows = measure(**AGAD), measure(**AGAD, flaws=flaws)
     found = {row["evaluation"]: row["auroc"] for row in rows}

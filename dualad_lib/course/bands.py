@@ -1,6 +1,5 @@
 """Tolerance bands: judged after a run, measured over seeds."""
 
-import csv
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -91,10 +90,10 @@ def measure_bands(name, seeds=5, output=None, folder=None, course=None, say=prin
     if not rows:
         raise RunError(f"{results[0]['lesson']} records no metric")
     if output:
-        with atomic_write(output) as path, open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
+        import pandas as pd  # where it is used: a run without --output needs none
+
+        with atomic_write(output) as path:
+            pd.DataFrame(rows, dtype=object).to_csv(path, index=False, lineterminator="\n")
     return rows
 
 

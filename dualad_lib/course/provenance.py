@@ -9,13 +9,22 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
+from .notebook import cell_tree, code_cells
+
 PACKAGE = "dualad_lib"
 ROOT = Path(__file__).resolve().parents[2]
 # Neither the runner around a lesson nor the checks of its open exercises are what the lesson measures.
 _IGNORED = tuple(f"{PACKAGE}.{room}" for room in ("cli", "course", "experiments", "teaching"))
 _KEPT = tuple(
     f"{PACKAGE}.{name}"
-    for name in ("course.recording", "experiments.results", "experiments.tables", "experiments.literature")
+    for name in (
+        "course.recording",
+        "experiments.cells",
+        "experiments.measuring",
+        "experiments.results",
+        "experiments.tables",
+        "experiments.literature",
+    )
 )
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -37,8 +46,6 @@ def source_hash(path):
 
 def code_hash(nb):
     """The hash of a notebook's code cells: trees and tags. The bootstrap cell, which measures nothing, is left out."""
-    from dualad_lib.course.notebook import cell_tree, code_cells
-
     return digest(
         "\n".join(
             f"{sorted(cell.metadata.get('tags', ()))} {dump(cell_tree(cell), module_docstring=True)}"
@@ -53,8 +60,6 @@ def library_hashes(nb, root=ROOT):
 
     And one for the committed results that it reads, by `study_rows("NAME")` or `committed()`.
     """
-    from dualad_lib.course.notebook import cell_tree, code_cells
-
     cells = [cell for cell in code_cells(nb) if "bootstrap" not in cell.metadata.get("tags", ())]
     tree = ast.Module(body=[node for cell in cells for node in cell_tree(cell).body], type_ignores=[])
     return {**module_hashes(tree, root), **_results_hashes(tree, root)}
@@ -120,8 +125,6 @@ def taught_differences(nb, teaches, root=ROOT):
 
     `teaches` maps a class or function of the notebook to its canonical place, "dualad_lib.losses.squared_error".
     """
-    from dualad_lib.course.notebook import cell_tree, code_cells
-
     cells = [cell_tree(cell) for cell in code_cells(nb)]
     library, complaints = _Library(root), []
     for name, place in teaches.items():

@@ -1,16 +1,16 @@
 """The reading site: pages prepared from the committed notebooks and results, built by Sphinx."""
 
-import csv
 import json
 import re
 import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
 from ..errors import RunError
-from ..experiments import report
 from .manifest import load_course
-from .provenance import ROOT
+from .provenance import ROOT, results_folder
 
 PAGES = ROOT / "site"
 
@@ -60,7 +60,7 @@ def prepare(source):
     for lesson in course.lessons:
         nb = json.loads(lesson.notebook.read_text(encoding="utf-8"))
         (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
-    shutil.copytree(report.FIGURES, source / "figures", ignore=shutil.ignore_patterns("results"))
+    shutil.copytree(ROOT / "figures", source / "figures", ignore=shutil.ignore_patterns("results"))
     (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, text in {
@@ -127,13 +127,8 @@ def _section(readme, heading):
 
 def _files():
     """The committed results, file by file."""
-    paths = [path for path in sorted(report.RESULTS.glob("*.csv")) if not path.name.startswith("bands_")]
-    return "\n".join(f"- `{path.name}`: {_rows(path)} rows" for path in paths) + "\n"
-
-
-def _rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return sum(1 for _ in csv.DictReader(file))
+    paths = [path for path in sorted(results_folder().glob("*.csv")) if not path.name.startswith("bands_")]
+    return "\n".join(f"- `{path.name}`: {len(pd.read_csv(path))} rows" for path in paths) + "\n"
 
 
 def _links(text):

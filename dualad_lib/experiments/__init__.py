@@ -6,9 +6,9 @@ Names are imported when first asked for, so that a worker or a lesson loads what
 from importlib import import_module
 
 _EXPORTS = {
-    "measure": "results",
-    "measure_table": "results",
-    "measured": "results",
+    "measure": "measuring",
+    "measure_table": "measuring",
+    "measured": "measuring",
     "read_results": "results",
     "write_results": "results",
 }

@@ -19,10 +19,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..console import short_warnings
+from ..course.manifest import load_course
+from ..course.runner import execute, prepare
+from ..data import DATASETS as CLASSES
 from ..errors import DualADError, RunError
 from ..files import atomic_write
 from ..progress import progress
-from .results import KEYS, read_results, write_results
+from .results import merge_measures, merge_results, read_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 STUDY = "06_benchmark"
@@ -38,7 +41,7 @@ class Cell:
     """What is measured: a method on a class of a data set with a seed.
 
     options: of a study, what else `measure` takes. The main table has the settings of its profile. module: of the
-    functions `measure` and `measured` that the cell calls.
+    functions `measure` and `identify` that the cell calls (see `cells`).
     """
 
     dataset: str
@@ -48,7 +51,7 @@ class Cell:
     profile: str
     study: str = STUDY
     options: dict | None = None
-    module: str = "dualad_lib.experiments.results"
+    module: str = "dualad_lib.experiments.measuring"
 
     @property
     def name(self):
@@ -69,10 +72,14 @@ class Cell:
             **(own if self.options is None else self.options),
         }
 
+    def kept(self, output):
+        """What of the cell is kept in a grid's folder."""
+        identify = import_module(self.module).identify
+        return identify(normal_class=self.normal_class, output=Path(output) / "cells", **self.arguments())
+
     def rows(self, output):
         """Rows of the finished cell, or None."""
-        measured = import_module(self.module).measured
-        return measured(normal_class=self.normal_class, output=Path(output) / "cells", **self.arguments())
+        return self.kept(output).rows()
 
     def command(self):
         what = f"--methods {self.method}"
@@ -87,8 +94,6 @@ class Cell:
 
 def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper"):
     """The cells of a grid, cheap methods first; what is named twice counts once. Raises RunError for unknown names."""
-    from ..data import DATASETS as CLASSES
-
     datasets = tuple(dict.fromkeys(DATASETS[profile] if datasets is None else datasets))
     methods = tuple(dict.fromkeys((*BASELINES, *ABLATION) if methods is None else methods))
     classes = tuple(dict.fromkeys(classes))
@@ -176,9 +181,6 @@ def _finish(cell, output, executor):
     if executor == "python" or cell.options is not None:  # the notebook's cells are the main table's
         measure = import_module(cell.module).measure
         return measure(normal_class=cell.normal_class, output=cells, command=cell.command(), **arguments)
-    from ..course.manifest import load_course
-    from ..course.runner import execute, prepare
-
     (lesson,) = load_course().select([STUDY])
     values = {
         "dataset": cell.dataset,
@@ -236,13 +238,12 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
         _await_cut_off([cell for cell in todo if cell.rows(output) is None], output, reasons)
     found = [(cell, cell.rows(output)) for cell in cells]
     for key, path in files.items():
-        own = [row for cell, rows in found if (cell.study, cell.dataset) == key for row in rows or ()]
+        own = [(cell, rows) for cell, rows in found if (cell.study, cell.dataset) == key and rows]
         if own:
-            merge_results(own, path)
-    for module in dict.fromkeys(cell.module for cell in cells):  # tables of its own that a module may write
-        finish = getattr(import_module(module), "finish", None)
-        if finish is not None:
-            finish([cell for cell in cells if cell.module == module], output)
+            merge_results([row for _, rows in own for row in rows], path)
+        measures = [one for cell, _ in own for one in cell.kept(output).measures()]
+        if measures:
+            merge_measures(measures, output / "measures" / path.name)
     errors = {cell.name: reasons.get(cell.name, UNSEEN) for cell, rows in found if rows is None}
     for name, reason in errors.items():
         say(f"FAILED {name}: {reason}")
@@ -266,12 +267,6 @@ def scheduler_address(text):
             f"protocols are {', '.join(PROTOCOLS)}."
         )
     return address
-
-
-def merge_results(rows, path):
-    """Write rows into a results file: each replaces that of the same score of the same model, all others there stay."""
-    there = read_results(path) if path.exists() else []
-    write_results({tuple(row[n] for n in KEYS): row for row in [*there, *rows]}.values(), path)
 
 
 @contextmanager

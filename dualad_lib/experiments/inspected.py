@@ -5,25 +5,22 @@ those of `results`, for all anomalies together and for each kind. What has no co
 figures/results/measures/STUDY_DATASET.csv: a row a measure (see MEASURES), split and shift.
 """
 
-import ast
-import csv
-import functools
-import json
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
+from scipy.stats import ks_2samp
 
-from ..course.provenance import combined, digest, dump, module_hashes, results_folder
 from ..data import load_inspection
 from ..data.inspection import SHIFTS, camera, split_by_part
 from ..data.patches import cut, image_scores, join, per_image
 from ..errors import RunError
 from ..evaluation import per_region_overlap, pixel_auroc
-from ..files import atomic_write
 from ..scoring import Scores, threshold_at
-from .results import _cell, _rows, _stored, read_table
+from . import cells
+from .cells import own_hash, rows_of
+from .results import MEASURE_KEYS
 
 RATE = 0.05  # the false-alarm rate that is promised
 BLUR = 1.0  # pixels, of the heat maps; fixed beforehand
@@ -32,22 +29,10 @@ BLUR = 1.0  # pixels, of the heat maps; fixed beforehand
 #: of one part anywhere, a flawed evaluation.
 SPLITS = ("part", "calibrated by image", "image")
 FLAW = "split by image"
+USED = "from dualad_lib.data import load_inspection\nfrom dualad_lib.data.patches import cut"  # beside the detector
 #: false_alarms, detected: shares of the normal and of the anomalous test images above the threshold. ks_p: p-value of a
 #: two-sample Kolmogorov-Smirnov test, calibration scores against those of normal test images; no label enters it.
 MEASURES = ("false_alarms", "detected", "ks_p", "pixel_auroc", "pro")
-COLUMNS = (
-    "dataset",
-    "detector",
-    "setting",
-    "seed",
-    "profile",
-    "shift",
-    "measure",
-    "value",
-    "count",
-    "command",
-)
-KEYS = COLUMNS[: COLUMNS.index("value")]
 
 
 class Inspector:
@@ -105,10 +90,10 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     measured; shifts (False): whether alarms are measured again under each of SHIFTS, and recalibrate (True) once more
     after recalibration; split: one of SPLITS; patch: side of the patches (None: whole images).
     """
-    model, key, cell = _identity(detector, dataset, normal_class, **options)
-    stored = _stored(cell, key, also=("measures",))
-    if stored is not None:
+    kept = identify(detector, dataset, normal_class, **options)
+    if (stored := kept.rows()) is not None:
         return stored
+    model, key = kept.model, kept.key
     data = load_inspection(dataset)
     rows, measures = [], []
     for number in range(key["splits"]):
@@ -116,64 +101,13 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         inspector = Inspector(model.set_params(seed=part["seed"]), key["patch"])
         more, values = _one_split(inspector, data, part, number < key["maps"], command)
         rows += more
-        measures += [{**{n: part[n] for n in KEYS if n in part}, **v, "command": command} for v in values]
-    if cell is not None:
-        with atomic_write(cell) as temporary:
-            temporary.write_text(
-                json.dumps({"key": key, "rows": rows, "measures": measures}, indent=1), encoding="utf-8"
-            )
-    return rows
+        measures += [
+            {**{n: part[n] for n in MEASURE_KEYS if n in part}, **v, "command": command} for v in values
+        ]
+    return kept.write(rows, measures=measures)
 
 
-def measured(detector, dataset, normal_class, output, **options):
-    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
-    _, key, cell = _identity(detector, dataset, normal_class, output=output, **options)
-    return _stored(cell, key, also=("measures",))
-
-
-def finish(cells, output):
-    """Write the measures of finished cells into OUTPUT/measures/STUDY_DATASET.csv; those of other cells there stay."""
-    finish_measures(cells, output, _identity)
-
-
-def finish_measures(cells, output, identity):
-    """`finish` for any module whose cells keep measures; identity: its (model, key, cell file) of a cell's options."""
-    for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells):
-        rows = []
-        for one in cells:
-            if (one.study, one.dataset) == (study, dataset):
-                options = {k: v for k, v in one.arguments().items() if k not in ("detector", "dataset")}
-                _, key, cell = identity(
-                    one.method, dataset, one.normal_class, output=Path(output) / "cells", **options
-                )
-                if _stored(cell, key, also=("measures",)) is not None:
-                    rows += json.loads(cell.read_text(encoding="utf-8"))["measures"]
-        if rows:
-            merge_measures(rows, Path(output) / "measures" / f"{study}_{dataset}.csv")
-
-
-def read_measures(study, folder=None):
-    """Measures of a study as dicts, numbers as numbers; default: the committed ones."""
-    folder = results_folder() / "measures" if folder is None else Path(folder)
-    rows = []
-    for path in sorted(folder.glob(f"{study}*.csv")):
-        rows += read_table(path, COLUMNS, floats=("value",), integers=("count", "seed"))
-    return rows
-
-
-def merge_measures(rows, path):
-    """Write measures into a file, whole; those of other keys that are there stay."""
-    there = read_measures(path.stem, path.parent) if path.exists() else []
-    there = [row for row in there if row["dataset"] == rows[0]["dataset"]]  # not of a file whose name goes on
-    found = {tuple(str(row[n]) for n in KEYS): row for row in [*there, *rows]}
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for key in sorted(found, key=lambda key: [text.zfill(3) for text in key]):
-            writer.writerow({**found[key], "value": f"{found[key]['value']:.6g}"})
-
-
-def _identity(
+def identify(
     detector,
     dataset,
     normal_class,
@@ -183,24 +117,17 @@ def _identity(
     recalibrate=True,
     split="part",
     patch=None,
-    output=None,
     **options,
 ):
+    """The Kept of a cell; arguments as of `measure`."""
     if split not in SPLITS:
         raise RunError(f"unknown split {split!r}: choose from {', '.join(SPLITS)}.")
     if normal_class != 0:
         raise RunError(f"the normal class of an inspection set is 0, free of defects; got {normal_class!r}.")
-    model, key, cell = _cell(detector, dataset, normal_class, protocol="parts", output=output, **options)
+    kept = cells.identify(detector, dataset, normal_class, protocol="parts", **options)
     own = {"splits": splits, "maps": maps, "shifts": shifts, "split_by": split, "patch": patch}
-    return model, {**key, **own, "recalibrate": recalibrate, "code": [key["code"], _own_hash()]}, cell
-
-
-@functools.cache
-def _own_hash():
-    """Hash of what a cell stands on beside its detector: this module, the set and its patches."""
-    used = "from dualad_lib.data import load_inspection\nfrom dualad_lib.data.patches import cut"
-    own = digest(dump(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
-    return [own, combined(module_hashes(ast.parse(used)))]
+    code = [kept.key["code"], own_hash(__file__, USED)]
+    return replace(kept, key={**kept.key, **own, "recalibrate": recalibrate, "code": code}, measured=True)
 
 
 def _one_split(inspector, data, key, with_maps, command):
@@ -230,7 +157,7 @@ def _one_split(inspector, data, key, with_maps, command):
             if v is not None
         }
         setting = ", ".join(filter(None, (key["setting"], name)))
-        more = _rows({**key, "setting": setting}, inspector, labels, Scores(**own), *seconds, command)
+        more = rows_of({**key, "setting": setting}, inspector, labels, Scores(**own), *seconds, command)
         flawed = {"evaluation": FLAW} if key["split_by"] == "image" else {}
         rows += [{**row, **flawed} for row in more]
     measures = _alarms(inspector, "none", normal.final, anomalous.final)
@@ -249,8 +176,6 @@ def _one_split(inspector, data, key, with_maps, command):
 
 
 def _alarms(inspector, shift, normal, anomalous):
-    from scipy.stats import ks_2samp
-
     found = {
         "false_alarms": ((normal > inspector.threshold_).mean(), len(normal)),
         "detected": ((anomalous > inspector.threshold_).mean(), len(anomalous)),

@@ -9,28 +9,26 @@ A cell is a detector with a setting on one split, whose number is its seed. Test
                        photographs train
 """
 
-import ast
 import functools
-import json
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ..course.provenance import combined, digest, dump, module_hashes
 from ..data import load_inspection
 from ..data.inspection import split_by_part, split_by_time, split_development
 from ..errors import RunError
 from ..evaluation import auroc, pixel_auroc
-from ..files import atomic_write
-from .inspected import KEYS, finish_measures
-from .results import _cell, _rows, _stored
+from . import cells
+from .cells import own_hash, rows_of
+from .results import MEASURE_KEYS
 
 SIDE = 256  # pixels: what `dualad fit` reads photographs at
 SMALL = 64  # of the profile "smoke"
 FIRST = 20  # photographs of each place, none of them marked
 LAST_FOLD = 5  # groups of places that are left out in turn
+USED = "from dualad_lib.data import load_inspection"  # beside the detector
 PROTOCOLS = {
     "magnetic_tiles": ("parts",),
     "ball_screws": ("time", "places"),
@@ -44,10 +42,10 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
 
     normal_class: 0, the images without defects. Other options as in `results.measure`.
     """
-    model, key, cell = _identity(detector, dataset, normal_class, **options)
-    stored = _stored(cell, key, also=("measures",))
-    if stored is not None:
+    kept = identify(detector, dataset, normal_class, **options)
+    if (stored := kept.rows()) is not None:
         return stored
+    model, key = kept.model, kept.key
     data = _load(dataset, SIDE if key["profile"] == "paper" else SMALL)
     train, held, test = split(data, key["protocol"], key["seed"])
     start = time.perf_counter()
@@ -60,7 +58,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         scores, maps = model.anomaly_scores(images), None
     scored = time.perf_counter() - trained
     labels = (data.labels[test] > 0).numpy().astype(int)
-    rows = _rows(key, model, labels, scores, trained - start, scored, command)
+    rows = rows_of(key, model, labels, scores, trained - start, scored, command)
     alarms = scores.final > model.threshold_
     found = {
         "false_alarms": (alarms[labels == 0].mean(), (labels == 0).sum()),
@@ -72,17 +70,12 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
             found[f"auroc {name}"] = (auroc(labels[chosen], scores.final[chosen]), labels[chosen].sum())
     if maps is not None:
         found["pixel_auroc"] = (pixel_auroc(data.masks[test].numpy(), maps), labels.sum())
-    own = {name: key[name] for name in KEYS if name in key}
+    own = {name: key[name] for name in MEASURE_KEYS if name in key}
     measures = [
         {**own, "shift": "none", "measure": m, "value": float(v), "count": int(n), "command": command}
         for m, (v, n) in found.items()
     ]
-    if cell is not None:
-        with atomic_write(cell) as temporary:
-            temporary.write_text(
-                json.dumps({"key": key, "rows": rows, "measures": measures}), encoding="utf-8"
-            )
-    return rows
+    return kept.write(rows, measures=measures)
 
 
 @functools.lru_cache(maxsize=2)
@@ -127,31 +120,15 @@ def development_parts(parts):
     return np.random.default_rng(20240).permutation(numbers)[: len(numbers) // 3]
 
 
-def measured(detector, dataset, normal_class, output, **options):
-    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
-    _, key, cell = _identity(detector, dataset, normal_class, output=output, **options)
-    return _stored(cell, key, also=("measures",))
-
-
-def finish(cells, output):
-    """Write the measures of finished cells into OUTPUT/measures/STUDY_DATASET.csv; those of other cells there stay."""
-    finish_measures(cells, output, _identity)
-
-
-def _identity(detector, dataset, normal_class, protocol="parts", output=None, **options):
+def identify(detector, dataset, normal_class, protocol="parts", **options):
+    """The Kept of a cell; arguments as of `measure`."""
     if normal_class != 0:
         raise RunError(
             f"the normal class of photographs of parts is 0, free of defects; got {normal_class!r}."
         )
     if protocol not in PROTOCOLS.get(dataset, ()):
         raise RunError(f"{dataset} has no protocol {protocol!r} here: choose from {PROTOCOLS}.")
-    model, key, cell = _cell(detector, dataset, normal_class, protocol=protocol, output=output, **options)
-    return model, {**key, "code": [key["code"], _own_hash()]}, cell
-
-
-@functools.cache
-def _own_hash():
-    """Hash of what a cell stands on beside its detector: this module and the sets."""
-    used = "from dualad_lib.data import load_inspection"
-    own = digest(dump(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
-    return [own, combined(module_hashes(ast.parse(used)))]
+    kept = cells.identify(detector, dataset, normal_class, protocol=protocol, **options)
+    return replace(
+        kept, key={**kept.key, "code": [kept.key["code"], own_hash(__file__, USED)]}, measured=True
+    )

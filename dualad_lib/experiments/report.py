@@ -1,10 +1,10 @@
 """The tables of RESULTS.md and the figures, drawn from the committed results files and from nothing else."""
 
-import csv
 import math
 from pathlib import Path
 
 from ..course.provenance import ROOT, results_folder
+from ..data import DATASETS as CLASSES
 from ..errors import RunError
 from ..files import atomic_write
 from . import tables
@@ -16,10 +16,8 @@ from .feature_tables import (
     practitioner_table,
     whole_table,
 )
-from .grid import merge_results
-from .inspected import merge_measures, read_measures
 from .literature import published_system
-from .results import COLUMNS, read_results, study_rows
+from .results import merge_measures, merge_results, read_measures, read_results, study_rows
 from .speed import benchmark, ceiling_table, growth_table, speed_table, workers_table
 from .systems import feature_table
 from .world_tables import signs_table, sound_table, tiles_table
@@ -224,8 +222,6 @@ def left_out_table(rows):
 
 
 def _verdict(line, figure, dataset):
-    from ..data import DATASETS as CLASSES  # imports torch
-
     if line.classes < len(CLASSES[dataset]):
         return "not comparable, few classes"
     return "reproduced" if figure - 1 <= line["AUROC"] else "not reproduced"
@@ -295,12 +291,9 @@ def collect(folder):
     files = sorted(Path(folder).glob("*.csv"))
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
-    for path in files:
-        with open(path, newline="", encoding="utf-8") as file:
-            if tuple(next(csv.reader(file), ())) != COLUMNS:
-                raise RunError(f"{path} is no results file: nothing was taken over. Take it out of {folder}.")
-    for path in files:
-        merge_results(read_results(path), RESULTS / path.name)
+    found = {path: read_results(path) for path in files}  # all of them, before anything is taken over
+    for path, rows in found.items():
+        merge_results(rows, RESULTS / path.name)
     for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
         rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
         merge_measures(rows, RESULTS / "measures" / path.name)

@@ -13,28 +13,25 @@ import torch
 from ..files import atomic_write
 from ..networks.backbone import DEFAULT, load_backbone
 from ..training import resolve_device
-from . import results
-from .results import measured
+from . import measuring
+from .cells import identify
 
-__all__ = ["measure", "measured"]
+__all__ = ["identify", "measure"]
 
 
 def measure(detector, dataset, normal_class, output=None, command="", label="", **options):
-    """`results.measure` of a detector that judges whole images by the head of a frozen network."""
+    """`measuring.measure` of a detector that judges whole images by the head of a frozen network."""
     if output is None:
-        return results.measure(detector, dataset, normal_class, command, label, **options)
-    _, key, cell = results._cell(detector, dataset, normal_class, output=output, **options)
-    stored = results._stored(cell, key)
-    if stored is not None:
+        return measuring.measure(detector, dataset, normal_class, command, label, **options)
+    kept = identify(detector, dataset, normal_class, output=output, **options)
+    if (stored := kept.rows()) is not None:
         return stored
     params = options.get("params") or {}
     name = params.get("features", params.get("backbone", DEFAULT))
     network = load_backbone(name, resolve_device("auto"), params.get("precision", "auto"))
     with remembered(network, Path(output).parent / "features"):
-        rows = results.measure(detector, dataset, normal_class, command, label, **options)
-    rows = [{**row, "train_seconds": None, "score_seconds": None} for row in rows]
-    results._store(cell, key, rows)
-    return rows
+        rows = measuring.measure(detector, dataset, normal_class, command, label, **options)
+    return kept.write([{**row, "train_seconds": None, "score_seconds": None} for row in rows])
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from .attacked import attack_table
 from .literature import ADVERSARIAL_SIGNS
 
 FINAL = ("score", "dual")
@@ -20,6 +19,40 @@ def signs_table(rows):
         cells = [_figure(figures.get(attack, float("nan"))) for attack in table.columns]
         lines.append(f"| *{name}, as published* | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def attack_of(setting):
+    """What a row's setting says, as texts: {"attack": "fgsm", "eps": "8/255", "fooled": "200/231"}; {} for ""."""
+    return dict(part.split("=") for part in setting.split(";") if part)
+
+
+def attack_table(rows, eps="8/255", scores=("score", "dual")):
+    """AUROC in percent, mean over seeds: a line a detector, a column an attack at one bound (or without a bound).
+
+    "other classes" are clean test images. Rows as `read_results` gives them; NaN where an attack has no row.
+    """
+    chosen = []
+    for row in rows:
+        attack = attack_of(row["setting"])
+        if row["score"] in scores and attack.get("eps", eps) == eps:
+            name = ", ".join(filter(None, (row["detector"], attack.get("parts"))))
+            kind = attack.get("attack", "other classes")
+            chosen.append({"detector": name, "attack": kind, "auroc": 100 * row["auroc"]})
+    frame = pd.DataFrame(chosen, columns=["detector", "attack", "auroc"])
+    table = frame.pivot_table(index="detector", columns="attack", values="auroc", sort=False)
+    order = ("fgsm", "bim", "deepfool", "boundary", "adaptive", "other classes")
+    return table.reindex(columns=[name for name in order if name in table.columns])
+
+
+def lost(rows):
+    """Share of the rightly named images that each attack made the classifier lose: Series by (attack, eps or "")."""
+    found = {}
+    for row in rows:
+        attack = attack_of(row["setting"])
+        if attack.get("attack", "adaptive") != "adaptive":  # that one differs from detector to detector
+            fooled, asked = map(int, attack["fooled"].split("/"))
+            found[attack["attack"], attack.get("eps", "")] = fooled / asked
+    return pd.Series(found, dtype=float)
 
 
 def tiles_table(rows, measures):

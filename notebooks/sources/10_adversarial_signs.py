@@ -73,9 +73,9 @@ from dualad_lib.data.readers.faces import read_casia, read_replay
 from dualad_lib.data.readers.gtsrb import LEAKED
 from dualad_lib.detectors import create
 from dualad_lib.evaluation import auroc, cross_dataset_hter
-from dualad_lib.experiments.attacked import attack_table, lost
 from dualad_lib.experiments.literature import ADVERSARIAL_SIGNS
 from dualad_lib.experiments.results import study_rows
+from dualad_lib.experiments.world_tables import attack_table, lost
 from dualad_lib.scoring import pixel_score
 from dualad_lib.teaching import checks
 

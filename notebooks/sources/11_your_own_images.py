@@ -68,8 +68,7 @@ from dualad_lib.data import load_inspection
 from dualad_lib.data.inspection import SHIFTS, camera, split_by_part
 from dualad_lib.data.patches import cut, per_image
 from dualad_lib.evaluation import auroc, per_region_overlap, pixel_auroc
-from dualad_lib.experiments.inspected import read_measures
-from dualad_lib.experiments.results import study_rows
+from dualad_lib.experiments.results import read_measures, study_rows
 from dualad_lib.folder import fit_folder, score_folder
 from dualad_lib.scoring import conformal_p_values, threshold_at
 from dualad_lib.teaching import checks

@@ -53,7 +53,8 @@ def tests(output, toy):
 
 def tables(output, toy):
     """DualAD on every class of MNIST."""
-    from dualad_lib.experiments.results import measure, write_results
+    from dualad_lib.experiments.measuring import measure
+    from dualad_lib.experiments.results import write_results
     from dualad_lib.experiments.settings import SMOKE
 
     classes = range(2 if toy else 10)
@@ -78,7 +79,7 @@ def tables(output, toy):
 
 def precision(output, toy):
     """DualAD in float32 and in bfloat16: seconds of training, and AUROC."""
-    from dualad_lib.experiments.results import measure
+    from dualad_lib.experiments.measuring import measure
     from dualad_lib.experiments.settings import SMOKE
 
     for kind in ("float32", "bfloat16"):
@@ -99,7 +100,8 @@ def precision(output, toy):
 
 def cifar10(output, toy):
     """DualAD on CIFAR-10 at a size that a GPU affords; as many classes as the time allows, 0, 4 and 8 first."""
-    from dualad_lib.experiments.results import measure, write_results
+    from dualad_lib.experiments.measuring import measure
+    from dualad_lib.experiments.results import write_results
     from dualad_lib.experiments.settings import SMOKE
 
     dataset, rows = "digits" if toy else "cifar10", []
