@@ -8,16 +8,14 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..data import load_labelled, of_class
-from ..detectors import Autoencoder
-from ..detectors.lrgdan import LRGDAN
+from ..detectors import LRGDAN
 from ..errors import DataError
 from ..files import atomic_write
 from ..networks import ConvClassifier
 from ..progress import progress
-from ..scoring import pixel_score
 from ..training import as_float, seeded, warmup_cosine
 from . import attacks
-from .detectors import AttackDetector, classify
+from .detectors import classify
 
 #: Bounds of the change of a pixel, of 255 (L-infinity); fixed before anything was measured.
 STRENGTHS = (2, 4, 8, 16)
@@ -138,20 +136,10 @@ def differentiable_score(model):
     Images and scores are on the images' device, whatever the detector's. LR-GDAN asked for the code has no pixel score.
     The detector's parameters are those of its fit.
     """
-    model = model._as_fitted()
-    if isinstance(model, LRGDAN):
-        if model.dual and model.judged == "code":
-            return None
-        restored = LRGDAN._restored.__wrapped__  # the same without torch.no_grad
-        return lambda x: pixel_score(*restored(model, model._images(x)), "l1").to(x.device)
-    if isinstance(model, Autoencoder):
-
-        def score(x):
-            own = model._images(x)
-            return pixel_score(own, model.network_(own)[1], model.pixel).to(x.device)
-
-        return score
-    return model.score_of if isinstance(model, AttackDetector) else None
+    known = model.fitted_parameters_
+    if isinstance(model, LRGDAN) and known["dual"] and known["judged"] == "code":
+        return None
+    return getattr(model, "score_of", None)
 
 
 def _kept(data, dataset, normal_class, folder, boundary_steps, **options):

@@ -82,6 +82,12 @@ class Autoencoder(Trained):
         """Codes z of images, float32 tensor (N, d) on the CPU."""
         return torch.cat([self._forward(batch)[1].cpu() for batch in self._checked(x).split(AT_ONCE)])
 
+    @as_fitted
+    def score_of(self, x):
+        """The pixel score of images (N, C, H, W) as a tensor (N,) with a gradient, on the images' device."""
+        own = self._images(x)
+        return pixel_score(own, self.network_(own)[1], self.pixel).to(x.device)
+
     @property
     def network_(self):
         """The trained autoencoder G."""

@@ -115,6 +115,12 @@ class LRGDAN(Trained):
         self.device = device
 
     @as_fitted
+    def score_of(self, x):
+        """The pixel score of images (N, C, H, W) as a tensor (N,) with a gradient, on the images' device."""
+        return pixel_score(*self._restored(x), "l1").to(x.device)
+
+    @as_fitted
+    @torch.no_grad()
     def reconstruct(self, x):
         """D'(G(x)), with judged="image" D'(x), without D' G(x). Float32 tensor (N, C, H, W) on the CPU."""
         scale = self.parts_["scale"]
@@ -225,13 +231,13 @@ class LRGDAN(Trained):
         z = self.parts_[name].encode(x)
         return z, self._decode(name, z)
 
-    @torch.no_grad()
     def _restored(self, images):
         """Standardised images and what is compared with them."""
         x = self.parts_["scale"](self._images(images))
         seen = x if self.dual and self.judged == "image" else self._through("G", x)[1]
         return x, self._through("A", seen)[1] if self.dual else seen
 
+    @torch.no_grad()
     def _score(self, images):
         if self.dual and self.judged == "code":
             return {"latent": precise(self._code_errors(images)).cpu().numpy()}

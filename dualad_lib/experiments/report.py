@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from .. import plots
 from ..course.provenance import ROOT, results_folder
 from ..data import DATASETS as CLASSES
 from ..errors import RunError
@@ -314,8 +315,6 @@ def report(page=None):
 
 def draw_figures(rows, folder):
     """Write the ablation as a heat map, `ablation.png`, into a folder."""
-    from .. import plots
-
     parts = {
         title: tables.ablation(rows, dataset).rename(index=STAGES) for dataset, title in DATASETS.items()
     }
