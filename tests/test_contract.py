@@ -16,10 +16,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
-from test_detectors import QUICK, SMALL
 
 from dualad_lib import PCA, DataError, Detector
-from dualad_lib.detectors import DETECTORS
+from dualad_lib.detectors import SYSTEMS
 from dualad_lib.detectors.parameters import RANGES
 
 RANDOM = np.random.default_rng(0)
@@ -33,12 +32,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # thresholds of few images, t
 
 
 def create(name, **parameters):
-    known = inspect.signature(DETECTORS[name].__init__).parameters
+    known = inspect.signature(SYSTEMS[name].kind.__init__).parameters
     own = {key: value for key, value in TINY.items() if key in known and known[key].default is not None}
-    return DETECTORS[name](**{**QUICK.get(name, {}), **SMALL.get(name, {}), **own, **parameters})
+    return SYSTEMS[name].kind(**{**SYSTEMS[name].small, **own, **parameters})
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(scope="module", params=SYSTEMS)
 def name(request):
     return request.param
 
@@ -158,7 +157,7 @@ def test_y_is_ignored_and_images_in_its_place_are_refused(name, fitted):
 
 
 def test_calibration_is_given_by_name_alone(name):
-    kinds = inspect.signature(DETECTORS[name].fit).parameters
+    kinds = inspect.signature(SYSTEMS[name].kind.fit).parameters
     assert list(kinds)[1:3] == ["X", "y"]
     assert all(p.kind is p.KEYWORD_ONLY for p in list(kinds.values())[3:])
 
@@ -236,8 +235,8 @@ WORDS = {
 
 
 def numeric():
-    for kind, detector in DETECTORS.items():
-        for key, parameter in inspect.signature(detector.__init__).parameters.items():
+    for kind, system in SYSTEMS.items():
+        for key, parameter in inspect.signature(system.kind.__init__).parameters.items():
             if key in RANGES or (
                 isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
             ):

@@ -23,8 +23,8 @@ from dualad_lib import detectors
 
 room = {"__name__": "contributed"}
 exec(open(sys.argv[1], encoding="utf-8").read(), room)
-detectors.DETECTORS["typical"] = room["TypicalImages"]
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "typical", sys.argv[2]]))
+detectors.SYSTEMS[room["SYSTEM"].name] = room["SYSTEM"]  # the line in the registry
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", room["SYSTEM"].name, sys.argv[2]]))
 """
 
 

@@ -1,5 +1,6 @@
 """One contract, every detector."""
 
+import inspect
 import json
 
 import numpy as np
@@ -10,45 +11,15 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from dualad_lib import DataError, Detector, Scores
-from dualad_lib.detectors import DETECTORS
+from dualad_lib.detectors import SYSTEMS
 from dualad_lib.evaluation import auroc
-
-_TINY = {"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16, "device": "cpu"}
-_PUBLISHED = {
-    "first_sample": False,
-    "latent_dim": 8,
-    "epochs": 30,
-    "batch_size": 16,
-    "learning_rate": 3e-4,
-}
-_DUAL = {**_TINY, "steps": 100, "learning_rate": 1e-2, "k": 0.1}
-_PATTERNS = {
-    "width": 4,
-    "noise_dim": 4,
-    "patterns": 4,
-    "steps": 200,
-    "batch_size": 16,
-    "learning_rate": 5e-3,
-    "device": "cpu",
-}
-_SEEN = {"side": 64, "precision": "float32", "device": "cpu"}
-QUICK = {
-    "autoencoder": _TINY,
-    "dualad": _TINY,
-    "dualad_published": _PUBLISHED,
-    "lrgdan": _DUAL,
-    "agad": _TINY,
-    "adegan": _PATTERNS,
-    "feature_neighbours": _SEEN,
-    "patchcore": _SEEN,
-    "padim": {**_SEEN, "components": 20},
-    "feature_dualad": {**_SEEN, "view": "places", "width": 32, "steps": 60, "copies": 2},
-}
-SMALL = {"pca": {"n_components": 8}, "kde": {"n_components": 8}}
 
 
 def build(name, **parameters):
-    return DETECTORS[name](**{**QUICK.get(name, {}), **SMALL.get(name, {}), **parameters})
+    """The detector with its small settings, on the CPU."""
+    system = SYSTEMS[name]
+    device = {"device": "cpu"} if "device" in inspect.signature(system.kind).parameters else {}
+    return system.kind(**{**system.small, **device, **parameters})
 
 
 def stripes(n, seed, vertical=False, channels=1, side=12):
@@ -60,7 +31,7 @@ def stripes(n, seed, vertical=False, channels=1, side=12):
     return (255 * np.clip(wave + random.normal(0, 0.05, wave.shape), 0, 1)).round().astype(np.uint8)
 
 
-@pytest.fixture(scope="module", params=DETECTORS)
+@pytest.fixture(scope="module", params=SYSTEMS)
 def name(request):
     return request.param
 
@@ -210,7 +181,7 @@ def test_loading_says_what_is_wrong(name, fitted, tmp_path):
     with pytest.raises(DataError, match="no model file"):
         type(fitted).load(path)
     fitted.save(path)
-    other = DETECTORS["pca" if name != "pca" else "knn"]
+    other = SYSTEMS["pca" if name != "pca" else "knn"].kind
     with pytest.raises(DataError, match="use .*load"):
         other.load(path)
     path.write_bytes(path.read_bytes()[:-50])

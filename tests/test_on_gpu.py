@@ -7,18 +7,18 @@ import torch
 from dualad_lib import Detector, PublishedDualAD
 from dualad_lib.adversarial import attacks
 from dualad_lib.adversarial.detectors import AttackDetector
-from dualad_lib.detectors import DETECTORS, create
+from dualad_lib.detectors import SYSTEMS, create
 from dualad_lib.detectors.trained import Trained
 from dualad_lib.networks import ConvClassifier
 from dualad_lib.training import seeded
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 X = np.random.default_rng(0).integers(0, 256, (60, 1, 12, 12)).astype(np.uint8)
-TRAINED = [name for name, kind in DETECTORS.items() if issubclass(kind, Trained)]
+TRAINED = [name for name, system in SYSTEMS.items() if issubclass(system.kind, Trained)]
 
 
 def quick(name, **parameters):
-    short = {"epochs": 1} if DETECTORS[name] is PublishedDualAD else {"steps": 5, "width": 4}
+    short = {"epochs": 1} if SYSTEMS[name].kind is PublishedDualAD else {"steps": 5, "width": 4}
     return create(name, device="cuda", batch_size=16, **{**short, **parameters})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..detectors import SYSTEMS
 from ..errors import RunError
 from .manifest import load_course
 from .provenance import ROOT, results_folder
@@ -62,6 +63,8 @@ def prepare(source):
         (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
     shutil.copytree(ROOT / "figures", source / "figures", ignore=shutil.ignore_patterns("results"))
     (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
+    api = source / "api.md"
+    api.write_text(api.read_text(encoding="utf-8").replace("@DETECTORS@", detectors_page()), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name, text in {
         "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
@@ -71,6 +74,18 @@ def prepare(source):
         "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     }.items():
         (source / f"{name}.md").write_text(_links(text), encoding="utf-8")
+
+
+def detectors_page():
+    """The registered detectors, as Sphinx's autodoc asks for them."""
+    lines = []
+    for kind in (system.kind for system in SYSTEMS.values()):
+        members = ", ".join(name for name in ("encode", "reconstruct") if name in vars(kind))
+        lines += [
+            f".. autoclass:: {kind.__module__}.{kind.__name__}",
+            *([f"   :members: {members}"] if members else ()),
+        ]
+    return "\n".join(lines)
 
 
 def readable(nb):

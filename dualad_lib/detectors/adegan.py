@@ -14,6 +14,7 @@ from ..networks import ConvDecoder, ConvDiscriminator, ConvEncoder, start_at_mea
 from ..scoring import Scores, eq_11, precise
 from ..training import Player, Turn, as_float, warmup_cosine
 from .base import as_fitted, choose
+from .system import System
 from .trained import Trained, check_side
 
 SCHEDULES = ("in turn", "one after the other")
@@ -214,3 +215,17 @@ class ADeGAN(Trained):
     def _restore_own(self, state):
         mean, deviation = state["error"].tolist()
         self.error_ = mean, deviation
+
+
+SYSTEM = System(
+    "adegan",
+    ADeGAN,
+    small={"width": 4, "noise_dim": 4, "patterns": 4, "steps": 200, "batch_size": 16, "learning_rate": 5e-3},
+    losses={
+        "L_adv": "losses.adversarial_loss",
+        "L_sl, L_recon": "losses.code_distance",
+        "L_ip": "losses.uniform_cross_entropy",
+    },
+    scores={"error, pattern, dual": "scoring.eq_11"},
+    lesson=("adegan", "2. The parts"),
+)

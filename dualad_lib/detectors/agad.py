@@ -19,6 +19,7 @@ from ..networks import ConvAutoencoder, ConvDiscriminator, UNet
 from ..scoring import pixel_score, precise
 from ..training import Player, Turn
 from .base import as_fitted, choose
+from .system import System
 from .trained import Trained, check_side
 
 GENERATORS = ("plain", "unet", "unet++")
@@ -229,3 +230,19 @@ def batch_statistics(detector):
     finally:
         detector.parts_.eval()
         detector.parts_.load_state_dict(kept)
+
+
+SYSTEM = System(
+    "agad",
+    AGAD,
+    small={"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16},
+    losses={
+        "l_con": "losses.absolute_error",
+        "l_adv": "losses.adversarial_loss",
+        "l_lat": "losses.code_distance",
+        "l_adcon": "losses.contextual_adversarial",
+        "labelled": "losses.reciprocal",
+    },
+    scores={"pixel": "scoring.pixel_score"},
+    lesson=("agad", "1. A generator that must fail"),
+)

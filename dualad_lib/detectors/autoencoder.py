@@ -11,6 +11,7 @@ from ..training import Turn, as_float
 from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .base import as_fitted, choose
 from .latent import CodeDistance
+from .system import System
 from .trained import Trained, check_side
 
 NETWORKS = {"conv": ConvAutoencoder, "pooled": PooledAutoencoder, "mlp": MLPAutoencoder}
@@ -230,3 +231,13 @@ class Autoencoder(Trained):
 
 def _latent_names(raw):
     return [name for name in raw if name != "pixel"]
+
+
+SYSTEM = System(
+    "autoencoder",
+    Autoencoder,
+    small={"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16},
+    losses={"L_rec": "losses.squared_error"},
+    scores={"pixel": "scoring.pixel_score", "latent": "scoring.Gaussian", "dual": "scoring.Fusion"},
+    lesson=("autoencoder_baseline", "2. Build it"),
+)

@@ -11,6 +11,7 @@ from ..data.preprocessing import GCN
 from ..errors import DataError
 from ..training import as_float
 from .base import Detector, as_fitted, choose
+from .system import System
 
 PREPROCESS = {None: None, "gcn_l1": GCN("l1"), "gcn_l2": GCN("l2")}
 
@@ -181,3 +182,12 @@ def _projection(n_components, flat, seed, **options):
             "training images (a tenth is held back) and of pixels."
         )
     return Projection(n_components, random_state=seed, **options).fit(flat)
+
+
+SYSTEMS = (
+    System("pca", PCA, small={"n_components": 8}),
+    System("knn", NearestNeighbours),
+    System("isolation_forest", IsolationForest),
+    System("ocsvm", OneClassSVM),
+    System("kde", KDE, small={"n_components": 8}),
+)

@@ -44,6 +44,7 @@ from ..transforms import jitter, strong_view, symmetries, transform
 from .autoencoder import AT_ONCE, Autoencoder
 from .base import choose
 from .latent import CopyCosine, CopyGaussian
+from .system import DUALAD_LOSSES, System
 
 VIEWS = ("auto", "gentle", "strong")
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
@@ -366,3 +367,23 @@ def _in_eval_mode(network):
         yield
     finally:
         network.train()
+
+
+SYSTEM = System(
+    "dualad",
+    DualAD,
+    small={"width": 4, "latent_dim": 8, "steps": 30, "batch_size": 16},
+    losses={
+        **DUALAD_LOSSES,
+        "critic": "networks.feature_constraint.TransformationCritic",
+        "mutual information": "losses.jsd_mutual_information",
+        "contrastive": "losses.info_nce",
+    },
+    scores={
+        "pixel": "scoring.pixel_score",
+        "latent, Mahalanobis": "scoring.LowRank",
+        "latent, neighbours": "neighbours.Bank",
+        "dual": "scoring.Fusion",
+    },
+    lesson=("dual_scoring", "8. The ablation: what each part was worth"),
+)

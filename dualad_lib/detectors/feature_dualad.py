@@ -35,6 +35,7 @@ from .autoencoder import FUSIONS
 from .base import choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
 from .features import SMALL, FeatureDetector
+from .system import DUALAD_LOSSES, System
 
 VIEWS = ("auto", "places", "whole")
 PLACES = 200_000  # features of places that training keeps, drawn evenly from all images
@@ -477,3 +478,22 @@ class FeatureDualAD(FeatureDetector, DualAD):
 
 
 DualAD.on_features = FeatureDualAD
+
+
+SYSTEM = System(
+    "feature_dualad",
+    FeatureDualAD,
+    small={"side": 64, "precision": "float32", "view": "places", "width": 32, "steps": 60, "copies": 2},
+    losses={
+        **DUALAD_LOSSES,
+        "critic of damage": "networks.places.PlaceCritic",
+        "mutual information": "losses.jsd_mutual_information",
+    },
+    scores={
+        "pixel (error of each place)": "detectors.feature_dualad.FeatureDualAD",
+        "latent, neighbours": "neighbours.Bank",
+        "dual": "scoring.Fusion",
+    },
+    lesson=("features_that_know_images", "5. DualAD on features: the four parts again"),
+    title="DualAD on features",
+)

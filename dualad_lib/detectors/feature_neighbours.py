@@ -9,6 +9,7 @@ from ..neighbours import Bank
 from ..networks.backbone import DEFAULT
 from ..scoring import precise
 from .features import FeatureDetector
+from .system import System
 
 
 class FeatureNeighbours(FeatureDetector):
@@ -74,3 +75,6 @@ class FeatureNeighbours(FeatureDetector):
         state = self._restored(state)
         self.bank_ = Bank(state["bank"])
         self._set_threshold(np.asarray(state["calibration_scores"].cpu()))
+
+
+SYSTEM = System("feature_neighbours", FeatureNeighbours, small={"side": 64, "precision": "float32"})

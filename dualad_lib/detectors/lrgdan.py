@@ -25,6 +25,7 @@ from ..scoring import pixel_score, precise
 from ..training import Turn, as_float
 from ..transforms import crop_and_flip
 from .base import as_fitted, choose
+from .system import System
 from .trained import Trained, check_side
 
 # How far what is drawn may leave [0, 1]. Not at all, and black and white lie at the sigmoid's ends, where an absolute
@@ -247,3 +248,20 @@ class LRGDAN(Trained):
     def _code_errors(self, images):
         z, x_hat = self._through("G", self.parts_["scale"](self._images(images)))
         return (self.parts_["A"].encode(x_hat) - z).square().mean(1).sqrt()
+
+
+SYSTEM = System(
+    "lrgdan",
+    LRGDAN,
+    small={"width": 4, "latent_dim": 8, "steps": 100, "batch_size": 16, "learning_rate": 1e-2, "k": 0.1},
+    losses={
+        "L_irec": "losses.absolute_error",
+        "L_adv": "losses.adversarial_loss",
+        "L_zrec": "losses.code_distance",
+        "L_dual": "losses.dual_game",
+        "mutual information": "losses.jsd_mutual_information",
+        "KL": "losses.kl_to_standard_normal",
+    },
+    scores={"pixel, after both autoencoders": "scoring.pixel_score"},
+    lesson=("lrgdan", "2. Three players"),
+)

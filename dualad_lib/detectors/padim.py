@@ -6,6 +6,7 @@ from ..errors import DataError
 from ..networks.backbone import DEFAULT
 from ..scoring import precise
 from .features import FeatureDetector
+from .system import System
 
 
 class PaDiM(FeatureDetector):
@@ -89,3 +90,6 @@ class PaDiM(FeatureDetector):
         self.channels_, self.mean_, self.whitening_ = state["channels"], state["mean"], state["whitening"]
         self.grid_ = tuple(state["grid"].tolist())
         self._set_threshold(state["calibration_scores"].cpu().numpy())
+
+
+SYSTEM = System("padim", PaDiM, small={"side": 64, "precision": "float32", "components": 20})

@@ -6,6 +6,7 @@ from ..errors import DataError
 from ..neighbours import Bank, greedy_coreset
 from ..networks.backbone import DEFAULT
 from .features import FeatureDetector
+from .system import System
 
 PROJECTION = 128  # dimensions in which the coreset is chosen: distances keep within about a tenth
 CANDIDATES = 50_000  # patches, drawn evenly from all images, from which the coreset is chosen
@@ -67,3 +68,12 @@ class PatchCore(FeatureDetector):
         state = self._restored(state)
         self.bank_ = Bank(state["bank"])
         self._set_threshold(state["calibration_scores"].cpu().numpy())
+
+
+SYSTEM = System(
+    "patchcore",
+    PatchCore,
+    small={"side": 64, "precision": "float32"},
+    scores={"latent, neighbours": "neighbours.Bank"},
+    lesson=("features_that_know_images", "3. What to keep: the coreset"),
+)

@@ -7,6 +7,7 @@ from ..networks import Hypersphere, MLPDiscriminator
 from ..scoring import Scores, centre_distance, precise
 from ..training import Player, Turn, as_float, seeded
 from .autoencoder import Autoencoder
+from .system import System
 
 W_RECONSTRUCTION, W_ADVERSARIAL, W_MATCHING = 0.01, 0.96, 0.03
 STARTS = 10  # random networks over which Gamma is averaged
@@ -138,3 +139,10 @@ class PublishedDualAD(Autoencoder):
 
     def _restore_latent(self, state):
         """Nothing, as above."""
+
+
+SYSTEM = System(
+    "dualad_published",
+    PublishedDualAD,
+    small={"first_sample": False, "latent_dim": 8, "epochs": 30, "batch_size": 16, "learning_rate": 3e-4},
+)

@@ -4,6 +4,7 @@ Settings were chosen on development splits (training files alone), the same for 
 two cores cannot afford on all classes runs on SOME of them; the headline rows use all classes and the full data.
 """
 
+from ..detectors import SYSTEMS
 from ..errors import RunError
 from .grid import Cell
 from .settings import ABLATION, BASELINES, SMOKE, table_settings
@@ -11,7 +12,6 @@ from .settings import ABLATION, BASELINES, SMOKE, table_settings
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 10)  # objects of COIL-100
 STAND_INS = {"ball_screws": "ball_screws_sample"}  # of the profile "smoke"; of all other sets it is digits
-TINY = {"width": 4, "steps": 4, "batch_size": 16}  # of the profile "smoke"
 
 
 def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=1, profile="paper"):
@@ -29,8 +29,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         if settings is not None and options.get("setting", "") not in settings:
             continue
         if profile == "smoke":
-            tiny = SMOKE if detector in ABLATION else TINY if detector in ("lrgdan", "agad", "adegan") else {}
-            params = {**options.get("params", {}), **tiny}
+            params = {**options.get("params", {}), **(SMOKE if detector in ABLATION else _small(detector))}
             if name == "features":
                 params["side"] = 64
             dataset, of_cell, options = (
@@ -44,6 +43,13 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
     if not cells:
         raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
     return cells
+
+
+def _small(detector):
+    """What makes a training take a second: of the detector's small settings the widths and batches, and four steps."""
+    small = SYSTEMS[detector].small if detector in SYSTEMS else {}
+    found = {name: small[name] for name in ("width", "batch_size") if name in small}
+    return {**found, "steps": 4} if "steps" in small else found
 
 
 def _feature_constraint():

@@ -1,0 +1,49 @@
+"""Every detector by its name. A new one is a file, which ends in its System, and a line here."""
+
+from ..errors import DataError
+from . import (
+    adegan,
+    agad,
+    autoencoder,
+    baselines,
+    dualad,
+    feature_dualad,
+    feature_neighbours,
+    lrgdan,
+    padim,
+    patchcore,
+    published,
+)
+
+#: Name on the command line and in results files -> System.
+SYSTEMS = {
+    system.name: system
+    for system in (
+        *baselines.SYSTEMS,
+        autoencoder.SYSTEM,
+        dualad.SYSTEM,
+        published.SYSTEM,
+        feature_dualad.SYSTEM,
+        feature_neighbours.SYSTEM,
+        patchcore.SYSTEM,
+        padim.SYSTEM,
+        lrgdan.SYSTEM,
+        agad.SYSTEM,
+        adegan.SYSTEM,
+    )
+}
+
+#: The ablation's stages between the autoencoder and the full DualAD: detectors with some parts switched off.
+STAGES = {
+    "dualad_d": {"feature_constraint": False, "mutual_information": False},
+    "dualad_d_fc": {"mutual_information": False},
+}
+
+
+def create(name, **parameters):
+    """An unfitted detector by its name in SYSTEMS or STAGES; parameters: what differs from its defaults."""
+    if name in STAGES:
+        return dualad.DualAD(**{**STAGES[name], **parameters})
+    if name not in SYSTEMS:
+        raise DataError(f"unknown detector {name!r}: choose from {', '.join([*SYSTEMS, *STAGES])}.")
+    return SYSTEMS[name].kind(**parameters)
