@@ -321,7 +321,7 @@ def _export(arguments):
 def _reproduce_options(parser):
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="default: those of the profile")
     parser.add_argument("--methods", nargs="+", metavar="NAME", help="default: all baselines and stages")
-    parser.add_argument("--study", metavar="NAME", help="a study beside the main tables, such as 07_lrgdan")
+    parser.add_argument("--study", metavar="NAME", help="a study beside the main tables, such as lrgdan")
     parser.add_argument("--settings", nargs="+", metavar="SETTING", help="of a study (default: all of them)")
     parser.add_argument("--classes", nargs="+", type=takes.non_negative_int, metavar="K", help="default: all")
     parser.add_argument(

@@ -80,7 +80,7 @@ def test_the_wheel_alone_in_a_clean_environment_runs_a_lesson(uv, wheel, tmp_pat
     run(command, "run", "00", "--profile", "smoke", "--output", str(tmp_path / "runs"), PYTHONPATH="")
     result = json.loads((tmp_path / "runs" / "00_start_here.metrics.json").read_text(encoding="utf-8"))
     assert result["parameters"]["dataset"] == "fashion_mnist_sample" and result["metrics"]
-    places = {path.parent.name for path in tmp_path.rglob("06_benchmark_mnist.csv")}
+    places = {path.parent.name for path in tmp_path.rglob("tables_mnist.csv")}
     assert places == {"_results"}  # inside the package
 
 
@@ -136,6 +136,6 @@ def test_the_committed_tables_that_lessons_read_are_there(colab):
     code = (
         "from dualad_lib.experiments.report import committed\n"
         "from dualad_lib.experiments.results import study_rows\n"
-        "print(len(committed()), len(study_rows('12_sound')))"
+        "print(len(committed()), len(study_rows('sound')))"
     )
     assert all(int(rows) > 100 for rows in run(python, "-c", code, PYTHONPATH="").split())

@@ -181,12 +181,12 @@ def test_rows_of_the_studies_say_how_they_were_made(study):
     for row in rows:
         assert row["profile"] == "paper" and row["evaluation"] in ("honest", *FLAWED, FLAW)
         assert f"--study {study}" in row["command"] and f"--datasets {row['dataset']}" in row["command"]
-        assert (row["evaluation"] == "honest") or row["detector"] == "agad" or study == "11_tiles"
+        assert (row["evaluation"] == "honest") or row["detector"] == "agad" or study == "tiles"
 
 
 def test_what_lesson_07_says_in_words_holds():
     """Crops and flips lower the plain autoencoder on every digit of the subset; protocol 1 is not reproduced."""
-    rows = [row for row in study_rows("07_lrgdan") if row["dataset"] == "mnist"]
+    rows = [row for row in study_rows("lrgdan") if row["dataset"] == "mnist"]
 
     def by_class(protocol, setting):
         return {
@@ -202,7 +202,7 @@ def test_what_lesson_07_says_in_words_holds():
 
 def test_what_lesson_08_says_in_words_holds():
     """The same weights on CIFAR-10: honest near its family, with batch statistics tens of points above."""
-    rows = [row for row in study_rows("08_agad") if (row["dataset"], row["setting"]) == ("cifar10", "apart")]
+    rows = [row for row in study_rows("agad") if (row["dataset"], row["setting"]) == ("cifar10", "apart")]
     by_evaluation = {
         name: {r["normal_class"]: r["auroc"] for r in rows if r["evaluation"] == name} for name in FLAWED
     }
@@ -219,7 +219,7 @@ def test_what_lesson_08_says_in_words_holds():
 
 def test_what_is_said_of_labels_for_agad_holds():
     """Class 0: in batches apart labels lift the flawed evaluation and not the honest one; mixed they lift this one."""
-    rows = [row for row in study_rows("08_agad") if row["normal_class"] == 0]
+    rows = [row for row in study_rows("agad") if row["normal_class"] == 0]
     found = {(r["dataset"], r["setting"], r["evaluation"]): 100 * r["auroc"] for r in rows}
     for dataset in ("fashion_mnist", "cifar10"):
         plain = found[dataset, "apart", "honest"]
@@ -237,7 +237,7 @@ def test_what_is_said_of_labels_for_agad_holds():
 
 def test_what_lessons_07_and_09_say_of_their_studies_holds():
     """The code without game is the best question, the game costs tens of points; nearest neighbours beat ADe-GAN."""
-    first = tables.study(study_rows("07_lrgdan"), ["dataset", "protocol", "setting"])["AUROC"].loc["mnist"]
+    first = tables.study(study_rows("lrgdan"), ["dataset", "protocol", "setting"])["AUROC"].loc["mnist"]
     assert first["p1", "judged=code, no game"] > first["p1", ""] + 15
     few = first["p2"]
     assert (
@@ -252,7 +252,7 @@ def test_what_lessons_07_and_09_say_of_their_studies_holds():
         and r["normal_class"] in (0, 4, 8)
     ]
     assert abs(sum(single) / len(single) - few["dual AE, judged=code, no game"]) < 1
-    rows = [r for r in study_rows("09_adegan") if r["dataset"] == "mnist" and r["setting"] in ("", "k=5")]
+    rows = [r for r in study_rows("adegan") if r["dataset"] == "mnist" and r["setting"] in ("", "k=5")]
 
     def mean_of(detector, score):
         found = {
@@ -270,7 +270,7 @@ def test_what_lesson_10_says_in_words_holds():
     """No detector of images is far from chance at 8/255; the attacked classifier's two looks are; boundary is there."""
     from dualad_lib.experiments.world_tables import attack_table, lost
 
-    rows = study_rows("10_signs")
+    rows = study_rows("signs")
     table, asked = attack_table(rows), ["fgsm", "bim", "deepfool", "boundary"]
     assert set(asked) <= set(table.columns) and not table[asked].isna().any(axis=None)
     images = table.drop(index=["max_softmax_probability", "feature_squeezing"])[asked]
@@ -292,8 +292,8 @@ def test_what_lesson_10_says_in_words_holds():
 
 def test_what_lesson_11_says_in_words_holds():
     """DualAD in patches finds most, and its maps are not the best; the promise, what breaks it, what repairs it."""
-    rows = [row for row in study_rows("11_tiles") if row["score"] in ("score", "dual")]
-    measures = read_measures("11_tiles")
+    rows = [row for row in study_rows("tiles") if row["score"] in ("score", "dual")]
+    measures = read_measures("tiles")
 
     def auroc_of(detector, setting):
         return mean_of([r["auroc"] for r in rows if (r["detector"], r["setting"]) == (detector, setting)])
@@ -327,7 +327,7 @@ def test_what_lesson_11_says_in_words_holds():
 
 def test_what_lesson_12_says_in_words_holds():
     """Among known speakers no network is needed; with strangers DualAD is ahead."""
-    rows = study_rows("12_sound")
+    rows = study_rows("sound")
 
     def mean_of(dataset, detector):
         own = [
@@ -348,7 +348,7 @@ def test_what_lesson_12_says_in_words_holds():
 
 def test_what_is_said_of_the_package_holds():
     """On Fashion-MNIST the critic brings 5.3, 2.6 and 2.6 points over the copies, the sphere on top of it nothing."""
-    rows = [r for r in study_rows("03_feature_constraint") if r["dataset"] == "fashion_mnist"]
+    rows = [r for r in study_rows("feature_constraint") if r["dataset"] == "fashion_mnist"]
     rows += [
         r for r in ROWS if r["dataset"] == "fashion_mnist" and r["detector"] in ("dualad_d", "dualad_d_fc")
     ]
@@ -365,7 +365,7 @@ def test_what_is_said_of_the_package_holds():
 
 def test_the_model_cards_figure_is_the_measured_one():
     best = {}
-    for r in study_rows("11_tiles"):
+    for r in study_rows("tiles"):
         if r["score"] in ("score", "dual") and r["setting"] in ("", "patches=32"):
             best.setdefault((r["detector"], r["setting"]), []).append(100 * r["auroc"])
     reached = max(sum(values) / len(values) for values in best.values())

@@ -28,7 +28,7 @@ def quiet(line):
 
 def figures(folder):
     """What a grid measured, without the times that differ from run to run."""
-    rows = read_results(folder / "results" / "06_benchmark_digits.csv")
+    rows = read_results(folder / "results" / "tables_digits.csv")
     return {(r["detector"], r["normal_class"], r["seed"], r["score"]): [r[n] for n in MEASURED] for r in rows}
 
 
@@ -254,10 +254,10 @@ def test_a_damaged_cell_is_named_and_measured_again(tmp_path, monkeypatch, damag
 
 
 def test_a_foreign_results_file_is_named_before_anything_is_measured(tmp_path):
-    file = tmp_path / "results" / "06_benchmark_digits.csv"
+    file = tmp_path / "results" / "tables_digits.csv"
     file.parent.mkdir()
     file.write_text("name,score\npca,1\n")
-    with pytest.raises(RunError, match="06_benchmark_digits.csv is no whole results file"):
+    with pytest.raises(RunError, match="tables_digits.csv is no whole results file"):
         reproduce(grid(["digits"], ["pca"], [0], profile="smoke"), tmp_path, "python", say=quiet)
     assert not (tmp_path / "cells").exists()
     assert file.read_text() == "name,score\npca,1\n"
@@ -374,7 +374,7 @@ def test_a_cell_is_a_run_of_the_benchmark_notebook(tmp_path, monkeypatch):
 def test_a_second_call_keeps_the_rows_of_the_first(tmp_path):
     for method in ("pca", "knn"):
         reproduce(grid(["digits"], [method], [0], profile="smoke"), tmp_path, "python", workers=1, say=quiet)
-    rows = read_results(tmp_path / "results" / "06_benchmark_digits.csv")
+    rows = read_results(tmp_path / "results" / "tables_digits.csv")
     assert [row["detector"] for row in rows] == ["knn", "pca"]
 
 

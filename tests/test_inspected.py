@@ -31,10 +31,10 @@ def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
 
 def test_measures_end_in_a_file_of_their_own(tmp_path):
     options = {"params": CELL["params"], "splits": 2, "maps": 1, "shifts": True}
-    cell = Cell("digits", "pca", 0, 0, "smoke", "11_tiles", options, "dualad_lib.experiments.inspected")
+    cell = Cell("digits", "pca", 0, 0, "smoke", "tiles", options, "dualad_lib.experiments.inspected")
     for _ in range(2):  # the second time all is read
         reproduce([cell], tmp_path, "python", workers=1, say=lambda text: None)
-        found = read_measures("11_tiles", tmp_path / "measures")
+        found = read_measures("tiles", tmp_path / "measures")
     shifts = ["none", *SHIFTS, *(f"{name}, recalibrated" for name in SHIFTS)]
     assert {row["shift"] for row in found} == set(shifts) and {row["measure"] for row in found} == set(
         MEASURES

@@ -196,14 +196,14 @@ def test_lessons_that_read_results_are_stale_when_these_change(tmp_path):
 
     def now():
         hashes = library_hashes(nb, tmp_path)
-        return hashes["figures/results/07_x"], hashes["figures/results/06_benchmark"]
+        return hashes["figures/results/07_x"], hashes["figures/results/tables"]
 
     empty = now()
     (folder / "08_y_mnist.csv").write_text("a")
     assert now() == empty
     (folder / "07_x_mnist.csv").write_text("a")
     assert now()[0] != empty[0] and now()[1] == empty[1]
-    (folder / "06_benchmark_mnist.csv").write_text("a")
+    (folder / "tables_mnist.csv").write_text("a")
     assert now()[1] != empty[1]
 
 

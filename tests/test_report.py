@@ -111,6 +111,15 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
     assert there == {"pca": 0.7, "knn": 0.8}
 
 
+def test_collect_takes_over_files_of_an_old_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
+    old = row("mnist", "pca", "score", 0.9, command="dualad reproduce --study 09_adegan --methods pca")
+    write_results([old], tmp_path / "09_adegan_mnist.csv")
+    assert report.collect(tmp_path) == [tmp_path / "ours" / "adegan_mnist.csv"]
+    (found,) = read_results(tmp_path / "ours" / "adegan_mnist.csv")
+    assert found["command"] == "dualad reproduce --study adegan --methods pca"
+
+
 def test_collect_takes_over_the_measures_that_stand_beside_the_results(tmp_path, monkeypatch):
     from dualad_lib.experiments.results import merge_measures, read_measures
 
@@ -127,31 +136,31 @@ def test_collect_takes_over_the_measures_that_stand_beside_the_results(tmp_path,
 
     monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
     run = tmp_path / "run"
-    write_results([row("mnist", "pca", "score", 0.9)], run / "results" / "11_tiles_mnist.csv")
-    merge_measures([measure("mnist_sample", 0.1)], run / "measures" / "11_tiles_mnist_sample.csv")
-    merge_measures([measure("mnist", 0.5)], run / "measures" / "11_tiles_mnist.csv")
-    merge_measures([measure("mnist", 0.3)], tmp_path / "ours" / "measures" / "11_tiles_mnist.csv")
+    write_results([row("mnist", "pca", "score", 0.9)], run / "results" / "tiles_mnist.csv")
+    merge_measures([measure("mnist_sample", 0.1)], run / "measures" / "tiles_mnist_sample.csv")
+    merge_measures([measure("mnist", 0.5)], run / "measures" / "tiles_mnist.csv")
+    merge_measures([measure("mnist", 0.3)], tmp_path / "ours" / "measures" / "tiles_mnist.csv")
     report.collect(run / "results")
-    found = read_measures("11_tiles", tmp_path / "ours" / "measures")
+    found = read_measures("tiles", tmp_path / "ours" / "measures")
     assert {(r["dataset"], r["value"]) for r in found} == {("mnist", 0.5), ("mnist_sample", 0.1)}
     assert len(found) == 2
 
 
 def test_systems_stand_beside_what_was_published_and_a_verdict():
     def all_classes(auroc, **more):
-        return [row("mnist", "lrgdan", "score", auroc, k, study="07_lrgdan", **more) for k in range(10)]
+        return [row("mnist", "lrgdan", "score", auroc, k, study="lrgdan", **more) for k in range(10)]
 
-    flawed = row("cifar10", "agad", "score", 0.97, study="08_agad", setting="apart")
+    flawed = row("cifar10", "agad", "score", 0.97, study="agad", setting="apart")
     flawed["evaluation"] = "batch statistics"
     rows = [
         *all_classes(0.91, protocol="p1", hter=0.2),
         *all_classes(0.98, setting="full"),
-        row("mnist", "lrgdan", "score", 0.7, setting="AE+D", study="07_lrgdan"),
+        row("mnist", "lrgdan", "score", 0.7, setting="AE+D", study="lrgdan"),
         flawed,
         {**flawed, "evaluation": "honest", "auroc": 0.6},
-        row("mnist", "adegan", "pixel", 0.2, study="09_adegan", protocol="loo"),
-        row("mnist", "adegan", "dual", 0.7, study="09_adegan", protocol="loo"),
-        row("mnist", "knn", "score", 0.87, study="09_adegan", protocol="loo"),
+        row("mnist", "adegan", "pixel", 0.2, study="adegan", protocol="loo"),
+        row("mnist", "adegan", "dual", 0.7, study="adegan", protocol="loo"),
+        row("mnist", "knn", "score", 0.87, study="adegan", protocol="loo"),
     ]
     lines = report.systems_table(rows).splitlines()[2:]
     assert lines[0] == "| 07 | MNIST | P1 | lrgdan | honest | 91.0 | 20.0 | 10 | 98.5, not reproduced |"

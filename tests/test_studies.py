@@ -11,9 +11,14 @@ from dualad_lib.experiments import measuring, whole_images
 from dualad_lib.experiments.grid import reproduce
 from dualad_lib.experiments.measuring import measure, sorted_batches
 from dualad_lib.experiments.results import read_results
-from dualad_lib.experiments.studies import MEASURED_BY, SOME, STUDIES, TINY, study
+from dualad_lib.experiments.studies import MEASURED_BY, SOME, STUDIES, study
 
-AGAD = {"detector": "agad", "dataset": "digits", "normal_class": 3, "params": {**TINY, "steps": 30}}
+AGAD = {
+    "detector": "agad",
+    "dataset": "digits",
+    "normal_class": 3,
+    "params": {"width": 4, "steps": 30, "batch_size": 16},
+}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -37,21 +42,23 @@ def test_a_study_runs_whole_on_digits(name, tmp_path):
 
 
 def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
-    for name, detector, protocol in (("07_lrgdan", "lrgdan", "p1"), ("09_adegan", "adegan", "loo")):
+    for name, detector, protocol in (("lrgdan", "lrgdan", "p1"), ("adegan", "adegan", "loo")):
         headline = [
             c.normal_class
             for c in study(name, ["mnist"], settings=[""])
             if c.method == detector and c.options["protocol"] == protocol
         ]
         assert headline == list(range(10))
-    assert [c.normal_class for c in study("07_lrgdan", settings=["literal"])] == list(SOME)
+    assert [c.normal_class for c in study("lrgdan", settings=["literal"])] == list(SOME)
 
 
 def test_what_no_study_has_is_named(capsys):
-    with pytest.raises(RunError, match="unknown study 'x': choose from .*07_lrgdan"):
+    with pytest.warns(FutureWarning, match="now called lrgdan"):
+        assert study("07_lrgdan", settings=["literal"]) == study("lrgdan", settings=["literal"])
+    with pytest.raises(RunError, match="unknown study 'x': choose from .*lrgdan"):
         study("x")
-    with pytest.raises(RunError, match="no cell of 08_agad"):
-        study("08_agad", ["mnist"])
+    with pytest.raises(RunError, match="no cell of agad"):
+        study("agad", ["mnist"])
     assert cli.main(["reproduce", "--settings", "literal"]) == 2
     assert "name it with --study" in capsys.readouterr().err
 

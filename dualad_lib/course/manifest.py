@@ -48,7 +48,7 @@ class Course:
         return self.folder == _LIBRARY / "_course"
 
     def select(self, names=(), everything=False):
-        """The lessons called `names` (a unique beginning such as `01` will do), else the core course, else all.
+        """The lessons called `names` (a unique beginning, or what follows the number), else the core course, else all.
 
         Raises RunError for a name that no lesson, or more than one, begins with.
         """
@@ -61,6 +61,7 @@ class Course:
         name = Path(name).stem if name.endswith((".py", ".ipynb")) else name
         found = [lesson for lesson in self.lessons if lesson.name == name]
         found = found or [lesson for lesson in self.lessons if lesson.name.startswith(name)]
+        found = found or [lesson for lesson in self.lessons if lesson.name.partition("_")[2] == name]
         if len(found) == 1:
             return found[0]
         raise RunError(

@@ -70,12 +70,12 @@ def _results_hashes(tree, root):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             named = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-            study = {"study_rows": named[:1], "committed": ["06_benchmark"]}.get(node.func.id, [])
+            study = {"study_rows": named[:1], "committed": ["tables"]}.get(node.func.id, [])
             for name in study:
                 folder = results_folder(root)
                 paths = [
-                    *sorted(folder.glob(f"{name}*.csv")),
-                    *sorted((folder / "measures").glob(f"{name}*.csv")),
+                    *sorted(folder.glob(f"{name}_*.csv")),
+                    *sorted((folder / "measures").glob(f"{name}_*.csv")),
                 ]
                 found[f"figures/results/{name}"] = digest("\n".join(map(source_hash, paths)))
     return found

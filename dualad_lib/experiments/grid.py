@@ -28,7 +28,8 @@ from ..progress import progress
 from .results import merge_measures, merge_results, read_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
-STUDY = "06_benchmark"
+MAIN = "tables"  # the study of the main tables; a cell of it is a run of the lesson LESSON
+LESSON = "benchmark"
 EXECUTORS = ("papermill", "python")
 PROTOCOLS = ("tcp", "tls", "ucx", "ucxx", "ws", "wss")
 PATIENCE = 30  # seconds that a grid waits for a worker when there is none
@@ -49,7 +50,7 @@ class Cell:
     normal_class: int
     seed: int
     profile: str
-    study: str = STUDY
+    study: str = MAIN
     options: dict | None = None
     module: str = "dualad_lib.experiments.measuring"
 
@@ -181,7 +182,7 @@ def _finish(cell, output, executor):
     if executor == "python" or cell.options is not None:  # the notebook's cells are the main table's
         measure = import_module(cell.module).measure
         return measure(normal_class=cell.normal_class, output=cells, command=cell.command(), **arguments)
-    (lesson,) = load_course().select([STUDY])
+    (lesson,) = load_course().select([LESSON])
     values = {
         "dataset": cell.dataset,
         "detector": cell.method,

@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import plots
 from ..course.provenance import ROOT, results_folder
 from ..data import DATASETS as CLASSES
+from ..detectors import SYSTEMS
 from ..errors import RunError
 from ..files import atomic_write
 from . import tables
@@ -17,15 +18,15 @@ from .feature_tables import (
     practitioner_table,
     whole_table,
 )
+from .grid import MAIN
 from .literature import published_system
-from .results import merge_measures, merge_results, read_measures, read_results, study_rows
+from .results import OLD_NAMES, merge_measures, merge_results, read_measures, read_results, study_rows
 from .speed import benchmark, ceiling_table, growth_table, speed_table, workers_table
-from .systems import feature_table
+from .systems import feature_table, lesson_of
 from .world_tables import signs_table, sound_table, tiles_table
 
 RESULTS = results_folder()
 FIGURES = ROOT / "figures"
-STUDY = "06_benchmark"
 DATASETS = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 DETECTORS = {
     "pca": "PCA, 32 components, reconstruction error",
@@ -111,7 +112,7 @@ PACKAGE = {"sphere": "sphere alone", "copies": "copies alone", "copies, critic":
 def package_table(rows, study):
     """Markdown table of the Feature Constraint taken apart: mean AUROC of the dual score on the classes of the study.
 
-    rows: of the main tables, for nothing of the package and all of it. study: of "03_feature_constraint".
+    rows: of the main tables, for nothing of the package and all of it. study: of "feature_constraint".
     """
     study = [row for row in study if row["score"] == "dual" and row["seed"] == 0]
     main = [row for row in rows if row["score"] == "dual" and row["seed"] == 0 and row["setting"] == ""]
@@ -180,7 +181,7 @@ def _hours(value):
     return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
 
 
-STUDIES = ("07_lrgdan", "08_agad", "09_adegan")
+STUDIES = ("lrgdan", "agad", "adegan")
 
 
 def systems_table(rows):
@@ -203,7 +204,7 @@ def systems_table(rows):
             reached, errors = line["AUROC"], line["HTER"]
             named = f"{detector} {setting}".strip()
             lines.append(
-                f"| {study[:2]} | {titles.get(dataset, dataset)} | {protocol.upper()} | {named} | "
+                f"| {lesson_of(SYSTEMS[study])[:2]} | {titles.get(dataset, dataset)} | {protocol.upper()} | {named} | "
                 f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
                 f"{line.classes:.0f} | {beside} |"
             )
@@ -213,7 +214,7 @@ def systems_table(rows):
 def left_out_table(rows):
     """Markdown table of one MNIST digit left out: a line a detector and score, a column a digit, published rows last.
 
-    rows: of the study 09_adegan. A sweep's settings and rows of a few digits stay out: their means would not compare.
+    rows: of the study adegan. A sweep's settings and rows of a few digits stay out: their means would not compare.
     """
     table = tables.left_out(rows).dropna()
     lines = [f"| AUROC | {' | '.join(map(str, table.columns))} |", "|---|" + "---:|" * len(table.columns)]
@@ -241,17 +242,15 @@ TABLES = {
     "results": lambda: mean_table(committed()),
     "classes": lambda: class_table(committed()),
     "parts": lambda: parts_table(committed()),
-    "package": lambda: package_table(committed(), study_rows("03_feature_constraint", RESULTS)),
+    "package": lambda: package_table(committed(), study_rows("feature_constraint", RESULTS)),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),
-    "left-out": lambda: left_out_table(study_rows("09_adegan", RESULTS)),
+    "left-out": lambda: left_out_table(study_rows("adegan", RESULTS)),
     "features": lambda: feature_table([*committed(), *studied(), *_on_features()]),
-    "signs": lambda: signs_table(study_rows("10_signs", RESULTS)),
-    "tiles": lambda: tiles_table(
-        study_rows("11_tiles", RESULTS), read_measures("11_tiles", RESULTS / "measures")
-    ),
-    "sound": lambda: sound_table(study_rows("12_sound", RESULTS)),
+    "signs": lambda: signs_table(study_rows("signs", RESULTS)),
+    "tiles": lambda: tiles_table(study_rows("tiles", RESULTS), read_measures("tiles", RESULTS / "measures")),
+    "sound": lambda: sound_table(study_rows("sound", RESULTS)),
     "speed": lambda: speed_table(benchmark("throughput", RESULTS)),
     "ceiling": lambda: ceiling_table(benchmark("ceiling", RESULTS)),
     "growth": lambda: growth_table(benchmark("growth", RESULTS)),
@@ -261,7 +260,7 @@ TABLES = {
 
 def committed():
     """Rows of the committed benchmark: full data, protocol P2, all methods."""
-    return study_rows(STUDY, RESULTS)
+    return study_rows(MAIN, RESULTS)
 
 
 def studied():
@@ -294,11 +293,20 @@ def collect(folder):
         raise RunError(f"{folder} holds no results file (*.csv).")
     found = {path: read_results(path) for path in files}  # all of them, before anything is taken over
     for path, rows in found.items():
-        merge_results(rows, RESULTS / path.name)
+        merge_results([{**row, "command": _now(row["command"])} for row in rows], RESULTS / _now(path.name))
     for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
         rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
-        merge_measures(rows, RESULTS / "measures" / path.name)
-    return [RESULTS / path.name for path in files]
+        rows = [{**row, "command": _now(row["command"])} for row in rows]
+        merge_measures(rows, RESULTS / "measures" / _now(path.name))
+    return [RESULTS / _now(path.name) for path in files]
+
+
+def _now(text):
+    """The name of a file, or a command, with a study's old name replaced."""
+    for old, new in OLD_NAMES.items():
+        text = text.replace(f"--study {old}", f"--study {new}")
+        text = text.replace(f"{old}_", f"{new}_", 1) if text.startswith(f"{old}_") else text
+    return text
 
 
 def report(page=None):

@@ -23,6 +23,17 @@ MEASURE_COLUMNS = (
     "dataset", "detector", "setting", "seed", "profile", "shift", "measure", "value", "count", "command",
 )  # fmt: skip
 MEASURE_KEYS = MEASURE_COLUMNS[: MEASURE_COLUMNS.index("value")]
+#: For one release: studies as they were called by their lesson's number -> their names.
+OLD_NAMES = {
+    "03_feature_constraint": "feature_constraint",
+    "06_benchmark": "tables",
+    "07_lrgdan": "lrgdan",
+    "08_agad": "agad",
+    "09_adegan": "adegan",
+    "10_signs": "signs",
+    "11_tiles": "tiles",
+    "12_sound": "sound",
+}
 
 
 def write_results(rows, path):
@@ -46,7 +57,7 @@ def read_results(path):
 def study_rows(study, folder=None):
     """Rows of all results files of a study, FOLDER/STUDY*.csv; default: the committed ones."""
     folder = results_folder() if folder is None else Path(folder)
-    return [row for path in sorted(folder.glob(f"{study}*.csv")) for row in read_results(path)]
+    return [row for path in sorted(folder.glob(f"{study}_*.csv")) for row in read_results(path)]
 
 
 def merge_results(rows, path):

@@ -4,9 +4,12 @@ Settings were chosen on development splits (training files alone), the same for 
 two cores cannot afford on all classes runs on SOME of them; the headline rows use all classes and the full data.
 """
 
+import warnings
+
 from ..detectors import SYSTEMS
 from ..errors import RunError
 from .grid import Cell
+from .results import OLD_NAMES
 from .settings import ABLATION, BASELINES, SMOKE, table_settings
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
@@ -16,6 +19,9 @@ STAND_INS = {"ball_screws": "ball_screws_sample"}  # of the profile "smoke"; of 
 
 def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=1, profile="paper"):
     """Cells of a study, of chosen data sets, methods, settings ("": a method's own) and classes. Raises RunError."""
+    if OLD_NAMES.get(name) in STUDIES:
+        warnings.warn(f"the study {name} is now called {OLD_NAMES[name]}.", FutureWarning, stacklevel=2)
+        name = OLD_NAMES[name]
     if name not in STUDIES:
         raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
     cells, module = [], MEASURED_BY.get(name, Cell.module)
@@ -215,20 +221,20 @@ def _photographs():
 
 #: Name -> its cells, cheap and important ones first.
 STUDIES = {
-    "03_feature_constraint": _feature_constraint,
-    "07_lrgdan": _lrgdan,
-    "08_agad": _agad,
-    "09_adegan": _adegan,
-    "10_signs": _signs,
-    "11_tiles": _tiles,
-    "12_sound": _sound,
+    "feature_constraint": _feature_constraint,
+    "lrgdan": _lrgdan,
+    "agad": _agad,
+    "adegan": _adegan,
+    "signs": _signs,
+    "tiles": _tiles,
+    "sound": _sound,
     "features": _features,
     "photographs": _photographs,
 }
 #: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
 MEASURED_BY = {
-    "10_signs": "dualad_lib.experiments.attacked",
-    "11_tiles": "dualad_lib.experiments.inspected",
+    "signs": "dualad_lib.experiments.attacked",
+    "tiles": "dualad_lib.experiments.inspected",
     "features": "dualad_lib.experiments.whole_images",
     "photographs": "dualad_lib.experiments.photographs",
 }

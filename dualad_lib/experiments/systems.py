@@ -28,9 +28,8 @@ def feature_table(rows):
 
 def lesson_of(system):
     """The full name of the lesson that builds a system."""
-    return next(
-        lesson.name for lesson in load_course().lessons if lesson.name.partition("_")[2] == system.lesson[0]
-    )
+    (lesson,) = load_course().select([system.lesson[0]])
+    return lesson.name
 
 
 def _own(system, rows):

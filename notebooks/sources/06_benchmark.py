@@ -126,7 +126,7 @@ record(**{f"final_{name}": rows[-1][name] for name in ("auroc", "fpr95", "hter")
 #
 # ## 2. The tables of this project
 #
-# `figures/results/06_benchmark_*.csv` holds a row for each score of each trained model: full data, ten
+# `figures/results/tables_*.csv` holds a row for each score of each trained model: full data, ten
 # classes, protocol P2. The column `command` says how each was made. All of our numbers below, and the main tables of
 # the README, are drawn from these files.
 #

@@ -251,7 +251,7 @@ print(f"literal: AUROC {100 * auroc_literal:.1f}, {ends}")
 # %% [markdown]
 # AUROC {{ auroc_literal | pct }} by the letter, {{ auroc_capped | pct }} by the text.
 # {{ 100 * (auroc_literal - auroc_capped) | f1 }} points on one class with one seed decide nothing. More classes:
-# `dualad reproduce --study 07_lrgdan --settings literal`.
+# `dualad reproduce --study lrgdan --settings literal`.
 #
 # ## 4. Ask $D'$ another question
 #
@@ -391,7 +391,7 @@ plots.show(figure, alt=f"Bars of mean AUROC, in per cent: {listed}. A dotted lin
 # ("augmented") lower "AE"?
 
 # %%
-committed_rows = study_rows("07_lrgdan")
+committed_rows = study_rows("lrgdan")
 columns = ["dataset", "protocol", "setting"]
 full = tables.study(committed_rows, columns)
 full.round(1)

@@ -497,7 +497,7 @@ record(
 # **Predict** for CIFAR-10, "apart": honest, with batch statistics, and with both flaws.
 
 # %%
-committed_rows = study_rows("08_agad")
+committed_rows = study_rows("agad")
 full = tables.study(committed_rows, ["dataset", "setting", "evaluation"])
 full.round(1)
 

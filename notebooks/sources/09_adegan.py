@@ -394,7 +394,7 @@ record(n_test_labels=len(y))
 # **Predict** the order of eq. 11, the error alone, PCA and the fifth neighbour on MNIST.
 
 # %%
-committed_rows = study_rows("09_adegan")
+committed_rows = study_rows("adegan")
 full = tables.study(committed_rows, ["dataset", "detector", "setting"])
 full.round(1)
 
@@ -462,7 +462,7 @@ record(
 # the smaller part: the pattern costs {{ digits_error - digits_dual | f1 }} points. The larger part is the error itself,
 # {{ 90.7 - digits_error | f1 }} points below the paper, and for that we have no measured reason. Three times as many
 # steps on a development split did not help (not in the table). Suspects on our side: small networks, and a game that
-# needed three props to go on at all. What has no row is not measured yet: `dualad reproduce --study 09_adegan`.
+# needed three props to go on at all. What has no row is not measured yet: `dualad reproduce --study adegan`.
 #
 # ## Recap
 #

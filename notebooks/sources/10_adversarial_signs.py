@@ -503,7 +503,7 @@ record(n_odd_attacked=count, share_attacked=float(is_attacked.float().mean()))
 # ## 6. Real stop signs
 #
 # Everything above, on GTSRB's stop signs (class 14), with the detectors' frozen default settings, made by
-# `dualad reproduce --study 10_signs`. The copy of GTSRB that was measured has all stop signs (780 to learn from,
+# `dualad reproduce --study signs`. The copy of GTSRB that was measured has all stop signs (780 to learn from,
 # {{ n_signs | int }} to test with after the leaked ones are gone) and of each other class 210 training and 60 test
 # images, all resized to 32 x 32 with their border. One seed.
 #
@@ -516,7 +516,7 @@ record(n_odd_attacked=count, share_attacked=float(is_attacked.float().mean()))
 # are no attacks at all: clean signs of the other classes. The rows `lrgdan, ...` are the ablation of lesson 07.
 
 # %%
-committed_rows = study_rows("10_signs")
+committed_rows = study_rows("signs")
 shares = lost(committed_rows)
 by_attack = (100 * shares).unstack().rename(columns={"": "no bound"})
 by_attack.reindex(columns=["2/255", "4/255", "8/255", "16/255", "no bound"]).round(1)

@@ -653,7 +653,7 @@ record(
 # tested: the detector would have met that very tile.
 #
 # ```bash
-# dualad reproduce --study 11_tiles
+# dualad reproduce --study tiles
 # ```
 #
 # The set hides a trap. Its file names end in numbers, and every number is different. They are the frames of a
@@ -665,7 +665,7 @@ record(
 # promise of 5 %?
 
 # %%
-tiles = pd.DataFrame(study_rows("11_tiles"))
+tiles = pd.DataFrame(study_rows("tiles"))
 tiles = tiles[tiles.score.isin(("score", "dual")) & (tiles.evaluation == "honest")]
 tiles["way"] = np.where(tiles.setting.str.startswith("patches"), "patches", "whole")
 tiles["defect"] = tiles.setting.str.replace("patches=32", "").str.strip(", ").replace("", "all")
@@ -674,7 +674,7 @@ tile_table = tiles.pivot_table(index=["detector", "way"], columns="defect", valu
 tile_table.mul(100).round(1)
 
 # %%
-measures = pd.DataFrame(read_measures("11_tiles"))
+measures = pd.DataFrame(read_measures("tiles"))
 measures = measures[measures.profile == "paper"]
 spread = measures[(measures["shift"] == "none") & (measures.measure == "false_alarms")]
 spread = spread.groupby(["detector", "setting"], sort=False).value.agg(["mean", "min", "max", "count"])
@@ -697,7 +697,7 @@ def of(detector, way="whole", defect="all"):
     return tile_table.loc[(detector, way), defect]
 
 
-every = pd.DataFrame(study_rows("11_tiles"))
+every = pd.DataFrame(study_rows("tiles"))
 pixel = every[
     (every.detector == "dualad") & (every.setting == "patches=32") & (every.score == "pixel")
 ].auroc.mean()

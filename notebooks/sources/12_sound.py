@@ -521,7 +521,7 @@ for name, short in (("nearest neighbour", "knn"), ("DualAD", "dualad")):
 # second?
 
 # %%
-committed_rows = study_rows("12_sound")
+committed_rows = study_rows("sound")
 full = tables.study(committed_rows, ["dataset", "detector"]).AUROC.unstack("dataset")
 full = full.rename(columns={"spoken_digits": "heard", "spoken_digits_unheard": "unheard"})
 full = full.reindex(["pca", "knn", "isolation_forest", "ocsvm", "kde", "autoencoder", "dualad"])
@@ -568,7 +568,7 @@ record(**{f"{column}_{name}": full.loc[name, column] / 100 for name in full.inde
 # {{ won_pca | int }} of 10 words: an interval that reaches zero leaves the question open. And the words are ten, but
 # the strangers two and the seed one. More strangers would tell more than more words.
 #
-# `dualad reproduce --study 12_sound --executor python` measures the table again, with the settings of the other grey
+# `dualad reproduce --study sound --executor python` measures the table again, with the settings of the other grey
 # sets, but 100 steps and batches of 64, because there are fewer clips. Nothing was chosen by it.
 #
 # ## 7. Recordings with events

@@ -336,7 +336,7 @@ record(
     tiles_dualad=np.mean(
         [
             row["auroc"]
-            for row in study_rows("11_tiles")
+            for row in study_rows("tiles")
             if (row["detector"], row["score"], row["setting"]) == ("dualad", "dual", "")
         ]
     ),
