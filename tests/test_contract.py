@@ -59,7 +59,6 @@ OTHERS = {
     "dual": False,
     "generator": "plain",
     "patterns": 7,
-    "preprocess": "gcn_l1",
     "n_neighbours": 4,
     "n_components": 2,
     "score_weight": 1.0,
@@ -261,8 +260,8 @@ def test_numbers_that_make_no_sense_are_refused(kind, key, default):
 
 def test_a_parameter_without_a_rule_of_its_own_has_one_all_the_same():
     class Plain(PCA):
-        def __init__(self, atoms=3, share=0.5, n_components=4, preprocess=None, false_alarm_rate=0.1, seed=0):
-            super().__init__(n_components, preprocess, false_alarm_rate, seed)
+        def __init__(self, atoms=3, share=0.5, n_components=4, false_alarm_rate=0.1, seed=0):
+            super().__init__(n_components, false_alarm_rate, seed)
             self.atoms, self.share = atoms, share
 
     Plain().fit(X)

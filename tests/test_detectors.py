@@ -266,7 +266,6 @@ def test_neighbours_in_principal_components_forget_what_the_components_leave_out
         ("knn", {"n_components": 500}),
         ("kde", {"n_components": 0}),
         ("knn", {"n_neighbours": 1000}),
-        ("pca", {"preprocess": "zca"}),
         ("autoencoder", {"network": "transformer"}),
         ("autoencoder", {"pixel": "l3"}),
         ("autoencoder", {"latent": "far"}),

@@ -1,8 +1,7 @@
-"""Data: named sets and image folders as one-class tasks, and the steps that prepare images for a network."""
+"""Data: named sets and image folders as one-class tasks."""
 
 from .folders import frame_of, load_image_folder, read_images
 from .images import as_images
-from .preprocessing import GCN, Compose, Pad, Scale
 from .readers.gtsrb import load_signs
 from .registry import (
     DATASETS,
@@ -16,13 +15,9 @@ from .task import PROTOCOLS, SPLITS, Labelled, Task, of_class
 
 __all__ = [
     "DATASETS",
-    "GCN",
     "PROTOCOLS",
     "SPLITS",
-    "Compose",
     "Labelled",
-    "Pad",
-    "Scale",
     "Task",
     "as_images",
     "frame_of",

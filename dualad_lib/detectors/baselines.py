@@ -1,41 +1,28 @@
-"""Classical detectors on raw pixels: the rows that a deep method must beat. All stand on scikit-learn.
-
-Each takes the images as flat vectors in [0, 1]; `preprocess` may normalise the contrast of each image first.
-"""
+"""Classical detectors on raw pixels, flat vectors in [0, 1]: the rows to beat. All stand on scikit-learn."""
 
 import numpy as np
 import torch
 
 from ..data.images import as_images
-from ..data.preprocessing import GCN
 from ..errors import DataError
 from ..training import as_float
-from .base import Detector, as_fitted, choose
+from .base import Detector, as_fitted
 from .system import System
-
-PREPROCESS = {None: None, "gcn_l1": GCN("l1"), "gcn_l2": GCN("l2")}
 
 
 class ClassicalDetector(Detector):
     """A detector that scikit-learn fits on flat images in one go. Its file stores what refits it exactly."""
 
     def _fit(self, images):
-        self._check_parameters()
         self._train = images
         self._learn(self._flat(images))
 
     def _score(self, images):
         return {"pixel": np.asarray(self._distance(self._flat(images)), dtype=np.float64)}
 
-    def _check_parameters(self):
-        choose(self.preprocess, PREPROCESS, "preprocess")
-
     def _flat(self, images):
         """(N, C, H, W) -> float32 array (N, C * H * W)."""
-        step = PREPROCESS[self.preprocess]
-        images = images.cpu()
-        images = images.float() / 255 if images.dtype == torch.uint8 else images
-        return (images if step is None else step(images)).flatten(1).numpy()
+        return as_float(images, "cpu").flatten(1).numpy()
 
     def _state(self):
         return {"train": self._train, "calibration_scores": torch.from_numpy(self.calibration_scores_)}
@@ -51,12 +38,11 @@ class ClassicalDetector(Detector):
 class PCA(ClassicalDetector):
     """Error of the reconstruction from the first principal components: the best linear autoencoder.
 
-    score: mean squared error over pixels, in [0, 1] without preprocessing. n_components: at most min(N, C * H * W).
+    score: mean squared error over pixels, in [0, 1]. n_components: at most min(N, C * H * W).
     """
 
-    def __init__(self, n_components=32, preprocess=None, false_alarm_rate=0.05, seed=0):
+    def __init__(self, n_components=32, false_alarm_rate=0.05, seed=0):
         self.n_components = n_components
-        self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
 
@@ -80,10 +66,9 @@ class NearestNeighbours(ClassicalDetector):
     n_components: at most min(N, C * H * W); None: pixels.
     """
 
-    def __init__(self, n_neighbours=1, n_components=None, preprocess=None, false_alarm_rate=0.05, seed=0):
+    def __init__(self, n_neighbours=1, n_components=None, false_alarm_rate=0.05, seed=0):
         self.n_neighbours = n_neighbours
         self.n_components = n_components
-        self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
 
@@ -114,9 +99,8 @@ class NearestNeighbours(ClassicalDetector):
 class IsolationForest(ClassicalDetector):
     """How quickly random splits isolate an image (Liu, Ting & Zhou, 2008). score in (0, 1)."""
 
-    def __init__(self, n_estimators=100, preprocess=None, false_alarm_rate=0.05, seed=0):
+    def __init__(self, n_estimators=100, false_alarm_rate=0.05, seed=0):
         self.n_estimators = n_estimators
-        self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
 
@@ -135,9 +119,8 @@ class OneClassSVM(ClassicalDetector):
     nu: share of training images that may lie outside. gamma is 1 / (dimension * variance), chosen without labels.
     """
 
-    def __init__(self, nu=0.1, preprocess=None, false_alarm_rate=0.05, seed=0):
+    def __init__(self, nu=0.1, false_alarm_rate=0.05, seed=0):
         self.nu = nu
-        self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
 
@@ -156,9 +139,8 @@ class KDE(ClassicalDetector):
     The bandwidth is Scott's rule for the number of images and components, chosen without labels.
     """
 
-    def __init__(self, n_components=32, preprocess=None, false_alarm_rate=0.05, seed=0):
+    def __init__(self, n_components=32, false_alarm_rate=0.05, seed=0):
         self.n_components = n_components
-        self.preprocess = preprocess
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
 
