@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dualad_lib import DataError, RunError
-from dualad_lib.experiments import cells, measure, measure_table, read_results, write_results
+from dualad_lib.experiments import cells, measure, read_results, write_results
 from dualad_lib.experiments import measuring as module
 from dualad_lib.experiments.results import COLUMNS, FLOATS
 
@@ -61,9 +61,9 @@ def test_unknown_detector_lists_the_choices():
 
 def test_a_table_is_written_and_read_back(tmp_path):
     path = tmp_path / "results" / "table.csv"
-    rows = measure_table(
-        ["pca", "knn"], "digits", [1, 0], output=tmp_path, results=path, command="dualad run x"
-    )
+    asked = [(detector, k) for k in (1, 0) for detector in ("pca", "knn")]
+    rows = [row for name, k in asked for row in measure(name, "digits", k, command="dualad run x")]
+    write_results(rows, path)
     back = read_results(path)
     assert [(r["normal_class"], r["detector"]) for r in back] == [
         (0, "knn"),

@@ -7,8 +7,6 @@ from importlib import import_module
 
 _EXPORTS = {
     "measure": "measuring",
-    "measure_table": "measuring",
-    "measured": "measuring",
     "read_results": "results",
     "write_results": "results",
 }

@@ -86,7 +86,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     """Measure one cell and return its rows, in the columns of `results.COLUMNS`.
 
     normal_class: 0, the parts without defects. Of the options, seed (0) and profile, params, setting and output are
-    those of `results.measure`; splits (1): how many random splits; maps (0): of how many of them the heat maps are
+    those of `measuring.measure`; splits (1): how many random splits; maps (0): of how many of them the heat maps are
     measured; shifts (False): whether alarms are measured again under each of SHIFTS, and recalibrate (True) once more
     after recalibration; split: one of SPLITS; patch: side of the patches (None: whole images).
     """

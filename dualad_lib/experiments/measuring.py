@@ -10,10 +10,8 @@ from ..detectors.agad import batch_statistics
 from ..detectors.trained import Trained
 from ..errors import RunError
 from ..evaluation import auroc
-from ..progress import progress
 from ..scoring import Scores
 from .cells import identify, rows_of, short_name
-from .results import write_results
 
 
 def measure(detector, dataset, normal_class, command="", label="", **options):
@@ -78,11 +76,6 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     return rows
 
 
-def measured(detector, dataset, normal_class, output, **options):
-    """Rows of a cell that `measure` finished with these very arguments and this code; None if there is none."""
-    return identify(detector, dataset, normal_class, output=output, **options).rows()
-
-
 def _scores(model, task):
     return model.anomaly_scores(task.test)
 
@@ -131,18 +124,3 @@ def _watches(flaws, model, task):
     if unknown:
         raise RunError(f"unknown flaw {min(unknown)!r}: choose from {', '.join(FLAWED)}.")
     return {name: Watch(FLAWED[name][0], model, task) for name in flaws if FLAWED[name][1]}
-
-
-def measure_table(detectors, dataset, classes, seeds=(0,), output=None, results=None, **options):
-    """`measure` each detector on each class with each seed; return all rows, and write them as CSV if asked.
-
-    results: path of the CSV file, rewritten after each class, so that an interrupted table shows what it has.
-    options: whatever else `measure` takes. One line of progress a trained model.
-    """
-    cells = [(c, d, s) for c in classes for d in detectors for s in seeds]
-    rows = []
-    for normal_class, detector, seed in progress(cells, label=f"{dataset} table", lines=len(cells)):
-        rows += measure(detector, dataset, normal_class, seed=seed, output=output, **options)
-        if results is not None:
-            write_results(rows, results)
-    return rows

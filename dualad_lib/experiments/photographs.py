@@ -40,7 +40,7 @@ PROTOCOLS = {
 def measure(detector, dataset, normal_class, command="", label="", **options):
     """Measure one cell and return its rows, in the columns of `results.COLUMNS`. protocol: one of PROTOCOLS.
 
-    normal_class: 0, the images without defects. Other options as in `results.measure`.
+    normal_class: 0, the images without defects. Other options as in `measuring.measure`.
     """
     kept = identify(detector, dataset, normal_class, **options)
     if (stored := kept.rows()) is not None:

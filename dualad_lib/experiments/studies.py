@@ -231,7 +231,7 @@ STUDIES = {
     "features": _features,
     "photographs": _photographs,
 }
-#: Studies whose cells are not a call of `results.measure`: module with functions `measure` and `measured` of their own.
+#: Studies whose cells are not calls of `measuring.measure`: modules with an `identify` and a `measure` of their own.
 MEASURED_BY = {
     "signs": "dualad_lib.experiments.attacked",
     "tiles": "dualad_lib.experiments.inspected",
