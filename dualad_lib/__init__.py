@@ -28,6 +28,7 @@ _EXPORTS = {
     "Scores": "scoring",
     "Task": "data",
     "load_image_folder": "data",
+    "load_inspection": "data",
     "load_labelled_anomalies": "data",
     "load_one_class": "data",
     "DataError": "errors",
