@@ -47,7 +47,8 @@ def __getattr__(name):
         return value
     if name == "checks":  # for one release: assignments that were handed out ask for it here
         warnings.warn("dualad_lib.checks is now dualad_lib.teaching.checks.", FutureWarning, stacklevel=2)
-        return import_module(f"{__name__}.teaching.checks")
+        globals()[name] = import_module(f"{__name__}.teaching.checks")
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -136,3 +136,19 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 
 def heavy(modules):
     return [name for name in modules if name in HEAVY or name.startswith("jupyter")]
+
+
+def test_old_places_are_found_with_a_warning():
+    """What notebooks and assignments that were handed out ask for."""
+    code = """
+import json, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    from dualad_lib import checks
+    from dualad_lib.runs.environment import describe
+said = [str(warning.message) for warning in caught if warning.category is FutureWarning]
+print(json.dumps([describe(), checks.check_auroc.__name__, said]))
+"""
+    line, name, said = run_python(code)
+    assert line.startswith("Python ") and name == "check_auroc"
+    assert [text.split(" ")[0] for text in said] == ["dualad_lib.checks", "dualad_lib.runs.environment"]

@@ -47,7 +47,11 @@ def _version():
         return "(from its source folder)"
 
 
-if __name__ == "__main__":
-    needed = missing()
-    if needed:
+def install():
+    """Install what `missing` names."""
+    if needed := missing():
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *needed], check=True)
+
+
+if __name__ == "__main__":
+    install()

@@ -1,13 +1,10 @@
-"""The old place of `dualad_lib.course.environment`."""
+"""The old place of `dualad_lib.course.environment`, kept for one release."""
 
-import runpy
 import warnings
 
-from ..course.environment import describe
+from ..course.environment import describe, install
 
 __all__ = ["describe"]
-warnings.warn(
-    "dualad_lib.runs.environment is now dualad_lib.course.environment.", FutureWarning, stacklevel=2
-)
+warnings.warn("dualad_lib.runs.environment is now in dualad_lib.course.", FutureWarning, stacklevel=2)
 if __name__ == "__main__":
-    runpy.run_module("dualad_lib.course.environment", run_name="__main__")
+    install()
