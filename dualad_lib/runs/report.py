@@ -21,7 +21,7 @@ from .inspected import merge_measures, read_measures
 from .literature import published_system
 from .provenance import ROOT, results_folder
 from .results import COLUMNS, read_results, study_rows
-from .speed import benchmark, ceiling_table, growth_table, speed_table, workers_table
+from .speed import benchmark, ceiling_table, frontier_lines, growth_table, speed_table, workers_table
 from .world import signs_table, sound_table, tiles_table
 
 RESULTS = results_folder()
@@ -313,6 +313,7 @@ def report(page=None):
     old = path.read_text(encoding="utf-8")
     new = render(old)
     draw_figures(committed(), FIGURES)
+    draw_frontier(benchmark("frontier", RESULTS), FIGURES)
     if new != old:
         with atomic_write(path) as temporary:
             temporary.write_text(new, encoding="utf-8")
@@ -330,3 +331,14 @@ def draw_figures(rows, folder):
     if parts:
         with atomic_write(Path(folder) / "ablation.png") as temporary:
             plots.ablation_heatmap(parts).savefig(temporary, metadata={"Software": None})
+
+
+def draw_frontier(rows, folder):
+    """Write AUROC against seconds, `frontier.png`, into a folder."""
+    from .. import plots
+
+    panels = {DATASETS[dataset]: lines for dataset, lines in frontier_lines(rows).items()}
+    if panels:
+        with atomic_write(Path(folder) / "frontier.png") as temporary:
+            figure = plots.frontier(panels, bold=("DualAD", "Autoencoder"))
+            figure.savefig(temporary, metadata={"Software": None})

@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import pandas as pd
+
 OURS = ("ours: Autoencoder", "ours: DualAD", "ours: Autoencoder, 784-64-32, batch 1,000")
 #: Peer with the network and batch size of one of ours -> that one.
 EQUAL = {
@@ -43,6 +45,45 @@ def speed_table(rows):
             cells.append(f"{value:,} ({ratios})" if rivals else f"{value:,}")
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
+
+
+#: Methods of the frontier, in the order of its legend, as it names them.
+FRONTIER = {
+    "dualad": "DualAD",
+    "autoencoder": "Autoencoder",
+    "GEOM": "GEOM",
+    "PyOD AutoEncoder": "PyOD AutoEncoder",
+    "PyOD DeepSVDD": "PyOD DeepSVDD",
+    "feature_neighbours": "ImageNet features",
+    "pca": "PCA",
+    "knn": "nearest neighbour",
+    "isolation_forest": "isolation forest",
+    "ocsvm": "one-class SVM",
+    "kde": "kernel density",
+}
+
+
+def frontier_lines(rows):
+    """What `plots.frontier` draws, data set -> method -> (seconds, AUROCs in percent): means over classes.
+
+    A length of training that not all classes of its data set have is left out: its mean would not compare.
+    """
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return {}
+    frame = frame.astype({"seconds": float, "auroc": float})
+    panels = {}
+    for dataset, own in frame.groupby("dataset", sort=False):
+        classes = own.normal_class.nunique()
+        lines = {}
+        for method, name in FRONTIER.items():
+            points = own[own.method == method].groupby("setting")
+            points = points.agg(seconds=("seconds", "mean"), auroc=("auroc", "mean"), n=("auroc", "size"))
+            points = points[points.n == classes].sort_values("seconds")
+            if len(points):
+                lines[name] = (points.seconds.tolist(), (100 * points.auroc).tolist())
+        panels[dataset] = lines
+    return panels
 
 
 def ceiling_table(rows):
