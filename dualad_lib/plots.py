@@ -348,7 +348,9 @@ def frontier(panels, bold=()):
         handles, labels = axis.get_legend_handles_labels()
         found.update(zip(labels, handles, strict=True))
     shown = [name for name in names if name in found]
-    figure.legend([found[name] for name in shown], shown, loc="outside lower center", ncols=min(6, len(shown)))
+    figure.legend(
+        [found[name] for name in shown], shown, loc="outside lower center", ncols=min(6, len(shown))
+    )
     return figure
 
 

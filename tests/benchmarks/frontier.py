@@ -77,7 +77,7 @@ def wanted(datasets, classes):
 
 def entries(dataset):
     """(method, setting, function of training images -> function of images -> scores (n,)) in their order."""
-    for name in ("pca", "knn", "isolation_forest", "ocsvm", "kde"):
+    for name in ("pca", "knn", "isolation_forest", "ocsvm", "kde", "dualad_published"):
         yield name, "default", fitted(create(name))
     for steps in STEPS:
         yield ours("autoencoder", steps, dataset)
