@@ -82,6 +82,7 @@ def entries(dataset):
     for steps in STEPS:
         yield ours("autoencoder", steps, dataset)
         yield ours("dualad", steps, dataset)
+    for steps in (10, 100, 1000):
         yield "GEOM", f"steps={steps}", geom(steps, dataset)
     for epochs in (1, 4, 16):
         yield "PyOD AutoEncoder", f"epochs={epochs}", pyod("auto_encoder.AutoEncoder", epochs)
