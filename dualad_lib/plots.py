@@ -322,6 +322,39 @@ def ablation_heatmap(tables):
 
 
 @_styled
+def frontier(panels, bold=()):
+    """What each method reaches in how many seconds: a line a method, a panel a data set, seconds on a log axis.
+
+    panels: dict from a data set's name to a dict from a method's name to (seconds, AUROCs in percent), equally long
+    and in rising order of seconds. bold: methods with thick lines. No axis goes below 50, a coin's AUROC. One legend
+    holds all methods, each with its own colour and marker.
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    figure, axes = _axes((4.2 * len(panels), 4.4), 1, len(panels))
+    for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        for name, (seconds, reached) in lines.items():
+            i, thick = names.index(name), name in bold
+            axis.plot(
+                seconds, reached, color=_pick(COLOURS, i), linestyle=_pick(LINES, i // len(COLOURS)),
+                marker=_pick(MARKERS, i), label=name, linewidth=2.6 if thick else 1.2,
+                markersize=7 if thick else 5, zorder=3 if thick else 2,
+            )  # fmt: skip
+        axis.set_xscale("log")
+        axis.set(title=title, xlabel="CPU seconds, fit and 2,000 scores")
+        axis.set_ylim(bottom=max(50, axis.get_ylim()[0]))
+    axes[0][0].set_ylabel("AUROC (%)")
+    found = {}
+    for axis in axes[0]:
+        handles, labels = axis.get_legend_handles_labels()
+        found.update(zip(labels, handles, strict=True))
+    shown = [name for name in names if name in found]
+    figure.legend(
+        [found[name] for name in shown], shown, loc="outside lower center", ncols=min(6, len(shown))
+    )
+    return figure
+
+
+@_styled
 def paired_differences(pairs, xlabel):
     """Mean differences with their intervals, a line each; zero is marked.
 

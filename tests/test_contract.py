@@ -53,6 +53,7 @@ OTHERS = {
     "pixel": "l1",
     "fusion": "equal",
     "views": "strong",
+    "distance": "cosine",
     "critic": False,
     "feature_constraint": False,
     "judged": "code",

@@ -186,8 +186,11 @@ def test_with_strong_views_distances_do_not_depend_on_where_a_feature_stands():
     h = torch.rand(5, channels, height, wide)
     assert torch.allclose(model._placeless(h.flatten(1)), model._placeless(h.flip(2, 3).flatten(1)))
     assert model._placeless(h.flatten(1)).shape == (5, channels)
-    gentle = DualAD(views="gentle", **TINY).fit(x)
-    assert torch.equal(gentle._placeless(h.flatten(1)), h.flatten(1))
+    for placed in (DualAD(views="gentle", **TINY), DualAD(distance="gaussian", **TINY)):
+        assert list(placed.fit(x)._raw(x)) == ["pixel", "mahalanobis", "neighbours", "transformation"]
+        assert torch.equal(placed._placeless(h.flatten(1)), h.flatten(1))
+    cosine = DualAD(views="gentle", distance="cosine", **TINY).fit(x)
+    assert list(cosine._raw(x)) == ["pixel", "neighbours", "transformation"]
 
 
 def test_separation_weight_by_hand():

@@ -3,7 +3,7 @@
 import pytest
 
 from dualad_lib import RunError
-from dualad_lib.experiments import report
+from dualad_lib.experiments import report, speed
 from dualad_lib.experiments.results import COLUMNS, read_results, write_results
 
 
@@ -88,6 +88,41 @@ def test_figures_are_drawn_from_rows(tmp_path):
     assert not list(tmp_path.iterdir())  # nine classes are no table
     report.draw_figures([row("mnist", "dualad", "dual", 0.9, k) for k in range(10)], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["ablation.png"]
+
+
+def test_the_frontier_has_means_of_the_points_that_all_classes_have(tmp_path):
+    def point(k, setting, seconds, reached, method="dualad"):
+        return {
+            "dataset": "mnist", "normal_class": str(k), "method": method, "setting": setting,
+            "seconds": str(seconds), "auroc": str(reached),
+        }  # fmt: skip
+
+    rows = [
+        point(0, "steps=30", 4, 0.9), point(8, "steps=30", 6, 0.8), point(0, "steps=10", 2, 0.7),
+        point(8, "steps=10", 2, 0.5), point(0, "steps=100", 20, 0.99), point(0, "default", 1, 0.6, "pca"),
+        point(8, "default", 3, 0.8, "pca"),
+    ]  # fmt: skip
+    found = speed.frontier_lines(rows)["mnist"]
+    assert found["DualAD"] == (pytest.approx([2, 5]), pytest.approx([60, 85]))
+    assert found["PCA"] == (pytest.approx([2]), pytest.approx([70]))
+    report.draw_frontier([], tmp_path)
+    assert not list(tmp_path.iterdir())
+    report.draw_frontier(rows, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["frontier.png"]
+
+
+def test_before_and_now_stand_side_by_side():
+    def state(name, fit, score, one, reached):
+        return {
+            "dataset": "mnist", "class": "8", "state": name, "images": "5266", "fit_seconds": str(fit),
+            "score_2000_seconds": str(score), "score_one_ms": str(one), "auroc": str(reached), "machine": "M",
+        }  # fmt: skip
+
+    table = speed.faster_table([state("before", 60, 3.0, 30, 0.942), state("now", 30, 0.5, 6, 0.951)])
+    assert table.splitlines()[-1] == (
+        "| mnist, class 8, 5,266 images | 60 / 30 (2.0 times) | 3 / 0.5 (6.0 times) | 30 / 6 (5.0 times) | "
+        "94.2 / 95.1 |"
+    )
 
 
 def test_markers_are_filled_and_the_rest_is_left(monkeypatch):

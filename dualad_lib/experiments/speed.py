@@ -3,12 +3,7 @@
 import csv
 from pathlib import Path
 
-OURS = ("ours: Autoencoder", "ours: DualAD", "ours: Autoencoder, 784-64-32, batch 1,000")
-#: Peer with the network and batch size of one of ours -> that one.
-EQUAL = {
-    "PyOD AutoEncoder, 784-1024-256-64, batch 128": "ours: Autoencoder, 784-1024-256-64, batch 128",
-    "PyOD AutoEncoder, 784-64-32, batch 32": "ours: Autoencoder, 784-64-32, batch 32",
-}
+import pandas as pd
 
 
 def benchmark(name, folder):
@@ -20,29 +15,64 @@ def benchmark(name, folder):
         return list(csv.DictReader(file))
 
 
-def speed_table(rows):
-    """Markdown table of throughput: images a second of each method, and how many times as many ours has."""
+def faster_table(rows):
+    """Markdown table of DualAD now beside an earlier state of the code: seconds, how many times as fast, AUROC."""
     if not rows:
         return "Not measured yet."
-    found = {row["method"]: row for row in rows}
     lines = [
-        f"On {rows[0]['machine']}. In brackets: the speed of our Autoencoder / our DualAD / our small Autoencoder "
-        "(784-64-32, batch 1,000) divided by this row's; where one of ours has the same network and batch size, that "
-        "one's.",
+        f"On {rows[0]['machine']}.",
         "",
-        "| method | images a second in training | in scoring |",
-        "|---|---:|---:|",
+        "| before / now | fit, s | 2,000 scores, s | one score, ms | AUROC |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for name, row in found.items():
-        rivals = [] if name.startswith("ours") else [EQUAL[name]] if name in EQUAL else OURS
-        rivals = [own for own in rivals if own in found]
-        cells = []
-        for column in ("trained_a_second", "scored_a_second"):
-            value = int(row[column])
-            ratios = " / ".join(_times(int(found[own][column]) / max(1, value)) for own in rivals)
-            cells.append(f"{value:,} ({ratios})" if rivals else f"{value:,}")
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    for before, now in zip(rows[::2], rows[1::2], strict=True):
+        cells = [f"{before['dataset']}, class {before['class']}, {int(now['images']):,} images"]
+        for name in ("fit_seconds", "score_2000_seconds", "score_one_ms"):
+            old, new = float(before[name]), float(now[name])
+            cells.append(f"{old:.3g} / {new:.3g} ({_times(old / new)} times)")
+        cells.append(" / ".join(f"{100 * float(row['auroc']):.1f}" for row in (before, now)))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+#: Methods of the frontier, in the order of its legend, as it names them.
+FRONTIER = {
+    "dualad": "DualAD",
+    "dualad_published": "DualAD as published",
+    "autoencoder": "Autoencoder",
+    "GEOM": "GEOM",
+    "PyOD AutoEncoder": "PyOD AutoEncoder",
+    "PyOD DeepSVDD": "PyOD DeepSVDD",
+    "feature_neighbours": "ImageNet features",
+    "pca": "PCA",
+    "knn": "nearest neighbour",
+    "isolation_forest": "isolation forest",
+    "ocsvm": "one-class SVM",
+    "kde": "kernel density",
+}
+
+
+def frontier_lines(rows):
+    """What `plots.frontier` draws, data set -> method -> (seconds, AUROCs in percent): means over classes.
+
+    A length of training that not all classes of its data set have is left out: its mean would not compare.
+    """
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return {}
+    frame = frame.astype({"seconds": float, "auroc": float})
+    panels = {}
+    for dataset, own in frame.groupby("dataset", sort=False):
+        classes = own.normal_class.nunique()
+        lines = {}
+        for method, name in FRONTIER.items():
+            points = own[own.method == method].groupby("setting")
+            points = points.agg(seconds=("seconds", "mean"), auroc=("auroc", "mean"), n=("auroc", "size"))
+            points = points[points.n == classes].sort_values("seconds")
+            if len(points):
+                lines[name] = (points.seconds.tolist(), (100 * points.auroc).tolist())
+        panels[dataset] = lines
+    return panels
 
 
 def ceiling_table(rows):
