@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+import warnings
 
 LARGEST = 2**31 - 1  # of a count that nothing else bounds
 
@@ -42,6 +43,14 @@ def real(low, high, unit=""):
         return value
 
     return number
+
+
+def views(text):
+    """A choice of views; for one release also by the name that "weak" had."""
+    if text == "gentle":
+        warnings.warn("--views gentle is now called --views weak.", FutureWarning, stacklevel=2)
+        return "weak"
+    return text
 
 
 positive_int = whole(1)

@@ -235,10 +235,11 @@ def _fit_options(parser):
     )
     parser.add_argument(
         "--views",
-        choices=("auto", "gentle", "strong"),
+        choices=("auto", "weak", "strong"),
+        type=takes.views,
         help="how dualad varies the images in training: strong changes crop, side and colour, best for photographs of "
-        "things; gentle suits images where place, size or colour is what may be wrong "
-        "(default: strong in colour, gentle in grey)",
+        "things; weak suits images where place, size or colour is what may be wrong "
+        "(default: strong in colour, weak in grey)",
     )
     parser.add_argument(
         "--steps", type=takes.positive_int, help="optimiser steps, if not the detector's default"

@@ -74,7 +74,7 @@ def enclosure(z, centre, radius, outside=0.1):
     return radius**2 + (_mean_square(z, centre) - radius**2).clamp_min(0).mean() / outside
 
 
-def sphere_excess(z, centre, radius):
+def hypersphere_penalty(z, centre, radius):
     """The reconstruction player's side: how far codes lie outside, mean of max(0, ||z - c||^2 / (d R^2) - 1).
 
     z: (N, d), centre: (d,), radius: scalar. Measured in radii: the sphere follows when all codes shrink, so that

@@ -173,17 +173,17 @@ def separation_weight(normal, anomalous):
 
 @dataclass(frozen=True)
 class LowRank:
-    """Principal directions of vectors, for fast distances, all float64.
+    """Principal components of vectors, for fast distances, all float64.
 
-    mean (F,), directions (F, r), variances (r,), rest (scalar).
+    mean (F,), components (F, r), variances (r,), noise_variance (scalar).
 
-    rest: the mean variance of the F - r directions that are left out.
+    noise_variance: the mean variance of the F - r directions that are left out, as in probabilistic PCA.
     """
 
     mean: torch.Tensor
-    directions: torch.Tensor
+    components: torch.Tensor
     variances: torch.Tensor
-    rest: torch.Tensor
+    noise_variance: torch.Tensor
 
     FULL = 512  # features up to which all directions are computed, and not only those that are kept
 
@@ -195,15 +195,15 @@ class LowRank:
         centred = h - mean
         total = centred.square().sum() / max(1, len(h) - 1)
         rank = min(rank, len(h) - 1, h.shape[1])
-        variances, directions = _principal(centred, rank, full=h.shape[1] <= cls.FULL)
+        variances, components = _principal(centred, rank, full=h.shape[1] <= cls.FULL)
         count = h.shape[1] - rank
-        rest = ((total - variances.sum()) / count).clamp_min(0) if count else total.new_zeros(())
-        return cls(mean, directions, variances.clamp_min(1e-12), rest)
+        noise = ((total - variances.sum()) / count).clamp_min(0) if count else total.new_zeros(())
+        return cls(mean, components, variances.clamp_min(1e-12), noise)
 
     def project(self, h):
-        """Coordinates along the directions (N, r), and the squared length of what they leave out (N,)."""
+        """Coordinates along the components (N, r), and the squared length of what they leave out (N,)."""
         centred = precise(h) - self.mean
-        along = centred @ self.directions
+        along = centred @ self.components
         return along, (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
 
     def whiten(self, along):
@@ -213,12 +213,12 @@ class LowRank:
     def mahalanobis(self, along, left, shrinkage=0.3):
         """Squared Mahalanobis distance (N,) with the covariance shrunk to a scaled identity.
 
-        The directions left out share one variance, that of `rest`.
+        The directions left out share one variance, `noise_variance`.
         """
         count = self.mean.numel() - len(self.variances)
-        scale = (self.variances.sum() + count * self.rest) / self.mean.numel()
+        scale = (self.variances.sum() + count * self.noise_variance) / self.mean.numel()
         inside = along.square() / ((1 - shrinkage) * self.variances + shrinkage * scale)
-        return inside.sum(1) + left / ((1 - shrinkage) * self.rest + shrinkage * scale)
+        return inside.sum(1) + left / ((1 - shrinkage) * self.noise_variance + shrinkage * scale)
 
 
 def _principal(centred, rank, full):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 PSEUDO_ANOMALIES = ("shear", "squeeze", "swap", "mirror", "dilate", "erode", "mix")
 
 
-def symmetries(image_shape, mirrored=True):
+def dihedral_elements(image_shape, mirrored=True):
     """The T_t that keep the frame of an image, as values of t, the identity first.
 
     Of a square 8, or the 4 rotations if not mirrored; of an oblong 4, or 2 (upright, upside down).
@@ -24,7 +24,7 @@ def symmetries(image_shape, mirrored=True):
     return (0, 3, 5, 6) if square else (0, 3)
 
 
-def transform(x, t):
+def dihedral(x, t):
     """T_t of every image: t = 0 identity, bit 1 flips left-right, bit 2 flips up-down, bit 4 transposes (squares only).
 
     x: (N, C, H, W); t: one number for all images, or a long tensor (N,), which is not read back from its device.
@@ -35,7 +35,7 @@ def transform(x, t):
         return x.transpose(2, 3) if t & 4 else x
     bits = t[:, None, None, None]
     for bit in (1, 2, 4) if x.shape[2] == x.shape[3] else (1, 2):
-        x = torch.where(bits & bit == 0, x, transform(x, bit))
+        x = torch.where(bits & bit == 0, x, dihedral(x, bit))
     return x
 
 

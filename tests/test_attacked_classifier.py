@@ -163,7 +163,7 @@ def test_a_cell_has_a_row_for_each_attack_that_succeeded(tmp_path, monkeypatch):
     monkeypatch.setattr("dualad_lib.adversarial.classifier.train_classifier", None)
     more = attacked.measure("roughness", "digits", 3, **options)
     assert any(row["setting"].startswith("attack=adaptive;eps=8/255") for row in more)
-    assert all(row["protocol"] == "p2" and row["auroc"] is not None for row in more)
+    assert all(row["protocol"] == "one_vs_rest" and row["auroc"] is not None for row in more)
 
 
 def test_tables_of_attacks_by_hand():

@@ -195,7 +195,11 @@ def test_what_lesson_07_says_in_words_holds():
             if (row["protocol"], row["setting"]) == (protocol, setting)
         }
 
-    plain, augmented, headline = by_class("p2", "AE"), by_class("p2", "AE, augmented"), by_class("p1", "")
+    plain, augmented, headline = (
+        by_class("one_vs_rest", "AE"),
+        by_class("one_vs_rest", "AE, augmented"),
+        by_class("80_20", ""),
+    )
     assert set(plain) == set(augmented) and all(plain[k] > augmented[k] + 0.05 for k in plain)
     assert set(headline) == set(range(10)) and sum(headline.values()) / 10 < 0.975
 
@@ -238,8 +242,8 @@ def test_what_is_said_of_labels_for_agad_holds():
 def test_what_lessons_07_and_09_say_of_their_studies_holds():
     """The code without game is the best question, the game costs tens of points; nearest neighbours beat ADe-GAN."""
     first = tables.study(study_rows("lrgdan"), ["dataset", "protocol", "setting"])["AUROC"].loc["mnist"]
-    assert first["p1", "judged=code, no game"] > first["p1", ""] + 15
-    few = first["p2"]
+    assert first["80_20", "judged=code, no game"] > first["80_20", ""] + 15
+    few = first["one_vs_rest"]
     assert (
         0 < few["AE+D"] - few["AE"] < 3 and few["dual AE+D"] < few["AE"] - 20 and few["full"] < few["AE"] - 20
     )

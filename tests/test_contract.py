@@ -60,7 +60,7 @@ OTHERS = {
     "dual": False,
     "generator": "plain",
     "patterns": 7,
-    "n_neighbours": 4,
+    "n_neighbors": 4,
     "n_components": 2,
     "score_weight": 1.0,
     "false_alarm_rate": 0.4,
@@ -140,11 +140,11 @@ def test_recalibration_takes_what_training_does_not_depend_on():
 @pytest.mark.filterwarnings("default")
 def test_scoring_says_that_parameters_changed():
     model = create("knn").fit(X, calibration=HELD)
-    with pytest.warns(UserWarning, match="n_neighbours of this NearestNeighbours changed since"):
-        model.set_params(n_neighbours=3).predict(NEW)
+    with pytest.warns(UserWarning, match="n_neighbors of this NearestNeighbours changed since"):
+        model.set_params(n_neighbors=3).predict(NEW)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.set_params(n_neighbours=1).predict(NEW)
+        model.set_params(n_neighbors=1).predict(NEW)
 
 
 def test_y_is_ignored_and_images_in_its_place_are_refused(name, fitted):

@@ -141,15 +141,21 @@ def test_p2_trains_on_one_class_and_tests_on_everything(dataset):
     assert task.train.dtype == task.test.dtype == torch.uint8
     assert task.test_labels.dtype == task.test_classes.dtype == torch.int64
     assert task.train.ndim == 4
-    assert task.name == f"{dataset}/p2/class4/seed0"
+    assert task.name == f"{dataset}/one_vs_rest/class4/seed0"
     assert task.normal_name == DATASETS[dataset][4]
     assert task.normal_classes == (4,)
     assert task.anomaly_class is None
 
 
+def test_protocols_are_still_known_by_their_old_names():
+    with pytest.warns(FutureWarning, match="'p1' is now called '80_20'"):
+        assert load_one_class("digits", 3, protocol="p1").protocol == "80_20"
+
+
 def test_loo_leaves_the_named_class_out_as_the_anomaly():
     train, test = (load_part("digits", part) for part in ("train", "test"))
-    task = load_one_class("digits", normal_class=4, protocol="loo")
+    task = load_one_class("digits", anomaly_class=4)
+    assert task.name == load_one_class("digits", normal_class=4, protocol="leave_one_class_out").name
     assert torch.equal(task.train, train.images[train.labels != 4])
     assert torch.equal(task.test, test.images)
     assert torch.equal(task.test_labels, (test.labels == 4).long())
@@ -163,7 +169,7 @@ def test_loo_leaves_the_named_class_out_as_the_anomaly():
 
 def test_p1_pools_one_class_and_balances_with_test_anomalies():
     train, test = (load_part("fashion_mnist_sample", part) for part in ("train", "test"))
-    task = load_one_class("fashion_mnist_sample", normal_class=2, protocol="p1", seed=3)
+    task = load_one_class("fashion_mnist_sample", normal_class=2, protocol="80_20", seed=3)
     pool = torch.cat([train.images[train.labels == 2], test.images[test.labels == 2]])
     normal = task.test[task.test_labels == 0]
     assert len(task.train) == 960
@@ -173,14 +179,14 @@ def test_p1_pools_one_class_and_balances_with_test_anomalies():
     assert set(rows(anomalies)) <= set(rows(test.images[test.labels != 2]))
     assert ((task.test_classes != 2) == (task.test_labels == 1)).all()
     assert len(set(task.test_classes.tolist())) == 10
-    other = load_one_class("fashion_mnist_sample", normal_class=2, protocol="p1", seed=4)
+    other = load_one_class("fashion_mnist_sample", normal_class=2, protocol="80_20", seed=4)
     assert not torch.equal(other.train, task.train)
-    again = load_one_class("fashion_mnist_sample", normal_class=2, protocol="p1", seed=3)
+    again = load_one_class("fashion_mnist_sample", normal_class=2, protocol="80_20", seed=3)
     assert torch.equal(again.train, task.train)
     assert torch.equal(again.test, task.test)
 
 
-@pytest.mark.parametrize("protocol", ["p1", "p2", "loo"])
+@pytest.mark.parametrize("protocol", ["80_20", "one_vs_rest", "leave_one_class_out"])
 def test_development_split_divides_the_training_images(protocol):
     train = load_part("fashion_mnist_sample", "train")
     task = load_one_class("fashion_mnist_sample", 1, protocol, split="development", seed=5)
@@ -190,7 +196,11 @@ def test_development_split_divides_the_training_images(protocol):
     repeated = {row for row in source if source.count(row) > 1} if len(set(source)) < len(source) else set()
     assert not (set(rows(task.train)) & set(rows(task.test))) - repeated
     normals, anomalies = int((task.test_labels == 0).sum()), int((task.test_labels == 1).sum())
-    sizes = {"p1": (800, 200, 200), "p2": (800, 200, 1800), "loo": (7200, 1800, 200)}
+    sizes = {
+        "80_20": (800, 200, 200),
+        "one_vs_rest": (800, 200, 1800),
+        "leave_one_class_out": (7200, 1800, 200),
+    }
     assert (len(task.train), normals, anomalies) == sizes[protocol]
     assert task.name.endswith("seed5/development")
     other = load_one_class("fashion_mnist_sample", 1, protocol, split="development", seed=6)
@@ -210,7 +220,7 @@ def test_writing_into_a_task_does_not_change_the_next_one():
 def test_task_reads_well_and_is_frozen():
     task = load_one_class("digits", np.int64(3))
     assert str(task) == (
-        "Task(digits/p2/class3/seed0: 146 training images 1x8x8, 359 test images of which 322 anomalous)"
+        "Task(digits/one_vs_rest/class3/seed0: 146 training images 1x8x8, 359 test images of which 322 anomalous)"
     )
     with pytest.raises(AttributeError):
         task.train = None
@@ -225,7 +235,7 @@ def test_task_reads_well_and_is_frozen():
         ({"normal_class": 1.5}, "from 0 to 9"),
         ({"normal_class": "cat"}, "not 'cat'"),
         ({"dataset": "cifar10", "normal_class": 11}, "3 = cat"),
-        ({"protocol": "p3"}, "Unknown protocol 'p3'; choose one of p2, p1, loo"),
+        ({"protocol": "p3"}, "Unknown protocol 'p3'; choose one of one_vs_rest, 80_20, leave_one_class_out"),
         ({"split": "train"}, "Unknown split 'train'; choose one of test, development"),
         ({"seed": -1}, "seed must be"),
         ({"seed": "one"}, "seed must be"),
@@ -379,7 +389,7 @@ def test_truncated_sample_is_named(tmp_path, monkeypatch):
             load_one_class("fashion_mnist_sample")
 
 
-@pytest.mark.parametrize("protocol", ["p1", "p2", "loo"])
+@pytest.mark.parametrize("protocol", ["80_20", "one_vs_rest", "leave_one_class_out"])
 def test_development_split_opens_no_test_file(tiny, protocol):
     folder = tiny / "MNIST" / "raw"
     write_tiny_set(folder)
@@ -703,7 +713,7 @@ def test_coil100_views_are_read_by_the_object_in_their_name(tiny):
 
 def test_coil100_under_protocol_1(tiny):
     write_views(tiny / "coil-100", angles=range(0, 360, 36))
-    task = load_one_class("coil100", 0, protocol="p1", root=tiny)
+    task = load_one_class("coil100", 0, protocol="80_20", root=tiny)
     assert len(task.train) == 8 and task.test_labels.tolist() == [0, 0, 1, 1]
 
 

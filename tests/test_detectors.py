@@ -250,11 +250,11 @@ def test_neighbours_in_principal_components_forget_what_the_components_leave_out
     new = torch.zeros(2, 1, 8, 8)
     new[:, 0, 0, 0] = 0.5
     new[1, 0, 7, 7] = 1.0
-    model = NearestNeighbours(n_neighbours=2, n_components=1).fit(x, calibration=x[:20])
+    model = NearestNeighbours(n_neighbors=2, n_components=1).fit(x, calibration=x[:20])
     scores = finals(model, new)
     # The training images next to 0.5 lie at 19/39 and 20/39, each 1/78 away.
     assert scores == pytest.approx([1 / 78, 1 / 78], abs=1e-5)
-    assert finals(NearestNeighbours(n_neighbours=2).fit(x, calibration=x[:20]), new)[1] > 0.9
+    assert finals(NearestNeighbours(n_neighbors=2).fit(x, calibration=x[:20]), new)[1] > 0.9
     model.save(tmp_path / "knn.safetensors")
     assert finals(NearestNeighbours.load(tmp_path / "knn.safetensors"), new) == pytest.approx(scores)
 
@@ -265,7 +265,7 @@ def test_neighbours_in_principal_components_forget_what_the_components_leave_out
         ("pca", {"n_components": 500}),
         ("knn", {"n_components": 500}),
         ("kde", {"n_components": 0}),
-        ("knn", {"n_neighbours": 1000}),
+        ("knn", {"n_neighbors": 1000}),
         ("autoencoder", {"network": "transformer"}),
         ("autoencoder", {"pixel": "l3"}),
         ("autoencoder", {"latent": "far"}),

@@ -151,7 +151,7 @@ def test_a_file_that_scores_by_all_eight_copies_is_refused(tmp_path):
     model = DualAD(**TINY).fit(X)
     model.save(tmp_path / "m.safetensors")
     state = load_file(tmp_path / "m.safetensors")
-    for name in ("bank", "mean", "directions", "variances", "rest"):
+    for name in ("bank", "mean", "components", "variances", "noise_variance"):
         state[name] = state[name].repeat(2, *[1] * (state[name].ndim - 1))
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
         save_file(state, tmp_path / "m.safetensors", file.metadata())
@@ -186,10 +186,10 @@ def test_with_strong_views_distances_do_not_depend_on_where_a_feature_stands():
     h = torch.rand(5, channels, height, wide)
     assert torch.allclose(model._placeless(h.flatten(1)), model._placeless(h.flip(2, 3).flatten(1)))
     assert model._placeless(h.flatten(1)).shape == (5, channels)
-    for placed in (DualAD(views="gentle", **TINY), DualAD(distance="gaussian", **TINY)):
+    for placed in (DualAD(views="weak", **TINY), DualAD(distance="gaussian", **TINY)):
         assert list(placed.fit(x)._raw(x)) == ["pixel", "mahalanobis", "neighbours", "transformation"]
         assert torch.equal(placed._placeless(h.flatten(1)), h.flatten(1))
-    cosine = DualAD(views="gentle", distance="cosine", **TINY).fit(x)
+    cosine = DualAD(views="weak", distance="cosine", **TINY).fit(x)
     assert list(cosine._raw(x)) == ["pixel", "neighbours", "transformation"]
 
 

@@ -16,11 +16,11 @@ from dualad_lib.losses import (
     enclosure,
     feature_matching,
     gradient_penalty,
+    hypersphere_penalty,
     info_nce,
     jsd_mutual_information,
     kl_to_standard_normal,
     reciprocal,
-    sphere_excess,
     squared_error,
     uniform_cross_entropy,
 )
@@ -66,17 +66,19 @@ def test_feature_matching_by_hand():
 
 def test_sphere_excess_by_hand():
     z = torch.tensor([[2.0, 0.0], [0.1, 0.1]])  # mean squared distances 2.0 and 0.01
-    assert sphere_excess(z, torch.zeros(2), torch.tensor(1.0)).item() == pytest.approx((1.0 + 0.0) / 2)
-    assert sphere_excess(z, torch.zeros(2), torch.tensor(0.5)).item() == pytest.approx((7.0 + 0.0) / 2)
+    assert hypersphere_penalty(z, torch.zeros(2), torch.tensor(1.0)).item() == pytest.approx((1.0 + 0.0) / 2)
+    assert hypersphere_penalty(z, torch.zeros(2), torch.tensor(0.5)).item() == pytest.approx((7.0 + 0.0) / 2)
     inside = z.clone().requires_grad_()
-    sphere_excess(inside, torch.zeros(2), torch.tensor(1.0)).backward()
+    hypersphere_penalty(inside, torch.zeros(2), torch.tensor(1.0)).backward()
     assert inside.grad[1].tolist() == [0, 0]  # a code inside the sphere is left in peace
 
 
 def test_sphere_excess_does_not_reward_small_codes():
     z, centre, radius = torch.randn(50, 4), torch.randn(4), torch.tensor(0.7)
     shrunk = [0.1 * v for v in (z, centre, radius)]
-    assert sphere_excess(*shrunk).item() == pytest.approx(sphere_excess(z, centre, radius).item(), rel=1e-4)
+    assert hypersphere_penalty(*shrunk).item() == pytest.approx(
+        hypersphere_penalty(z, centre, radius).item(), rel=1e-4
+    )
 
 
 def test_enclosure_by_hand_and_at_its_best_radius():

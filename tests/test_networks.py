@@ -16,7 +16,7 @@ from dualad_lib.networks import (
     Standardise,
     TransformationCritic,
     UNet,
-    look,
+    forward_features,
     start_at_mean,
 )
 
@@ -101,7 +101,7 @@ def test_a_frozen_encoder_sees_what_the_network_sees(build):
     for _ in range(3):
         network(x)  # running statistics worth folding
     network.eval()
-    _, h, z = look(network, x)
+    _, h, z = forward_features(network, x)
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 0.02)):
         with torch.no_grad():
             frozen = FrozenEncoder(network, dtype)
@@ -176,7 +176,7 @@ def test_the_distribution_of_a_code_and_its_mean():
 def test_a_look_ends_at_the_code(network):
     network.eval()
     x = torch.rand(3, 1, 16, 16)
-    _, h, z = look(network, x)
+    _, h, z = forward_features(network, x)
     assert torch.allclose(z, network.encode(x)) and h.ndim == 2
 
 

@@ -11,7 +11,7 @@ def row(dataset, detector, score, auroc, normal_class=0, **more):
     filled = dict.fromkeys(COLUMNS, "")
     numbers = dict.fromkeys(("average_precision", "fpr95", "train_seconds", "score_seconds"), 0.5)
     keys = {"dataset": dataset, "detector": detector, "score": score, "auroc": auroc, "hter": None}
-    common = {"protocol": "p2", "seed": 0, "evaluation": "honest", "normal_class": normal_class}
+    common = {"protocol": "one_vs_rest", "seed": 0, "evaluation": "honest", "normal_class": normal_class}
     return {**filled, **numbers, **keys, **common, **more}
 
 
@@ -188,14 +188,14 @@ def test_systems_stand_beside_what_was_published_and_a_verdict():
     flawed = row("cifar10", "agad", "score", 0.97, study="agad", setting="apart")
     flawed["evaluation"] = "batch statistics"
     rows = [
-        *all_classes(0.91, protocol="p1", hter=0.2),
+        *all_classes(0.91, protocol="80_20", hter=0.2),
         *all_classes(0.98, setting="full"),
         row("mnist", "lrgdan", "score", 0.7, setting="AE+D", study="lrgdan"),
         flawed,
         {**flawed, "evaluation": "honest", "auroc": 0.6},
-        row("mnist", "adegan", "pixel", 0.2, study="adegan", protocol="loo"),
-        row("mnist", "adegan", "dual", 0.7, study="adegan", protocol="loo"),
-        row("mnist", "knn", "score", 0.87, study="adegan", protocol="loo"),
+        row("mnist", "adegan", "pixel", 0.2, study="adegan", protocol="leave_one_class_out"),
+        row("mnist", "adegan", "dual", 0.7, study="adegan", protocol="leave_one_class_out"),
+        row("mnist", "knn", "score", 0.87, study="adegan", protocol="leave_one_class_out"),
     ]
     lines = report.systems_table(rows).splitlines()[2:]
     assert lines[0] == "| 07 | MNIST | P1 | lrgdan | honest | 91.0 | 20.0 | 10 | 98.5, not reproduced |"
@@ -213,7 +213,7 @@ def test_features_link_to_lines_that_are_there():
     from dualad_lib.detectors import SYSTEMS
     from dualad_lib.experiments.systems import feature_table, lesson_of
 
-    text = feature_table([row("mnist", "lrgdan", "score", 0.9, protocol="p1")])
+    text = feature_table([row("mnist", "lrgdan", "score", 0.9, protocol="80_20")])
     links = re.findall(r"\[([^]]*)\]\(([^)#]*)#L(\d+)\)", text)
     assert len(links) > 25
     for name, path, number in links:

@@ -123,7 +123,7 @@ def test_table_settings_are_parameters_of_their_detectors():
         (lambda text: text.replace(",", ";"), "does not name the columns"),
         (lambda text: text.replace("0.75", "high"), "line 3: could not convert"),
         (lambda text: text.replace("0.75", "nan"), "line 3: auroc is nan, no finite number"),
-        (lambda text: text.replace("p2,0,", "p2,0.5,"), "invalid literal for int"),
+        (lambda text: text.replace("one_vs_rest,0,", "one_vs_rest,0.5,"), "invalid literal for int"),
         (lambda text: text.replace(",x\n", ",x,1\n"), "more cells than"),
     ],
 )
@@ -150,7 +150,7 @@ def _row(**changes):
     return {
         **texts,
         **dict.fromkeys(FLOATS),
-        "protocol": "p2",
+        "protocol": "one_vs_rest",
         "detector": "pca",
         "normal_class": 0,
         "seed": 0,

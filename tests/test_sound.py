@@ -152,7 +152,7 @@ def test_both_divisions_hold_every_clip_once_and_unheard_speakers_do_not_train()
         assert torch.equal(load_part("spoken_digits_unheard", part).images.flatten(1), heard[chosen])
 
 
-@pytest.mark.parametrize("protocol", ["p1", "p2", "loo"])
+@pytest.mark.parametrize("protocol", ["80_20", "one_vs_rest", "leave_one_class_out"])
 @pytest.mark.parametrize("split", ["test", "development"])
 def test_spoken_digits_work_in_every_protocol(protocol, split):
     task = load_one_class("spoken_digits", 3, protocol, split)

@@ -42,7 +42,10 @@ def test_a_study_runs_whole_on_digits(name, tmp_path):
 
 
 def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
-    for name, detector, protocol in (("lrgdan", "lrgdan", "p1"), ("adegan", "adegan", "loo")):
+    for name, detector, protocol in (
+        ("lrgdan", "lrgdan", "80_20"),
+        ("adegan", "adegan", "leave_one_class_out"),
+    ):
         headline = [
             c.normal_class
             for c in study(name, ["mnist"], settings=[""])
@@ -112,8 +115,8 @@ def test_labelled_anomalies_may_be_of_some_kinds_alone():
 
 
 def test_labels_and_flaws_where_they_mean_nothing_are_refused():
-    with pytest.raises(RunError, match="those of protocol p2, not of loo"):
-        measure(**AGAD, labelled=0.1, protocol="loo")
+    with pytest.raises(RunError, match="those of protocol one_vs_rest, not of leave_one_class_out"):
+        measure(**AGAD, labelled=0.1, protocol="leave_one_class_out")
     with pytest.raises(RunError, match="pca takes no labelled anomalies"):
         measure("pca", "digits", 3, labelled=0.1)
     with pytest.raises(RunError, match="pca has no steps"):

@@ -62,11 +62,14 @@ def test_ablation_keeps_the_order_of_the_stages():
 
 def test_left_out_has_a_mean_of_all_classes_alone_and_published_rows_beside():
     """knn: 0.5, 0.55, ..., 0.95 over ten digits, mean 72.5; adegan has one digit and no mean; others are left alone."""
-    rows = [row("mnist", "knn", "score", 0.5 + 0.05 * k, k, protocol="loo", setting="k=5") for k in range(10)]
-    rows += [row("mnist", "adegan", "dual", 0.6, 3, protocol="loo")]
+    rows = [
+        row("mnist", "knn", "score", 0.5 + 0.05 * k, k, protocol="leave_one_class_out", setting="k=5")
+        for k in range(10)
+    ]
+    rows += [row("mnist", "adegan", "dual", 0.6, 3, protocol="leave_one_class_out")]
     rows += [
         row("mnist", "pca", "score", 0.9, 0),
-        row("fashion_mnist", "pca", "score", 0.9, 0, protocol="loo"),
+        row("fashion_mnist", "pca", "score", 0.9, 0, protocol="leave_one_class_out"),
     ]
     table = tables.left_out(rows)
     assert list(table.index[:2]) == ["knn, k=5", "adegan, dual"] and "pca" not in table.index
@@ -123,17 +126,17 @@ def test_published_figures_stand_beside_ours():
 def test_a_study_is_averaged_class_by_class():
     """Classes 1 (two seeds, 0.6 and 0.8) and 2 (0.9): mean of 0.7 and 0.9; HTER where there is one."""
     rows = [
-        row("mnist", "lrgdan", "score", 0.6, 1, protocol="p1", seed=0, hter=0.2),
-        row("mnist", "lrgdan", "score", 0.8, 1, protocol="p1", seed=1, hter=0.4),
-        row("mnist", "lrgdan", "score", 0.9, 2, protocol="p1", seed=0, hter=0.5),
-        row("mnist", "lrgdan", "score", 0.5, 1, protocol="p1", evaluation="best step"),
-        row("mnist", "lrgdan", "pixel", 0.1, 1, protocol="p1"),
-        row("mnist", "lrgdan", "latent", 0.1, 1, protocol="p1"),
+        row("mnist", "lrgdan", "score", 0.6, 1, protocol="80_20", seed=0, hter=0.2),
+        row("mnist", "lrgdan", "score", 0.8, 1, protocol="80_20", seed=1, hter=0.4),
+        row("mnist", "lrgdan", "score", 0.9, 2, protocol="80_20", seed=0, hter=0.5),
+        row("mnist", "lrgdan", "score", 0.5, 1, protocol="80_20", evaluation="best step"),
+        row("mnist", "lrgdan", "pixel", 0.1, 1, protocol="80_20"),
+        row("mnist", "lrgdan", "latent", 0.1, 1, protocol="80_20"),
     ]
     table = tables.study(rows, ["protocol", "evaluation"])
-    line = table.loc[("p1", "honest")]
+    line = table.loc[("80_20", "honest")]
     assert line["AUROC"] == pytest.approx(80.0)
     assert line["HTER"] == pytest.approx(40.0)
     assert (line.classes, line.seeds) == (2, 2)
-    assert math.isnan(table.loc[("p1", "best step")]["HTER"])
+    assert math.isnan(table.loc[("80_20", "best step")]["HTER"])
     assert list(tables.study([], ["setting"]).columns) == ["AUROC", "HTER", "classes", "seeds"]

@@ -10,38 +10,38 @@ from dualad_lib.transforms import (
     PSEUDO_ANOMALIES,
     affine,
     crop_and_flip,
+    dihedral,
+    dihedral_elements,
     jitter,
     pseudo_anomalies,
     strong_view,
-    symmetries,
-    transform,
 )
 
 CORNER = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
 
 
 def test_the_eight_symmetries_of_a_square():
-    seen = {tuple(transform(CORNER, t).flatten().tolist()) for t in range(8)}
+    seen = {tuple(dihedral(CORNER, t).flatten().tolist()) for t in range(8)}
     assert len(seen) == 8
-    assert transform(CORNER, 0).tolist() == CORNER.tolist()
-    assert transform(CORNER, 1).flatten().tolist() == [2, 1, 4, 3]
-    assert transform(CORNER, 2).flatten().tolist() == [3, 4, 1, 2]
-    assert transform(CORNER, 4).flatten().tolist() == [1, 3, 2, 4]
+    assert dihedral(CORNER, 0).tolist() == CORNER.tolist()
+    assert dihedral(CORNER, 1).flatten().tolist() == [2, 1, 4, 3]
+    assert dihedral(CORNER, 2).flatten().tolist() == [3, 4, 1, 2]
+    assert dihedral(CORNER, 4).flatten().tolist() == [1, 3, 2, 4]
 
 
 def test_a_transformation_for_each_image():
     x = torch.rand(16, 2, 5, 5)
     t = torch.arange(16) % 8
-    one_by_one = torch.cat([transform(x[i : i + 1], int(t[i])) for i in range(16)])
-    assert torch.equal(transform(x, t), one_by_one)
+    one_by_one = torch.cat([dihedral(x[i : i + 1], int(t[i])) for i in range(16)])
+    assert torch.equal(dihedral(x, t), one_by_one)
 
 
 def test_oblong_images_keep_their_shape():
-    assert symmetries((1, 4, 6)) == (0, 1, 2, 3) and len(symmetries((1, 6, 6))) == 8
-    assert symmetries((3, 6, 6), mirrored=False) == (0, 3, 5, 6) and symmetries(
+    assert dihedral_elements((1, 4, 6)) == (0, 1, 2, 3) and len(dihedral_elements((1, 6, 6))) == 8
+    assert dihedral_elements((3, 6, 6), mirrored=False) == (0, 3, 5, 6) and dihedral_elements(
         (3, 4, 6), mirrored=False
     ) == (0, 3)
-    assert transform(torch.rand(2, 1, 4, 6), 3).shape == (2, 1, 4, 6)
+    assert dihedral(torch.rand(2, 1, 4, 6), 3).shape == (2, 1, 4, 6)
 
 
 def test_affine_identity_and_shift():
@@ -86,8 +86,8 @@ def test_unknown_kind_lists_the_choices():
 def test_symmetries_without_mirror_are_the_rotations():
     x = torch.rand(1, 3, 6, 6)
     turns = [torch.rot90(x, k, (2, 3)) for k in range(4)]
-    for t in symmetries((3, 6, 6), mirrored=False):
-        assert sum(torch.equal(transform(x, t), turn) for turn in turns) == 1
+    for t in dihedral_elements((3, 6, 6), mirrored=False):
+        assert sum(torch.equal(dihedral(x, t), turn) for turn in turns) == 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -212,19 +212,19 @@ def test_strong_views_stretch_things_by_a_third_at_most(shape):
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_transformations_of_a_batch_are_exact_and_keep_its_layout(shape, layout):
     x = torch.rand(24, *shape).contiguous(memory_format=layout)
-    t = torch.tensor(symmetries(shape)).repeat(24)[:24]
-    found = transform(x, t)
-    assert torch.equal(found, torch.cat([transform(x[i : i + 1], int(t[i])) for i in range(24)]))
+    t = torch.tensor(dihedral_elements(shape)).repeat(24)[:24]
+    found = dihedral(x, t)
+    assert torch.equal(found, torch.cat([dihedral(x[i : i + 1], int(t[i])) for i in range(24)]))
     assert found.stride() == x.stride()
 
 
 def test_transform_reads_nothing_back_from_the_device():
     """On the meta device there are no numbers to read."""
     x, t = torch.empty(5, 1, 8, 8, device="meta"), torch.empty(5, dtype=torch.long, device="meta")
-    assert transform(x, t).shape == x.shape
+    assert dihedral(x, t).shape == x.shape
 
 
-@pytest.mark.parametrize("change", [jitter, crop_and_flip, strong_view, affine, lambda x: transform(x, 5)])
+@pytest.mark.parametrize("change", [jitter, crop_and_flip, strong_view, affine, lambda x: dihedral(x, 5)])
 def test_transformations_stay_on_the_images_device(change):
     """A fake GPU: a tensor that another device made would be an error."""
     with FakeTensorMode():

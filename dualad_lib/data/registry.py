@@ -1,5 +1,6 @@
 """A data set by its name: from here to its reader, and from what that returns to a task."""
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from .readers import (
     spoken_digits,
 )
 from .task import (
+    OLD_PROTOCOLS,
     PROTOCOLS,
     SPLITS,
     Labelled,
@@ -80,7 +82,17 @@ def check_dataset(dataset):
         )
 
 
-def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0, root=None, download=True):
+def load_one_class(
+    dataset,
+    normal_class=0,
+    protocol="one_vs_rest",
+    split="test",
+    seed=0,
+    root=None,
+    download=True,
+    *,
+    anomaly_class=None,
+):
     """Load a named data set as a Task with one class against the others.
 
     dataset: "fashion_mnist_sample", "digits", "spoken_digits" or "spoken_digits_unheard" (the same clips, divided by
@@ -88,19 +100,25 @@ def load_one_class(dataset, normal_class=0, protocol="p2", split="test", seed=0,
     in the project's data folder, in the system's packaged copy, and are then downloaded if `download` allows;
     "coil100", which is looked for and not downloaded. `root` replaces these places by one folder.
 
-    protocol: "p2" (one-vs-rest): the training images of `normal_class` train, the whole test set tests.
-    "p1": of all images of `normal_class`, training and test files together, 80 % train and 20 % test, beside
-    equally many anomalies drawn from the test images of the other classes. "loo" (leave one class out, ADe-GAN):
-    here `normal_class` names the ANOMALOUS class; the training images of the others train, the whole test set
-    tests, and `Task.anomaly_class` is that class.
+    protocol: "one_vs_rest" (P2): the training images of `normal_class` train, the whole test set tests. "80_20" (P1):
+    of all images of `normal_class`, training and test files together, 80 % train and 20 % test, beside equally many
+    anomalies drawn from the test images of the other classes. "leave_one_class_out" (ADe-GAN), which `anomaly_class`
+    alone asks for: that class is the anomaly, the training images of the others train, the whole test set tests. Tables
+    count its tasks by `normal_class`, which may name the anomalous class there instead.
 
     split: "test", or "development" for choosing settings: a fifth of each class's TRAINING images, drawn with
     `seed`, takes the place of the test set, the rest that of the training set. No test file is opened then.
-    seed: draws what a protocol or split draws at random; p2 and loo on the "test" split draw nothing.
+    seed: draws what a protocol or split draws at random; only "80_20" does on the "test" split.
 
     Raises DataError for an unknown name, a class out of range or a damaged file; DataNotFoundError (a DataError)
     when the set is nowhere to be had.
     """
+    if protocol in OLD_PROTOCOLS:
+        now = OLD_PROTOCOLS[protocol]
+        warnings.warn(f"the protocol {protocol!r} is now called {now!r}.", FutureWarning, stacklevel=2)
+        protocol = now
+    if anomaly_class is not None:
+        normal_class, protocol = anomaly_class, "leave_one_class_out"
     normal_class, seed = _checked(dataset, normal_class, split, seed)
     check_choice("protocol", protocol, PROTOCOLS)
     train = load_part(dataset, "train", root, download)

@@ -10,10 +10,13 @@ import torch
 from ..errors import DataError
 
 PROTOCOLS = {
-    "p2": "one class is normal: its training images train, the whole test set tests",
-    "p1": "one class is normal: 80 % of all its images train, 20 % test beside as many anomalies",
-    "loo": "one class is the anomaly, all others are normal: their training images train, the whole test set tests",
+    "one_vs_rest": "one class is normal: its training images train, the whole test set tests",
+    "80_20": "one class is normal: 80 % of all its images train, 20 % test beside as many anomalies",
+    "leave_one_class_out": "one class is the anomaly, all others are normal: their training images train, the whole "
+    "test set tests",
 }
+#: For one release: what protocols were called before.
+OLD_PROTOCOLS = {"p1": "80_20", "p2": "one_vs_rest", "loo": "leave_one_class_out"}
 SPLITS = ("test", "development")
 
 
@@ -62,7 +65,7 @@ class Task:
 
     @property
     def name(self):
-        """A short unique name, such as "fashion_mnist_sample/p2/class0/seed0"."""
+        """A short unique name, such as "fashion_mnist_sample/one_vs_rest/class0/seed0"."""
         if self.protocol == "folder":
             return self.dataset
         name = f"{self.dataset}/{self.protocol}/class{self.normal_class}/seed{self.seed}"
@@ -75,14 +78,16 @@ class Task:
 
     @property
     def anomaly_class(self):
-        """The left-out class of protocol "loo"; None where there is more than one anomalous class."""
-        return self.normal_class if self.protocol == "loo" else None
+        """The left-out class of protocol "leave_one_class_out"; None where there is more than one anomalous class."""
+        return self.normal_class if self.protocol == "leave_one_class_out" else None
 
     @property
     def normal_classes(self):
         """The classes that count as normal."""
         return tuple(
-            k for k in range(len(self.class_names)) if (k == self.normal_class) != (self.protocol == "loo")
+            k
+            for k in range(len(self.class_names))
+            if (k == self.normal_class) != (self.protocol == "leave_one_class_out")
         )
 
     @property
@@ -92,15 +97,15 @@ class Task:
 
     @property
     def normal_name(self):
-        """What is normal, in words: a class name, or "all but NAME" for protocol "loo"."""
+        """What is normal, in words: a class name, or "all but NAME" for protocol "leave_one_class_out"."""
         name = self.class_names[self.normal_class]
-        return f"all but {name}" if self.protocol == "loo" else name
+        return f"all but {name}" if self.protocol == "leave_one_class_out" else name
 
     @property
     def anomaly_name(self):
         """What is anomalous, in words."""
         name = self.class_names[self.normal_class]
-        return name if self.protocol == "loo" else f"all but {name}"
+        return name if self.protocol == "leave_one_class_out" else f"all but {name}"
 
     def __repr__(self):
         size = "x".join(map(str, self.image_shape))
@@ -120,9 +125,9 @@ def one_class(train, test, normal_class, protocol, seed=0, **named):
     split = "test"
     if test is None:
         split, (train, test) = "development", development(train, seed)
-    if protocol == "p1":
+    if protocol == "80_20":
         train, test = _redivide(train, test, normal_class, seed)
-    anomalous = torch.eq if protocol == "loo" else torch.ne
+    anomalous = torch.eq if protocol == "leave_one_class_out" else torch.ne
     return Task(
         protocol=protocol,
         split=split,

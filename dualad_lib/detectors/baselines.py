@@ -66,8 +66,8 @@ class NearestNeighbours(ClassicalDetector):
     n_components: at most min(N, C * H * W); None: pixels.
     """
 
-    def __init__(self, n_neighbours=1, n_components=None, false_alarm_rate=0.05, seed=0):
-        self.n_neighbours = n_neighbours
+    def __init__(self, n_neighbors=1, n_components=None, false_alarm_rate=0.05, seed=0):
+        self.n_neighbors = n_neighbors
         self.n_components = n_components
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
@@ -75,12 +75,12 @@ class NearestNeighbours(ClassicalDetector):
     def _learn(self, flat):
         from sklearn.neighbors import NearestNeighbors as Model
 
-        if not 1 <= self.n_neighbours <= len(flat):
-            raise DataError(f"n_neighbours must lie between 1 and the {len(flat)} training images.")
+        if not 1 <= self.n_neighbors <= len(flat):
+            raise DataError(f"n_neighbors must lie between 1 and the {len(flat)} training images.")
         self.projection_ = None
         if self.n_components is not None:
             self.projection_ = _projection(self.n_components, flat, self.seed)
-        self.model_ = Model(n_neighbors=self.n_neighbours, algorithm="brute").fit(self._point(flat))
+        self.model_ = Model(n_neighbors=self.n_neighbors, algorithm="brute").fit(self._point(flat))
 
     def _point(self, flat):
         return flat if self.projection_ is None else self.projection_.transform(flat)

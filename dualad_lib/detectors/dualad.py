@@ -23,9 +23,9 @@ from ..losses import (
     discriminator_loss,
     enclosure,
     feature_matching,
+    hypersphere_penalty,
     info_nce,
     jsd_mutual_information,
-    sphere_excess,
     squared_error,
 )
 from ..networks import (
@@ -36,17 +36,17 @@ from ..networks import (
     MLPDiscriminator,
     TransformationCritic,
     ViewStatistics,
-    look,
+    forward_features,
 )
 from ..scoring import pixel_score, precise
 from ..training import Player, Turn, channels_last
-from ..transforms import jitter, strong_view, symmetries, transform
+from ..transforms import dihedral, dihedral_elements, jitter, strong_view
 from .autoencoder import AT_ONCE, Autoencoder
 from .base import choose
 from .latent import CopyCosine, CopyGaussian
 from .system import DUALAD_LOSSES, System
 
-VIEWS = ("auto", "gentle", "strong")
+VIEWS = ("auto", "weak", "strong")
 DISTANCES = {"gaussian": CopyGaussian, "cosine": CopyCosine}
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
@@ -64,7 +64,7 @@ class DualAD(Autoencoder):
     beside a reconstruction loss of weight 1.
 
     With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
-    restores the upright image. views: "gentle" makes two slightly jittered copies, each under one of all symmetries;
+    restores the upright image. views: "weak" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
     colour images. Then the latent score is the mean of standardised parts, each averaged over transformed copies of an
     image, those of its rotations (and with strong views their mirror images): -log p(t | T_t x), and what `distance`
@@ -168,15 +168,18 @@ class DualAD(Autoencoder):
 
     @property
     def _symmetries(self):
-        return symmetries(self.image_shape_, mirrored=not self._strong)
+        return dihedral_elements(self.image_shape_, mirrored=not self._strong)
 
     def _parts(self):
         choose(self.features, (None, "none"), "features of a DualAD that was made without them")
-        choose(self.views, VIEWS, "views")
+        if self.views == "gentle":
+            warnings.warn('views="gentle" is now called "weak".', FutureWarning, stacklevel=2)
+        else:
+            choose(self.views, VIEWS, "views")
         choose(self.distance, ("auto", *DISTANCES), "distance")
         parts = super()._parts()
         with _in_eval_mode(parts["G"]), torch.no_grad():
-            middle, h, _ = look(parts["G"], torch.zeros(1, *self.image_shape_))
+            middle, h, _ = forward_features(parts["G"], torch.zeros(1, *self.image_shape_))
         if self.image_discriminator:
             shape, mlp = self.image_shape_, self.network == "mlp"
             parts["D"] = MLPDiscriminator(shape) if mlp else ConvDiscriminator(shape, self.width)
@@ -209,7 +212,7 @@ class DualAD(Autoencoder):
         parts = self.parts_
         target, seen, t = self._copies(step.images["train"])
         with self._mixed():
-            middle, h, z = look(parts["G"], self._noisy(seen))
+            middle, h, z = forward_features(parts["G"], self._noisy(seen))
             # the copies that are not restored are there for their h
             h, middle, z = h.float(), middle[: len(target)], z[: len(target)].float()
             x_hat = parts["G"].decode(z).float()
@@ -227,7 +230,9 @@ class DualAD(Autoencoder):
             sphere = parts["sphere"]
             warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
             upright = z if t is None else z[t[: len(z)] == 0]
-            terms["sphere"] = warm * self.w_sphere * sphere_excess(upright, sphere.centre, sphere.radius)
+            terms["sphere"] = (
+                warm * self.w_sphere * hypersphere_penalty(upright, sphere.centre, sphere.radius)
+            )
             step.log(code_spread=z.detach().std(0).mean(), blind=target.var(0, correction=0).mean())
         if self.mutual_information:
             with self._mixed():
@@ -249,13 +254,13 @@ class DualAD(Autoencoder):
         twice, count = x.repeat(2, 1, 1, 1), len(self._symmetries)
         if self._strong:
             views = strong_view(twice)
-            seen = torch.cat([transform(views, t) for t in self._symmetries])
+            seen = torch.cat([dihedral(views, t) for t in self._symmetries])
             t = torch.arange(count, device=x.device).repeat_interleave(len(views))
             return views, channels_last(seen), t
         upright = jitter(twice)
         t = torch.randint(count, (len(upright),), device=x.device)
         t[: (len(x) + 1) // 2] = 0
-        return upright[: len(x)], transform(upright, t), t
+        return upright[: len(x)], dihedral(upright, t), t
 
     def _discriminate(self, step):
         (real, _), (fake, _) = self._judged(step.shared["target"]), self._judged(step.shared["x_hat"])
@@ -313,7 +318,7 @@ class DualAD(Autoencoder):
 
     @torch.no_grad()
     def _features_under(self, images, t):
-        parts = [self.frozen_(transform(self._images(batch), t))[0] for batch in images.split(AT_ONCE)]
+        parts = [self.frozen_(dihedral(self._images(batch), t))[0] for batch in images.split(AT_ONCE)]
         return self._placeless(torch.cat(parts))
 
     def _placeless(self, h):
@@ -335,7 +340,7 @@ class DualAD(Autoencoder):
     def _score_of_copies(self, x):
         n, scored = len(x), self._scored
         sides = (x, x.flip(3)) if self._strong else (x,)  # strong views were mirrored half the time
-        h, z = self.frozen_(channels_last(torch.cat([transform(side, t) for t in scored for side in sides])))
+        h, z = self.frozen_(channels_last(torch.cat([dihedral(side, t) for t in scored for side in sides])))
         log_p = log_softmax(precise(self.parts_["C"](h)), 1)
         found = {"pixel": precise(pixel_score(x, self.network_.decode(z[:n]), self.pixel))}
         averages = dict.fromkeys(self._raw_names()[1:], 0)

@@ -20,8 +20,8 @@ from ..losses import (
     adversarial_loss,
     enclosure,
     feature_matching,
+    hypersphere_penalty,
     jsd_mutual_information,
-    sphere_excess,
     squared_error,
 )
 from ..neighbours import Bank
@@ -293,7 +293,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
             sphere = parts["sphere"]
             warm = min(1.0, max(0.0, step.progress - SPHERE_STARTS) / SPHERE_WARMS)
             terms["sphere"] = (
-                warm * self.w_sphere * sphere_excess(z.flatten(0, 1), sphere.centre, sphere.radius)
+                warm * self.w_sphere * hypersphere_penalty(z.flatten(0, 1), sphere.centre, sphere.radius)
             )
         if self.mutual_information:
             other, whole = (

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from ..neighbours import Bank
 from ..scoring import Gaussian, LowRank, centre_distance, precise
 
-LOW_RANK = ("mean", "directions", "variances", "rest")
+LOW_RANK = ("mean", "components", "variances", "noise_variance")
 
 
 class CodeDistance:

@@ -18,7 +18,7 @@ from ..networks import (
     GlobalStatistics,
     LocalStatistics,
     Standardise,
-    look,
+    forward_features,
     start_at_mean,
 )
 from ..scoring import pixel_score, precise
@@ -142,7 +142,7 @@ class LRGDAN(Trained):
             parts["D"] = ConvDiscriminator(shape, width)
         if self.mutual_information:
             with torch.no_grad():
-                channels = look(parts["G"].eval(), torch.zeros(1, *shape))[0].shape[1]
+                channels = forward_features(parts["G"].eval(), torch.zeros(1, *shape))[0].shape[1]
             parts["G"].train()
             parts["T_g"], parts["T_l"] = GlobalStatistics(channels, d), LocalStatistics(channels, d)
         return parts

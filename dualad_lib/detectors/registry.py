@@ -1,5 +1,7 @@
 """Every detector by its name. A new one is a file, which ends in its System, and a line here."""
 
+import warnings
+
 from ..errors import DataError
 from . import (
     adegan,
@@ -40,8 +42,16 @@ STAGES = {
 }
 
 
+#: For one release: parameters that were called otherwise.
+OLD_PARAMETERS = {"n_neighbours": "n_neighbors"}
+
+
 def create(name, **parameters):
     """An unfitted detector by its name in SYSTEMS or STAGES; parameters: what differs from its defaults."""
+    for old in OLD_PARAMETERS.keys() & parameters.keys():
+        now = OLD_PARAMETERS[old]
+        warnings.warn(f"the parameter {old} is now called {now}.", FutureWarning, stacklevel=2)
+        parameters[now] = parameters.pop(old)
     if name in STAGES:
         return dualad.DualAD(**{**STAGES[name], **parameters})
     if name not in SYSTEMS:

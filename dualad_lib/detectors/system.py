@@ -28,5 +28,5 @@ DUALAD_LOSSES = {
     "adversarial": "losses.adversarial_loss",
     "feature matching": "losses.feature_matching",
     "sphere": "losses.enclosure",
-    "excess": "losses.sphere_excess",
+    "excess": "losses.hypersphere_penalty",
 }

@@ -28,8 +28,8 @@ TINY = {"epochs": 6, "width": 6, "boundary_steps": 5}  # of the profile "smoke"
 def measure(detector, dataset, normal_class, command="", label="", **options):
     """Train one detector on the normal images, score it on every attack, and return its rows.
 
-    detector: a name that `create` knows, or one of SCORES. options, as in `measuring.measure`: protocol ("p2"), seed,
-    profile, params, setting, output. A finished cell is read. A detector whose score has a gradient is also attacked by
+    detector: a name that `create` knows, or one of SCORES. options, as in `measuring.measure`: protocol, seed, profile,
+    params, setting, output. A finished cell is read. A detector whose score has a gradient is also attacked by
     one who knows it. Attacks by which fewer than LEAST images were lost have no row.
     """
     kept = identify(detector, dataset, normal_class, **options)

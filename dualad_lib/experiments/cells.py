@@ -76,7 +76,7 @@ def identify(
     detector,
     dataset,
     normal_class,
-    protocol="p2",
+    protocol="one_vs_rest",
     split="test",
     seed=0,
     profile="lesson",

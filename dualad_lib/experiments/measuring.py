@@ -17,8 +17,8 @@ from .cells import identify, rows_of, short_name
 def measure(detector, dataset, normal_class, command="", label="", **options):
     """Train one detector on one task, score the test images, and return its rows, one a score (see COLUMNS).
 
-    detector: a name that `dualad_lib.detectors.create` knows. Of the options, protocol ("p2"), split ("test") and seed
-    (0) are those of `load_one_class`; split="development" measures on training files alone. labelled (0): labelled
+    detector: a name that `dualad_lib.detectors.create` knows. Of the options, protocol, split ("test") and seed (0)
+    are those of `load_one_class`; split="development" measures on training files alone. labelled (0): labelled
     anomalies that a supervised detector is given, as a share of the normal training images. flaws: names of FLAWED
     evaluations that are measured beside the honest one, each with rows of its own. profile ("lesson") stands
     in the rows. params: parameters that differ from the detector's defaults; setting: how the rows name the difference.
@@ -31,8 +31,8 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     if (stored := kept.rows()) is not None:
         return stored
     model, key = kept.model, kept.key
-    if key["labelled"] and key["protocol"] != "p2":
-        raise RunError(f"labelled anomalies are those of protocol p2, not of {key['protocol']}.")
+    if key["labelled"] and key["protocol"] != "one_vs_rest":
+        raise RunError(f"labelled anomalies are those of protocol one_vs_rest, not of {key['protocol']}.")
     if key["labelled"] and "labels" not in inspect.signature(model.fit).parameters:
         raise RunError(f"{detector} takes no labelled anomalies.")
     task = load_one_class(

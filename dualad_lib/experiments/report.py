@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import plots
 from ..course.provenance import ROOT, results_folder
 from ..data import DATASETS as CLASSES
+from ..data.task import OLD_PROTOCOLS
 from ..detectors import SYSTEMS
 from ..errors import RunError
 from ..files import atomic_write
@@ -20,7 +21,15 @@ from .feature_tables import (
 )
 from .grid import MAIN
 from .literature import published_system
-from .results import OLD_NAMES, merge_measures, merge_results, read_measures, read_results, study_rows
+from .results import (
+    OLD_NAMES,
+    PROTOCOL_NAMES,
+    merge_measures,
+    merge_results,
+    read_measures,
+    read_results,
+    study_rows,
+)
 from .speed import benchmark, ceiling_table, faster_table, frontier_lines, growth_table, workers_table
 from .systems import feature_table, lesson_of
 from .world_tables import signs_table, sound_table, tiles_table
@@ -203,8 +212,9 @@ def systems_table(rows):
             beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure, dataset)}"
             reached, errors = line["AUROC"], line["HTER"]
             named = f"{detector} {setting}".strip()
+            divided = PROTOCOL_NAMES.get(protocol, protocol)
             lines.append(
-                f"| {lesson_of(SYSTEMS[study])[:2]} | {titles.get(dataset, dataset)} | {protocol.upper()} | {named} | "
+                f"| {lesson_of(SYSTEMS[study])[:2]} | {titles.get(dataset, dataset)} | {divided} | {named} | "
                 f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
                 f"{line.classes:.0f} | {beside} |"
             )
@@ -293,7 +303,15 @@ def collect(folder):
         raise RunError(f"{folder} holds no results file (*.csv).")
     found = {path: read_results(path) for path in files}  # all of them, before anything is taken over
     for path, rows in found.items():
-        merge_results([{**row, "command": _now(row["command"])} for row in rows], RESULTS / _now(path.name))
+        rows = [
+            {
+                **row,
+                "command": _now(row["command"]),
+                "protocol": OLD_PROTOCOLS.get(row["protocol"], row["protocol"]),
+            }
+            for row in rows
+        ]
+        merge_results(rows, RESULTS / _now(path.name))
     for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
         rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
         rows = [{**row, "command": _now(row["command"])} for row in rows]

@@ -34,6 +34,8 @@ OLD_NAMES = {
     "11_tiles": "tiles",
     "12_sound": "sound",
 }
+#: What the protocols are called in tables.
+PROTOCOL_NAMES = {"80_20": "P1", "one_vs_rest": "P2", "leave_one_class_out": "LOO"}
 
 
 def write_results(rows, path):

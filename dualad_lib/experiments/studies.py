@@ -80,8 +80,8 @@ def _lrgdan():
     ours = {"": {}, "parts=AE": off, "judged=image": image, "judged=code, no game": code}
     for dataset in ("mnist", "fashion_mnist"):
         for setting, params in ours.items():
-            yield dataset, "lrgdan", range(10), {"protocol": "p1", "setting": setting, "params": params}
-    yield "coil100", "lrgdan", VIEWS, {"protocol": "p1"}
+            yield dataset, "lrgdan", range(10), {"protocol": "80_20", "setting": setting, "params": params}
+    yield "coil100", "lrgdan", VIEWS, {"protocol": "80_20"}
     rows = {
         "full": {},
         "dual AE+D": {"mutual_information": False},
@@ -101,7 +101,7 @@ def _lrgdan():
         "mean norms": {"w_adv": 5.0, "gamma": 1.0},
     }
     for setting, params in rows.items():
-        yield "mnist", "lrgdan", SOME, {"protocol": "p2", "setting": setting, "params": params}
+        yield "mnist", "lrgdan", SOME, {"protocol": "one_vs_rest", "setting": setting, "params": params}
 
 
 def _agad():
@@ -130,15 +130,39 @@ def _agad():
 def _adegan():
     """One class left out, the sweep of the number of patterns, and the rows to beat: PCA, neighbours, DualAD."""
     for dataset in ("mnist", "fashion_mnist"):
-        yield dataset, "pca", range(10), {"protocol": "loo"}
-        yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5", "params": {"n_neighbours": 5}}
-        projected = {"n_neighbours": 5, "n_components": 64}
-        yield dataset, "knn", range(10), {"protocol": "loo", "setting": "k=5, PCA-64", "params": projected}
-        yield dataset, "adegan", range(10), {"protocol": "loo"}
-    yield "mnist", "dualad", range(10), {"protocol": "loo", "params": table_settings("mnist", "dualad")}
-    yield "mnist", "adegan", SOME, {"protocol": "loo", "setting": "no penalty", "params": {"r1": 0.0}}
+        yield dataset, "pca", range(10), {"protocol": "leave_one_class_out"}
+        yield (
+            dataset,
+            "knn",
+            range(10),
+            {"protocol": "leave_one_class_out", "setting": "k=5", "params": {"n_neighbors": 5}},
+        )
+        projected = {"n_neighbors": 5, "n_components": 64}
+        yield (
+            dataset,
+            "knn",
+            range(10),
+            {"protocol": "leave_one_class_out", "setting": "k=5, PCA-64", "params": projected},
+        )
+        yield dataset, "adegan", range(10), {"protocol": "leave_one_class_out"}
+    yield (
+        "mnist",
+        "dualad",
+        range(10),
+        {"protocol": "leave_one_class_out", "params": table_settings("mnist", "dualad")},
+    )
+    yield (
+        "mnist",
+        "adegan",
+        SOME,
+        {"protocol": "leave_one_class_out", "setting": "no penalty", "params": {"r1": 0.0}},
+    )
     for patterns in (2, 4, 6, 8, 12, 14):
-        options = {"protocol": "loo", "setting": f"patterns={patterns}", "params": {"patterns": patterns}}
+        options = {
+            "protocol": "leave_one_class_out",
+            "setting": f"patterns={patterns}",
+            "params": {"patterns": patterns},
+        }
         yield "mnist", "adegan", SOME, options
 
 
@@ -147,14 +171,19 @@ def _signs():
     simple = ("max_softmax_probability", "feature_squeezing", "roughness")
     classical = ("pca", "knn", "isolation_forest", "ocsvm")
     for detector in (*simple, *classical, "autoencoder", "dualad", "lrgdan"):
-        yield "gtsrb", detector, (14,), {"protocol": "p2"}
+        yield "gtsrb", detector, (14,), {"protocol": "one_vs_rest"}
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
     for parts, params in {
         "AE": off,
         "AE+D": {**off, "image_discriminator": True},
         "dual AE+D": {"mutual_information": False},
     }.items():
-        yield "gtsrb", "lrgdan", (14,), {"protocol": "p2", "setting": f"parts={parts}", "params": params}
+        yield (
+            "gtsrb",
+            "lrgdan",
+            (14,),
+            {"protocol": "one_vs_rest", "setting": f"parts={parts}", "params": params},
+        )
 
 
 def _tiles():

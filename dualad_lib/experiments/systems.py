@@ -7,6 +7,7 @@ from pathlib import Path
 from ..course.manifest import load_course
 from ..course.provenance import PACKAGE, ROOT
 from ..detectors import SYSTEMS
+from .results import PROTOCOL_NAMES
 
 
 def feature_table(rows):
@@ -15,7 +16,12 @@ def feature_table(rows):
     for system in SYSTEMS.values():
         if not system.lesson:
             continue
-        found = sorted({(row["protocol"].upper(), row["dataset"]) for row in _own(system, rows)})
+        found = sorted(
+            {
+                (PROTOCOL_NAMES.get(row["protocol"], row["protocol"].upper()), row["dataset"])
+                for row in _own(system, rows)
+            }
+        )
         by_protocol = {p: ", ".join(d for q, d in found if q == p) for p, _ in found}
         lesson, heading = lesson_of(system), system.lesson[1]
         lines.append(

@@ -22,7 +22,7 @@ def honest(rows):
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return pd.DataFrame(columns=[*KEYS, "auroc", "train_seconds", "score_seconds"])
-    kept = (frame.protocol == "p2") & (frame.evaluation == "honest") & (frame.setting == "")
+    kept = (frame.protocol == "one_vs_rest") & (frame.evaluation == "honest") & (frame.setting == "")
     frame = frame[kept].drop_duplicates(KEYS, keep="last")
     return frame.assign(auroc=100 * frame.auroc)
 
@@ -175,7 +175,9 @@ def left_out(rows, dataset="mnist"):
 
     Published rows come last, on MNIST. A mean stands where all classes are measured.
     """
-    frame = pd.DataFrame([row for row in rows if (row["dataset"], row["protocol"]) == (dataset, "loo")])
+    frame = pd.DataFrame(
+        [row for row in rows if (row["dataset"], row["protocol"]) == (dataset, "leave_one_class_out")]
+    )
     lines = {}
     if not frame.empty:
         for key, own in frame.groupby(["detector", "setting", "score"], sort=False):

@@ -10,7 +10,7 @@ from .autoencoder import (
     PooledAutoencoder,
     PooledEncoder,
     Standardise,
-    look,
+    forward_features,
     start_at_mean,
 )
 from .classifier import ConvClassifier
@@ -38,6 +38,6 @@ __all__ = [
     "TransformationCritic",
     "UNet",
     "ViewStatistics",
-    "look",
+    "forward_features",
     "start_at_mean",
 ]

@@ -184,11 +184,11 @@ class GaussianAutoencoder(ConvAutoencoder):
         return self.distribution(x)[1]
 
     def distribution(self, x):
-        middle, _, both = look(self, x)
+        middle, _, both = forward_features(self, x)
         return middle, *both.chunk(2, 1)
 
 
-def look(network, x):
+def forward_features(network, x):
     """What the encoder of an autoencoder sees on its way: a feature map in the middle, the last features h, the code z.
 
     network: ConvAutoencoder, or MLPAutoencoder (its map has one place). Shapes (N, c, h, w), (N, F), (N, d).

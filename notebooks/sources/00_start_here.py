@@ -109,7 +109,7 @@ leak_epochs = 12
 # name one class **normal**. Every other class is then **anomalous**.
 
 # %%
-task = load_one_class(dataset, normal_class, protocol="p2", seed=seed)
+task = load_one_class(dataset, normal_class, protocol="one_vs_rest", seed=seed)
 task
 
 # %%

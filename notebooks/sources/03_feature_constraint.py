@@ -215,7 +215,7 @@ record(cloud_radius_ratio=found / known, cloud_outside=left_out)
 
 
 # %%
-def sphere_excess(z, centre, radius):
+def hypersphere_penalty(z, centre, radius):
     return (_mean_square(z, centre) / radius**2 - 1).clamp_min(0).mean()
 
 
@@ -237,7 +237,7 @@ def fitted(z):
 rows = []
 for scale in (1.0, 0.1, 0.01):
     z = scale * cloud
-    rows.append([scale, absolute_pull(z, *fitted(z)).item(), sphere_excess(z, *fitted(z)).item()])
+    rows.append([scale, absolute_pull(z, *fitted(z)).item(), hypersphere_penalty(z, *fitted(z)).item()])
 pd.DataFrame(rows, columns=["codes times", "absolute pull", "excess in radii"])
 
 # %% [markdown]
@@ -315,7 +315,7 @@ def look(encoder, sphere):
 
 # %%
 watch = [toy_steps // 40, toy_steps // 5, toy_steps // 2, toy_steps - 1]
-games = {"in radii": play(sphere_excess, toy_weight, watch=watch)}
+games = {"in radii": play(hypersphere_penalty, toy_weight, watch=watch)}
 figure = plots.spheres({f"step {s + 1}": shot for s, shot in games["in radii"][4].items()})
 plots.show(
     figure,
@@ -343,10 +343,10 @@ plots.show(
 # 4. the pull in radii, at full weight from the first step.
 
 # %%
-games["no pull"] = play(sphere_excess, 0.0)
+games["no pull"] = play(hypersphere_penalty, 0.0)
 games["absolute"] = play(absolute_pull, toy_weight)
 games["nothing rebuilt"] = play(absolute_pull, toy_weight, w_rec=0.0)
-games["no waiting"] = play(sphere_excess, toy_weight, wait=0.0)
+games["no waiting"] = play(hypersphere_penalty, toy_weight, wait=0.0)
 
 
 # %%
@@ -526,29 +526,29 @@ record(
 
 
 # %%
-def symmetries(image_shape, mirrored=True):
+def dihedral_elements(image_shape, mirrored=True):
     square = image_shape[1] == image_shape[2]
     if mirrored:
         return tuple(range(8 if square else 4))
     return (0, 3, 5, 6) if square else (0, 3)
 
 
-def transform(x, t):
+def dihedral(x, t):
     if isinstance(t, int):
         flips = [dim for bit, dim in ((1, 3), (2, 2)) if t & bit]
         x = x.flip(flips) if flips else x
         return x.transpose(2, 3) if t & 4 else x
     bits = t[:, None, None, None]
     for bit in (1, 2, 4) if x.shape[2] == x.shape[3] else (1, 2):
-        x = torch.where(bits & bit == 0, x, transform(x, bit))
+        x = torch.where(bits & bit == 0, x, dihedral(x, bit))
     return x
 
 
 # %%
 other = load_one_class(dataset, other_class, seed=seed)
-ts = symmetries(task.image_shape)  # all T_t; T_0 leaves the image as it is
+ts = dihedral_elements(task.image_shape)  # all T_t; T_0 leaves the image as it is
 rows = {
-    name: torch.cat([transform(images[:1], t) for t in ts])
+    name: torch.cat([dihedral(images[:1], t) for t in ts])
     for name, images in ((task.normal_name, task.train), (other.normal_name, other.train))
 }
 figure = plots.image_grid(rows, titles=[f"$t = {t}$" for t in ts])
@@ -588,7 +588,7 @@ def two_copies(x):
     upright = jitter(x.repeat(2, 1, 1, 1))
     t = torch.randint(len(ts), (len(upright),))
     t[: (len(x) + 1) // 2] = 0
-    return upright[: len(x)], transform(upright, t), t
+    return upright[: len(x)], dihedral(upright, t), t
 
 
 # %%
@@ -624,7 +624,7 @@ def train_with_critic(images):
 @torch.no_grad()
 def answers_of(G, C, images):
     """(K, N, K): the critic's logits for each copy T_t x of each image."""
-    return torch.stack([C(G.encoder.features(transform(images, t))) for t in ts])
+    return torch.stack([C(G.encoder.features(dihedral(images, t))) for t in ts])
 
 
 def confusion_of(logits):
@@ -689,7 +689,7 @@ def transformation_loss(logits):
 
 
 G, C = pairs[task.normal_name]
-x_s = (held_out[task.normal_name] + transform(held_out[task.normal_name], 1)) / 2
+x_s = (held_out[task.normal_name] + dihedral(held_out[task.normal_name], 1)) / 2
 symmetric = answers_of(G, C, x_s)
 loss_symmetric = transformation_loss(symmetric)
 half = np.trace(confusion_of(symmetric)) / symmetric[..., 0].numel()
@@ -718,7 +718,7 @@ record(accuracy_symmetric=half, loss_symmetric=loss_symmetric)
 @torch.no_grad()
 def features(G, images, t):
     device = next(G.parameters()).device
-    batches = [transform(batch.to(device).float() / 255, t) for batch in images.split(500)]
+    batches = [dihedral(batch.to(device).float() / 255, t) for batch in images.split(500)]
     return torch.cat([G.encoder.features(x).flatten(1).cpu() for x in batches])  # (N, F)
 
 
@@ -909,7 +909,7 @@ def smoothness(x):
 
 torch.manual_seed(seed)
 noise, was_turned = torch.rand(400, *task.image_shape), np.repeat([0, 1], 200)
-exact = torch.cat([noise[:200], transform(noise[200:], 5)])  # a quarter turn
+exact = torch.cat([noise[:200], dihedral(noise[200:], 5)])  # a quarter turn
 blended = torch.cat([noise[:200], affine(noise[200:], angle=math.radians(20))])
 told = [auroc(was_turned, smoothness(x)) for x in (exact, blended)]
 print(f"told apart by smoothness: quarter turn {100 * told[0]:.1f}, 20 degrees {100 * told[1]:.1f}")
@@ -1010,7 +1010,7 @@ record(
 answers = {
     "radius": None,
     "absolute pull": None,
-    "excess": None,  # sphere_excess
+    "excess": None,  # hypersphere_penalty
     "share outside": None,
     "q95 / q50": None,
     "reconstruction": None,

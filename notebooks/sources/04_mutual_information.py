@@ -616,7 +616,7 @@ record(
 
 
 # %%
-def look(G, x):
+def forward_features(G, x):
     """The map before the encoder's last block, and the code."""
     middle = G.encoder.features[:-1](x)  # (N, c, 7, 7)
     return middle, G.encoder.code(G.encoder.features[-1](middle).flatten(1))
@@ -668,7 +668,7 @@ class LocalStatistics(nn.Module):
 
 # %%
 G = ConvAutoencoder(task.image_shape, width, latent_dim)
-seen, z = look(G, task.train[:5].float() / 255)
+seen, z = forward_features(G, task.train[:5].float() / 255)
 T_g, T_l = GlobalStatistics(seen.shape[1], latent_dim), LocalStatistics(seen.shape[1], latent_dim)
 print("map", tuple(seen.shape), "code", tuple(z.shape))
 print("T_g", tuple(T_g(seen, z).shape), "T_l", tuple(T_l(seen, z).shape))
@@ -704,7 +704,7 @@ def estimates(T, seen, z):
 def make_turns(G, T, channel, weight, game, w_rec):
     def encoder_turn(step):
         x = step.images["train"]
-        seen, z = look(G, x)
+        seen, z = forward_features(G, x)
         z = channel(z)
         found, error = estimates(T, seen, z), squared_error(G.decode(z), x)
         step.shared.update(seen=seen, z=z)  # for the next turn, as constants
@@ -789,7 +789,9 @@ held_out = task.test[y == 0]  # normal images that no network here was trained o
 
 @torch.no_grad()
 def codes(run, images):
-    return torch.cat([run.channel(look(run.G, batch.float() / 255)[1]) for batch in images.split(512)])
+    return torch.cat(
+        [run.channel(forward_features(run.G, batch.float() / 255)[1]) for batch in images.split(512)]
+    )
 
 
 def pixel_eyes(run, images):
@@ -798,7 +800,9 @@ def pixel_eyes(run, images):
 
 @torch.no_grad()
 def own_eyes(run, images):
-    return torch.cat([look(run.G, batch.float() / 255)[0].mean((2, 3)) for batch in images.split(512)])
+    return torch.cat(
+        [forward_features(run.G, batch.float() / 255)[0].mean((2, 3)) for batch in images.split(512)]
+    )
 
 
 # %%

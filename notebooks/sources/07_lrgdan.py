@@ -397,20 +397,20 @@ full = tables.study(committed_rows, columns)
 full.round(1)
 
 # %%
-p2 = pd.DataFrame(committed_rows).query("dataset == 'mnist' and protocol == 'p2'")
+p2 = pd.DataFrame(committed_rows).query("dataset == 'mnist' and protocol == 'one_vs_rest'")
 p2 = 100 * p2.pivot_table(index="setting", columns="normal_class", values="auroc")
 rival = pd.DataFrame(committed()).query(
     "dataset == 'mnist' and detector == 'autoencoder' and score == 'latent'"
 )
-sweep_rows = full.loc[("mnist", "p2")]["AUROC"]
+sweep_rows = full.loc[("mnist", "one_vs_rest")]["AUROC"]
 record(
     p2_single_latent=100 * rival[rival.normal_class.isin(p2.columns)].auroc.mean(),
-    p1_paper=full.loc[("mnist", "p1", ""), "AUROC"],
-    p1_code=full.loc[("mnist", "p1", "judged=code, no game"), "AUROC"],
-    p1_paper_fashion=full.loc[("fashion_mnist", "p1", ""), "AUROC"],
-    p1_code_fashion=full.loc[("fashion_mnist", "p1", "judged=code, no game"), "AUROC"],
-    p1_coil=full.loc[("coil100", "p1", ""), "AUROC"],
-    p1_coil_classes=int(full.loc[("coil100", "p1", ""), "classes"]),
+    p1_paper=full.loc[("mnist", "80_20", ""), "AUROC"],
+    p1_code=full.loc[("mnist", "80_20", "judged=code, no game"), "AUROC"],
+    p1_paper_fashion=full.loc[("fashion_mnist", "80_20", ""), "AUROC"],
+    p1_code_fashion=full.loc[("fashion_mnist", "80_20", "judged=code, no game"), "AUROC"],
+    p1_coil=full.loc[("coil100", "80_20", ""), "AUROC"],
+    p1_coil_classes=int(full.loc[("coil100", "80_20", ""), "classes"]),
     **{f"mi_{k}": points for k, points in (p2.loc["full"] - p2.loc["dual AE+D"]).items()},
     **{
         name: sweep_rows[row]

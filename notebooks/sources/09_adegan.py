@@ -80,7 +80,7 @@ sweep_patterns = [2, 5, 10, 20]
 sweep_steps = 150
 
 # %%
-task = load_one_class(dataset, left_out, protocol="loo", seed=seed)
+task = load_one_class(dataset, anomaly_class=left_out, seed=seed)
 y = task.test_labels.numpy()  # 0 = normal, 1 = anomalous
 x_test = task.test.float() / 255
 settings = {"width": width, "noise_dim": noise_dim, "noise": noise, "batch_size": batch_size, "seed": seed}
@@ -102,9 +102,9 @@ nearest = {}
 for name, part in {
     "bags normal": one_class,
     "bags left out": task,
-    "shirts left out": load_one_class(dataset, hard_class, protocol="loo", seed=seed),
+    "shirts left out": load_one_class(dataset, anomaly_class=hard_class, seed=seed),
 }.items():
-    scores = NearestNeighbours(n_neighbours=5).fit(part.train).anomaly_scores(part.test).final
+    scores = NearestNeighbours(n_neighbors=5).fit(part.train).anomaly_scores(part.test).final
     nearest[name] = auroc(part.test_labels.numpy(), scores)
 pd.Series(nearest).mul(100).round(1)
 

@@ -269,7 +269,7 @@ detectors = {
     "feature_squeezing": AttackDetector("feature_squeezing", net),
     "roughness": AttackDetector("roughness"),
     "pca": create("pca"),
-    "knn": create("knn", n_neighbours=5),
+    "knn": create("knn", n_neighbors=5),
     "isolation_forest": create("isolation_forest", seed=seed),
     "autoencoder": create("autoencoder", **trained),
     "dualad": create("dualad", **trained),

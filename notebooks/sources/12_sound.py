@@ -68,7 +68,7 @@ from dualad_lib.evaluation import auroc
 from dualad_lib.experiments import tables
 from dualad_lib.experiments.results import study_rows
 from dualad_lib.teaching import checks
-from dualad_lib.transforms import transform
+from dualad_lib.transforms import dihedral
 
 # %% tags=["parameters"]
 normal_class = 7  # the word "seven" is normal, the other nine are anomalies
@@ -380,8 +380,8 @@ changes = {
     "48 ms later": later(clean),
     "a band higher": higher(clean),
     "backwards": backwards(clean),
-    "high and low exchanged": transform(clean, 2),
-    "time and pitch exchanged": transform(clean, 4),
+    "high and low exchanged": dihedral(clean, 2),
+    "time and pitch exchanged": dihedral(clean, 4),
 }
 figure = plots.image_grid(
     {"as it is": clean[::5], **{name: x[::5] for name, x in changes.items()}}, size=0.95

@@ -30,7 +30,7 @@ from dualad_lib.evaluation import auroc
 from dualad_lib.experiments.report import RESULTS
 from dualad_lib.experiments.settings import table_settings
 from dualad_lib.training import as_float
-from dualad_lib.transforms import affine, transform
+from dualad_lib.transforms import affine, dihedral
 
 CLASSES = (0, 8)
 SCORED = 2000
@@ -129,7 +129,7 @@ def geometric(x, number):
     mirrored, down, right, turned = GEOM[number]
     x = x.flip(3) if mirrored else x
     x = affine(x, shift_x=right, shift_y=down) if down or right else x
-    return transform(x, turned)
+    return dihedral(x, turned)
 
 
 def geom(steps, dataset):
