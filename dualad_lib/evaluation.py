@@ -3,29 +3,33 @@
 Labels: 0 normal, 1 anomalous, shape (N,). Scores: higher = more anomalous, shape (N,). Results in [0, 1].
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import metrics
 
 from .errors import DataError
 
 
-def auroc(labels, scores):
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve: the chance that an anomaly scores above a normal image, ties counted half."""
     return float(metrics.roc_auc_score(*_checked(labels, scores)))
 
 
-def average_precision(labels, scores):
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the precision-recall curve as a step sum; a guess gets the share of anomalies."""
     return float(metrics.average_precision_score(*_checked(labels, scores)))
 
 
-def fpr_at_tpr(labels, scores, tpr=0.95):
+def fpr_at_tpr(labels: ArrayLike, scores: ArrayLike, tpr: float = 0.95) -> float:
     """False positive rate at the highest threshold that finds a share of `tpr` of the anomalies (lower is better)."""
     false, true, _ = metrics.roc_curve(*_checked(labels, scores), drop_intermediate=False)
     return float(false[np.argmax(true >= tpr)])
 
 
-def hter(labels, scores, threshold):
+def hter(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     """Half total error rate: the mean of false-alarm rate and miss rate when `score > threshold` raises an alarm.
 
     The threshold must be fixed before the labels are seen, on calibration images (LR-GDAN, section 4).
@@ -35,7 +39,7 @@ def hter(labels, scores, threshold):
     return float((alarm[labels == 0].mean() + (~alarm[labels == 1]).mean()) / 2)
 
 
-def equal_error_threshold(labels, scores):
+def equal_error_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     """The threshold at which false-alarm and miss rate are nearest to each other, of DEVELOPMENT images.
 
     Halfway between two neighbouring scores. With it `hter` is fixed before the test labels are seen, as face
@@ -49,7 +53,7 @@ def equal_error_threshold(labels, scores):
     return float(cuts[np.argmin(np.abs(alarms - misses))])
 
 
-def evaluate(labels, scores):
+def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
     """The three threshold-free figures as a dict: auroc, average_precision, fpr95."""
     return {
         "auroc": auroc(labels, scores),
@@ -58,7 +62,14 @@ def evaluate(labels, scores):
     }
 
 
-def bootstrap_interval(metric, labels, scores, n=1000, level=0.95, seed=0):
+def bootstrap_interval(
+    metric: Callable[[np.ndarray, np.ndarray], float],
+    labels: ArrayLike,
+    scores: ArrayLike,
+    n: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Percentile bootstrap interval (low, high) of `metric(labels, scores)` over the images of one test set.
 
     Normal and anomalous images are drawn with replacement each in their own number, so that every draw has
@@ -75,7 +86,7 @@ def bootstrap_interval(metric, labels, scores, n=1000, level=0.95, seed=0):
     return float(low), float(high)
 
 
-def _checked(labels, scores):
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise DataError(
@@ -88,7 +99,7 @@ def _checked(labels, scores):
     return labels.astype(np.int64), scores
 
 
-def pixel_auroc(masks, maps):
+def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
     """AUROC over all pixels: does an anomaly map mark what a person has marked?
 
     masks: (N, H, W), true where something is wrong; maps: (N, H, W), higher = more anomalous. Both kinds must occur.
@@ -96,7 +107,7 @@ def pixel_auroc(masks, maps):
     return auroc(np.asarray(masks).reshape(-1).astype(int), np.asarray(maps, float).reshape(-1))
 
 
-def per_region_overlap(masks, maps, limit=0.3):
+def per_region_overlap(masks: ArrayLike, maps: ArrayLike, limit: float = 0.3) -> float:
     """PRO: mean share of each marked region that is found, averaged over false-alarm rates of pixels from 0 to `limit`.
 
     masks, maps: as `pixel_auroc`. A region is a connected set of marked pixels (with diagonals); each counts the same,
@@ -132,7 +143,7 @@ def per_region_overlap(masks, maps, limit=0.3):
     return float(area / limit)
 
 
-def cross_dataset_hter(detector, train, development, test):
+def cross_dataset_hter(detector: Any, train: Any, development: Any, test: Any) -> tuple[float, float]:
     """HTER of a detector on another set's faces, at the threshold of equal errors on development videos.
 
     detector: unfitted; it learns from the real frames of `train` (`Faces`) alone. development: Faces of the
@@ -141,4 +152,5 @@ def cross_dataset_hter(detector, train, development, test):
     """
     detector.fit(train.images[train.labels == 0])
     threshold = equal_error_threshold(*development.by_clip(detector.anomaly_scores(development.images).final))
-    return hter(*test.by_clip(detector.anomaly_scores(test.images).final), threshold), threshold
+    labels, scores = test.by_clip(detector.anomaly_scores(test.images).final)
+    return hter(labels, scores, threshold), threshold

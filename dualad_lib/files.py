@@ -15,7 +15,7 @@ READER_COMES = 10  # seconds that a named pipe waits for somebody to read it
 LONGEST = 255  # bytes in a file name, on nearly every file system
 
 
-def expand(path):
+def expand(path: str | Path) -> Path:
     """A path as a Path, with a leading ~ or ~user replaced by that home folder where there is one."""
     return Path(os.path.expanduser(path))
 

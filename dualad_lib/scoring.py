@@ -6,10 +6,13 @@ No function here sees a label. What has to be estimated (means, covariances, thr
 import math
 import numbers
 import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .errors import DataError
 from .evaluation import auroc
@@ -31,25 +34,25 @@ class Scores:
     dual: np.ndarray | None = None
 
     @property
-    def final(self):
+    def final(self) -> np.ndarray:
         return next(score for score in (self.dual, self.latent, self.pixel) if score is not None)
 
-    def items(self):
+    def items(self) -> list[tuple[str, np.ndarray]]:
         """(name, array) pairs for tables: pixel, latent, dual, or the single name score."""
         pairs = [(n, getattr(self, n)) for n in ("pixel", "latent", "dual") if getattr(self, n) is not None]
         return pairs if len(pairs) > 1 else [("score", pairs[0][1])]
 
 
-def precise(x):
+def precise(x: Tensor) -> Tensor:
     """A tensor in float64: where it is, or on the CPU if its device has no float64 (Apple's MPS)."""
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
-def finite(scores, owner):
+def finite(scores: dict[str, np.ndarray], owner: str) -> dict[str, np.ndarray]:
     """Scores of images by name, (n,) each, as they are. Raises DataError where one is NaN or infinite."""
     wrong = {name: int((~np.isfinite(values)).sum()) for name, values in scores.items()}
     if any(wrong.values()):
-        worst = max(wrong, key=wrong.get)
+        worst = max(wrong, key=wrong.__getitem__)
         raise DataError(
             f"the {worst} score of this {owner} is not a finite number for {wrong[worst]} of {len(scores[worst])} "
             "images: its weights are damaged, or its training came to nothing. Fit it again, with a lower "
@@ -58,7 +61,7 @@ def finite(scores, owner):
     return scores
 
 
-def pixel_score(x, x_hat, kind="l2"):
+def pixel_score(x: Tensor, x_hat: Tensor, kind: str = "l2") -> Tensor:
     """Reconstruction error of each image: mean |x - x_hat| ("l1") or mean (x - x_hat)^2 ("l2") over C, H and W.
 
     x, x_hat: (N, C, H, W). Returns (N,).
@@ -66,7 +69,7 @@ def pixel_score(x, x_hat, kind="l2"):
     return (x - x_hat).abs().pow(PIXEL_SCORES[kind]).flatten(1).mean(1)
 
 
-def centre_distance(z, centre):
+def centre_distance(z: Tensor, centre: Tensor) -> Tensor:
     """Squared distance of each code to a centre, ||z - c||^2. z: (N, d), centre: (d,). Returns (N,).
 
     Source: Deep SVDD (Ruff et al., 2018), eq. 3; the latent score of DualAD.
@@ -78,11 +81,11 @@ def centre_distance(z, centre):
 class Gaussian:
     """A normal distribution of codes: mean (d,) and whitening matrix (d, d), float64."""
 
-    mean: torch.Tensor
-    whitening: torch.Tensor
+    mean: Tensor
+    whitening: Tensor
 
     @classmethod
-    def fit(cls, z, shrinkage=0.1):
+    def fit(cls, z: Tensor, shrinkage: float = 0.1) -> Self:
         """Estimate it from codes (N, d); the covariance is shrunk to a scaled identity so that it can be inverted."""
         z = precise(z)
         mean = z.mean(0)
@@ -94,16 +97,16 @@ class Gaussian:
         values, vectors = torch.linalg.eigh(covariance)
         return cls(mean, vectors / values.clamp_min(1e-12).sqrt())
 
-    def whiten(self, z):
+    def whiten(self, z: Tensor) -> Tensor:
         """Codes with zero mean and (but for the shrinkage) unit covariance. (N, d) -> (N, d)."""
         return (precise(z) - self.mean) @ self.whitening
 
-    def mahalanobis(self, z):
+    def mahalanobis(self, z: Tensor) -> Tensor:
         """Squared Mahalanobis distance of each code to the mean, (N,). Source: Mahalanobis, 1936."""
         return self.whiten(z).square().sum(1)
 
 
-def nearest_distance(bank, z, k=1):
+def nearest_distance(bank: Tensor, z: Tensor, k: int = 1) -> Tensor:
     """Euclidean distance of each code to its k-th nearest neighbour in the bank. bank: (M, d), z: (N, d). Returns (N,).
 
     For many searches in one bank, keep a `neighbours.Bank`.
@@ -123,11 +126,11 @@ class LogStandard:
     deviation: float
 
     @classmethod
-    def fit(cls, scores):
+    def fit(cls, scores: np.ndarray) -> Self:
         logs = np.log(np.maximum(scores, 1e-12))
         return cls(float(logs.mean()), float(max(logs.std(), 1e-6)))
 
-    def __call__(self, scores):
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
         return (np.log(np.maximum(scores, 1e-12)) - self.mean) / self.deviation
 
 
@@ -138,11 +141,11 @@ class Fusion:
     scales: LogStandard of each score, by name. weights: a positive number for each name.
     """
 
-    scales: dict
-    weights: dict
+    scales: dict[str, LogStandard]
+    weights: dict[str, float]
 
     @classmethod
-    def fit(cls, normal, anomalous=None):
+    def fit(cls, normal: Mapping[str, np.ndarray], anomalous: Mapping[str, np.ndarray] | None = None) -> Self:
         """Scales from the raw scores of held-out normal images (dict name -> (n,)).
 
         Without `anomalous` all weights are equal. With it (raw scores of pseudo-anomalies made from the same images)
@@ -153,14 +156,14 @@ class Fusion:
             return cls(scales, dict.fromkeys(scales, 1.0))
         return cls(scales, {name: separation_weight(normal[name], anomalous[name]) for name in scales})
 
-    def __call__(self, raw, names=None):
+    def __call__(self, raw: Mapping[str, np.ndarray], names: Iterable[str] | None = None) -> np.ndarray:
         """The fused score (N,) of raw scores, of all of them or of those named."""
         names = list(names or raw)
         total = sum(self.weights[name] for name in names)
-        return sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names)
+        return np.asarray(sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names))
 
 
-def separation_weight(normal, anomalous):
+def separation_weight(normal: np.ndarray, anomalous: np.ndarray) -> float:
     """Weight of a score that separates normal from pseudo-anomalous images with AUROC a.
 
     (max(a - 0.5, 0.001) / (1.02 - a))^2: next to nothing for a coin; a score with half the errors of
@@ -180,15 +183,15 @@ class LowRank:
     noise_variance: the mean variance of the F - r directions that are left out, as in probabilistic PCA.
     """
 
-    mean: torch.Tensor
-    components: torch.Tensor
-    variances: torch.Tensor
-    noise_variance: torch.Tensor
+    mean: Tensor
+    components: Tensor
+    variances: Tensor
+    noise_variance: Tensor
 
     FULL = 512  # features up to which all directions are computed, and not only those that are kept
 
     @classmethod
-    def fit(cls, h, rank=128):
+    def fit(cls, h: Tensor, rank: int = 128) -> Self:
         """Estimate it from vectors (N, F); the rank is at most min(N - 1, F)."""
         h = precise(h)
         mean = h.mean(0)
@@ -200,17 +203,17 @@ class LowRank:
         noise = ((total - variances.sum()) / count).clamp_min(0) if count else total.new_zeros(())
         return cls(mean, components, variances.clamp_min(1e-12), noise)
 
-    def project(self, h):
+    def project(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Coordinates along the components (N, r), and the squared length of what they leave out (N,)."""
         centred = precise(h) - self.mean
         along = centred @ self.components
         return along, (centred.square().sum(1) - along.square().sum(1)).clamp_min(0)
 
-    def whiten(self, along):
+    def whiten(self, along: Tensor) -> Tensor:
         """Coordinates with unit variance on the images it was fitted on."""
         return along / self.variances.sqrt()
 
-    def mahalanobis(self, along, left, shrinkage=0.3):
+    def mahalanobis(self, along: Tensor, left: Tensor, shrinkage: float = 0.3) -> Tensor:
         """Squared Mahalanobis distance (N,) with the covariance shrunk to a scaled identity.
 
         The directions left out share one variance, `noise_variance`.
@@ -233,7 +236,7 @@ def _principal(centred, rank, full):
     return values.flip(0), torch.from_numpy(directions).to(centred).flip(0).T.contiguous()
 
 
-def conformal_p_values(calibration, scores):
+def conformal_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Chance of a score at least this high among normal images: (1 + #{c >= s}) / (n + 1). Returns (N,) in (0, 1].
 
     If normal test images are exchangeable with the calibration images, P(p <= a) <= a for each of them.
@@ -244,7 +247,7 @@ def conformal_p_values(calibration, scores):
     return (1 + above) / (len(calibration) + 1)
 
 
-def left_out(final, refit, folds=100):
+def left_out(final: np.ndarray, refit: Callable[[np.ndarray], np.ndarray], folds: int = 100) -> np.ndarray:
     """Scores of calibration images (n,), each by weights and scales that it had no part in.
 
     A fused score fits its scales and weights to the calibration images. Their own scores by it lie lower than those of
@@ -270,13 +273,13 @@ def left_out(final, refit, folds=100):
     return found
 
 
-def check_rate(rate):
+def check_rate(rate: float) -> None:
     """Raise DataError for a false-alarm rate outside (0, 1)."""
     if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < 1:
         raise DataError(f"false_alarm_rate: a false-alarm rate lies between 0 and 1, got {rate!r}.")
 
 
-def threshold_at(calibration, rate):
+def threshold_at(calibration: np.ndarray, rate: float) -> float:
     """Smallest threshold with which `score > threshold` alarms for a share of at most `rate` of the normal images.
 
     calibration: scores (n,) of held-out normal images; rate: in (0, 1). The promise needs n >= 1 / rate - 1 images;
@@ -295,7 +298,9 @@ def threshold_at(calibration, rate):
     return float(np.sort(calibration)[min(rank, n) - 1])
 
 
-def eq_11(error, confidence, patterns, mean, deviation):
+def eq_11(
+    error: np.ndarray, confidence: np.ndarray, patterns: int, mean: float, deviation: float
+) -> np.ndarray:
     """ADe-GAN's score of reconstruction error and pattern together, in an order-preserving form without ties.
 
     error: (N,) ||x - G(E(x))||. confidence: (N,) max_c P(x in c), in [1 / patterns, 1]. mean, deviation: of the error

@@ -24,7 +24,14 @@ AHEAD = 64  # files read in advance of who asks for them
 DEEPEST = 65535
 
 
-def load_image_folder(normal, test=None, image_size=64, strict=False, channels=None, keep_aspect=False):
+def load_image_folder(
+    normal: str | Path,
+    test: str | Path | None = None,
+    image_size: int | tuple[int, int] = 64,
+    strict: bool = False,
+    channels: int | None = None,
+    keep_aspect: bool = False,
+) -> Task:
     """Load folders of image files as a Task.
 
     normal: folder of normal training images, read with all its sub-folders. test: folder of test images. Where it
@@ -321,7 +328,7 @@ def _labelled_files(folder):
     return list(classes), classes, ("normal", *anomalies)
 
 
-def _folder(path):
+def _folder(path: str | Path) -> Path:
     path = expand(path)
     if not path.exists():
         raise DataError(f"There is no folder {shown(path)}.")

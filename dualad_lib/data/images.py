@@ -1,14 +1,18 @@
 """The one check of everything that is handed to a detector as images."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
 from ..errors import DataError
 
+Images = np.ndarray | torch.Tensor | Sequence  #: what is taken for images
 ROUNDING = 1e-6  # how far outside [0, 1] float rounding may put a value; such values are clamped
 
 
-def as_images(x):
+def as_images(x: Images) -> torch.Tensor:
     """Turn arrays of images into one tensor of shape (N, C, H, W), uint8 or float32 in [0, 1].
 
     x: numpy array, torch tensor or list of equal-size arrays; shape (N, H, W) or (N, C, H, W); uint8 in
@@ -18,28 +22,28 @@ def as_images(x):
     Raises DataError: empty input, images of different sizes, wrong number of dimensions, channels-last
     order, NaN or infinity, values outside [0, 1], any other type.
     """
-    x = _as_tensor(x)
-    _check_shape(tuple(x.shape))
-    if x.ndim == 3:
-        x = x[:, None]
-    if x.dtype == torch.uint8:
-        return x
-    if not x.is_floating_point():
-        raise _wrong_type(x.dtype)
-    x = x.float()
-    if not torch.isfinite(x).all():
+    images = _as_tensor(x)
+    _check_shape(tuple(images.shape))
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise _wrong_type(images.dtype)
+    images = images.float()
+    if not torch.isfinite(images).all():
         raise DataError("Images contain NaN or infinite values. Remove or repair those images first.")
-    low, high = (float(value) for value in torch.aminmax(x))
+    low, high = (float(value) for value in torch.aminmax(images))
     if low < -ROUNDING or high > 1 + ROUNDING:
         if low >= 0 and high <= 255:
             hint = "If they are 0..255, divide by 255 or convert with x.astype('uint8')."
         else:
             hint = "Scale them to [0, 1]; detectors do their own standardising."
         raise DataError(f"Float images must lie in [0, 1]; these go from {low:.4g} to {high:.4g}. {hint}")
-    return x.clamp(0, 1) if low < 0 or high > 1 else x
+    return images.clamp(0, 1) if low < 0 or high > 1 else images
 
 
-def _as_tensor(x):
+def _as_tensor(x: Any) -> torch.Tensor:
     if torch.is_tensor(x):
         return x.detach()
     if isinstance(x, (list, tuple)):

@@ -1,11 +1,14 @@
 """A data set by its name: from here to its reader, and from what that returns to a task."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from ..errors import DataError
-from .inspection import stand_in
+from .inspection import Inspection, stand_in
 from .readers import (
     ball_screws,
     cifar10,
@@ -23,6 +26,7 @@ from .task import (
     SPLITS,
     Labelled,
     Part,
+    Task,
     check_choice,
     check_class,
     check_seed,
@@ -35,8 +39,8 @@ from .task import (
 class Entry(NamedTuple):
     """A named set: its classes, and the function of (part, root, download) that reads its "train" or "test" Part."""
 
-    classes: tuple
-    read: Callable
+    classes: tuple[str, ...]
+    read: Callable[..., Part]
 
 
 #: Names that `load_one_class` takes.
@@ -60,7 +64,7 @@ INSPECTIONS = {
 }
 
 
-def load_part(dataset, part, root=None, download=True):
+def load_part(dataset: str, part: str, root: str | Path | None = None, download: bool = True) -> Part:
     """Return the "train" or "test" Part of a data set, touching no file of the other part.
 
     The result is cached for the whole process and shared: copy before writing into it. `root` and `download` say
@@ -73,7 +77,7 @@ def load_part(dataset, part, root=None, download=True):
     return SETS[dataset].read(part, root, download)
 
 
-def check_dataset(dataset):
+def check_dataset(dataset: str) -> None:
     """Raise DataError, naming the choices, unless `dataset` is a known name."""
     if dataset not in DATASETS:
         raise DataError(
@@ -83,16 +87,16 @@ def check_dataset(dataset):
 
 
 def load_one_class(
-    dataset,
-    normal_class=0,
-    protocol="one_vs_rest",
-    split="test",
-    seed=0,
-    root=None,
-    download=True,
+    dataset: str,
+    normal_class: int = 0,
+    protocol: str = "one_vs_rest",
+    split: str = "test",
+    seed: int = 0,
+    root: str | Path | None = None,
+    download: bool = True,
     *,
-    anomaly_class=None,
-):
+    anomaly_class: int | None = None,
+) -> Task:
     """Load a named data set as a Task with one class against the others.
 
     dataset: "fashion_mnist_sample", "digits", "spoken_digits" or "spoken_digits_unheard" (the same clips, divided by
@@ -129,8 +133,15 @@ def load_one_class(
 
 
 def load_labelled_anomalies(
-    dataset, normal_class, share, split="test", seed=0, kinds=None, root=None, download=True
-):
+    dataset: str,
+    normal_class: int,
+    share: float,
+    split: str = "test",
+    seed: int = 0,
+    kinds: Collection[int] | None = None,
+    root: str | Path | None = None,
+    download: bool = True,
+) -> Tensor:
     """Training images of the other classes for methods that may learn from labelled anomalies: uint8 (n, C, H, W).
 
     n is `share` of the number of normal training images, as evenly from the other classes as can be, drawn with
@@ -153,21 +164,30 @@ def _checked(dataset, normal_class, split, seed):
     return check_class(normal_class, DATASETS[dataset], dataset), check_seed(seed)
 
 
-def load_labelled(dataset, seed=0, root=None, download=True):
+def load_labelled(
+    dataset: str, seed: int = 0, root: str | Path | None = None, download: bool = True
+) -> Labelled:
     """Load a data set for a classifier: "gtsrb", or any name that `load_one_class` takes.
 
     A fifth of each class's training images is held out, drawn with `seed`; of traffic signs a fifth of each class's
     tracks, so that no physical sign is on both sides. Raises DataError and DataNotFoundError as `load_one_class`.
     """
     if dataset == "gtsrb":
-        train, test = (gtsrb.load_signs(part, root=root, download=download) for part in ("train", "test"))
-        parts = [Part(part.images, part.labels) for part in (*gtsrb.split_by_track(train, seed=seed), test)]
-        return Labelled(*parts, gtsrb.SIGNS)
+        signs, last = (gtsrb.load_signs(part, root=root, download=download) for part in ("train", "test"))
+        parts = (*gtsrb.split_by_track(signs, seed=seed), last)
+        train, held, test = (Part(part.images, part.labels) for part in parts)
+        return Labelled(train, held, test, gtsrb.SIGNS)
     train, test = (load_part(dataset, part, root, download) for part in ("train", "test"))
-    return Labelled(*development(train, seed), test, DATASETS[dataset])
+    train, held = development(train, seed)
+    return Labelled(train, held, test, DATASETS[dataset])
 
 
-def load_inspection(dataset="magnetic_tiles", root=None, image_size=None, framing=2):
+def load_inspection(
+    dataset: str = "magnetic_tiles",
+    root: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    framing: int = 2,
+) -> Inspection:
     """An Inspection by name.
 
     "magnetic_tiles" and "ball_screws" are looked for in FOLDER/magnetic_tiles and FOLDER/ball_screws; FOLDER is `root`,

@@ -4,13 +4,16 @@ import functools
 import inspect
 import json
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
-from ..data.images import as_images
+from ..data.images import Images, as_images
 from ..errors import DataError
 from ..files import atomic_write
 from ..scoring import Scores, check_rate, conformal_p_values, finite, left_out, threshold_at
@@ -21,7 +24,10 @@ FORMAT = "dualad-1"
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
 
 
-def as_fitted(method):
+M = TypeVar("M", bound=Callable)
+
+
+def as_fitted(method: M) -> M:
     """A public method of a fitted detector runs with the parameters of its `fit`, whatever has been set since.
 
     Every method that scores, rebuilds or encodes images wears it; NotFittedError where there was no fit.
@@ -33,7 +39,7 @@ def as_fitted(method):
         with exact_products(self._where()), flushed_denormals():
             return method(self._as_fitted(), *args, **options)
 
-    return run
+    return cast(M, run)
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -63,7 +69,7 @@ class Detector(OutlierMixin, BaseEstimator):
     #: Longer side of the images that `dualad fit` reads for it.
     default_image_size = 64
 
-    def fit(self, X, y=None, *, calibration=None):
+    def fit(self, X: Images, y: Any = None, *, calibration: Images | None = None) -> Self:
         """Learn from normal images X; return self.
 
         y: ignored, as in scikit-learn. calibration: further normal images that set threshold and score scales. Without
@@ -191,7 +197,7 @@ class Detector(OutlierMixin, BaseEstimator):
         return Scores(**raw)
 
     @as_fitted
-    def anomaly_scores(self, x, batch_size=512):
+    def anomaly_scores(self, x: Images, batch_size: int = 512) -> Scores:
         """Scores of each image, higher = more anomalous. They do not depend on batch_size or on the other images.
 
         Raises DataError where a score is not a finite number.
@@ -200,17 +206,17 @@ class Detector(OutlierMixin, BaseEstimator):
         finite(dict(scores.items()), type(self).__name__)
         return scores
 
-    def score_samples(self, x):
+    def score_samples(self, x: Images) -> np.ndarray:
         """scikit-learn's sign: minus the final score, higher = more normal. Shape (N,)."""
         return -self.anomaly_scores(x).final
 
-    def decision_function(self, x):
+    def decision_function(self, x: Images) -> np.ndarray:
         """Threshold minus final score: negative = anomalous. Shape (N,)."""
         final = self.anomaly_scores(x).final
         return self.threshold_ - final
 
     @as_fitted
-    def anomaly_map(self, x, blur=0.0):
+    def anomaly_map(self, x: Images, blur: float = 0.0) -> np.ndarray:
         """Where an image departs from its reconstruction: squared error, mean over channels, float64 (N, H, W).
 
         blur: deviation in pixels of a Gaussian over the map, against the noise of single pixels. Raises DataError for
@@ -225,7 +231,7 @@ class Detector(OutlierMixin, BaseEstimator):
         error = error.double().numpy()
         return gaussian_filter(error, (0, blur, blur)) if blur else error
 
-    def recalibrate(self, x):
+    def recalibrate(self, x: Images) -> Self:
         """New threshold and score scales from other held-out normal images, say of a changed camera; return self.
 
         What was learned stays. x must not have been trained on. `false_alarm_rate` and whatever else AFTERWARDS names
@@ -241,25 +247,25 @@ class Detector(OutlierMixin, BaseEstimator):
         with exact_products(self._where()), flushed_denormals():
             twin._finish(twin._checked(x))
         learned = {name: value for name, value in vars(twin).items() if name not in frozen}
-        vars(self).update(learned)
+        self.__dict__.update(learned)
         return self
 
-    def predict(self, x):
+    def predict(self, x: Images) -> np.ndarray:
         """1 for normal, -1 for anomalous, at the threshold set by `false_alarm_rate` on held-out normals. (N,)."""
         return np.where(self.decision_function(x) < 0, -1, 1)
 
-    def p_values(self, x):
+    def p_values(self, x: Images) -> np.ndarray:
         """Conformal p-value of each image: small = unlike the held-out normal images. Shape (N,), in (0, 1]."""
         final = self.anomaly_scores(x).final
         return conformal_p_values(self.calibration_scores_, final)
 
     @property
-    def offset_(self):
+    def offset_(self) -> float:
         """scikit-learn's name: decision_function = score_samples - offset_."""
         return -self.threshold_
 
     @as_fitted
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the fitted detector as safetensors with a JSON header of its parameters (no executable code)."""
         from safetensors.torch import save
 
@@ -279,7 +285,7 @@ class Detector(OutlierMixin, BaseEstimator):
             temporary.write_bytes(content)
 
     @classmethod
-    def load(cls, path, device=None):
+    def load(cls, path: str | Path, device: str | None = None) -> Self:
         """Read a detector that `save` wrote. `Detector.load` reads any kind, `PCA.load` only a PCA.
 
         device: where to run it. None: where its parameters say or, if this machine has no such device, on the CPU or
@@ -410,14 +416,14 @@ def _from_json(header, name, kind):
     return found
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """A numpy number as the Python number that JSON knows."""
     if hasattr(value, "item"):
         return value.item()
     raise DataError(f"{value!r:.60} is no parameter that a file can keep.")
 
 
-def here(device):
+def here(device: str) -> str:
     """The device of a file if this machine has it, else "auto": a model of a GPU scores on a CPU as well."""
     try:
         resolve_device(device)
@@ -426,7 +432,7 @@ def here(device):
     return device
 
 
-def check_labels(y):
+def check_labels(y: Any) -> None:
     """Raise DataError for images in the place of scikit-learn's y, which would be ignored."""
     first = y[0] if isinstance(y, list | tuple) and len(y) else None
     if getattr(y, "ndim", 0) > 2 or getattr(first, "ndim", 0) > 1:
@@ -436,14 +442,14 @@ def check_labels(y):
         )
 
 
-def hold_back(images, seed, share=0.1):
+def hold_back(images: torch.Tensor, seed: int, share: float = 0.1) -> tuple[torch.Tensor, torch.Tensor]:
     """Split normal images into (train, calibration) by a seeded draw; at least one image is held back."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(int(seed)))
     held = max(1, round(share * len(images)))
     return images[order[held:].sort().values], images[order[:held].sort().values]
 
 
-def choose(value, choices, name):
+def choose(value: Any, choices: Any, name: str) -> Any:
     """The value if it is one of the choices, else a DataError that lists them."""
     if value not in choices:
         raise DataError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")

@@ -46,7 +46,7 @@ class Signs:
         return Signs(self.images[chosen], self.labels[chosen], self.tracks[chosen])
 
 
-def load_signs(part, side=32, root=None, download=True):
+def load_signs(part: str, side: int = 32, root: str | Path | None = None, download: bool = True) -> Signs:
     """The "train" or "test" part of GTSRB as Signs, without the leaked test images; see `read_signs`.
 
     Looked for as gtsrb/ in $DUALAD_DATA, then in the project's data folder; then downloaded by torchvision (about
