@@ -436,6 +436,18 @@ def test_what_lessons_say_of_five_seeds_is_what_was_measured(lesson, claims):
         assert f"{value:.1f}" in said or f"{value:.0f} " in said + " ", (metric, value, said)
 
 
+def test_where_features_help_and_where_they_do_not():
+    """What RESULTS says of clothes and digits: DualAD on features beside DualAD from nothing, ten classes each."""
+    gains = {}
+    for dataset in ("mnist", "fashion_mnist"):
+        own = [r for r in study_rows("features") if (r["dataset"], r["score"]) == (dataset, "dual")]
+        assert sorted(r["normal_class"] for r in own) == list(range(10))
+        assert {r["setting"] for r in own} == {"features"}
+        gains[dataset] = 10 * sum(r["auroc"] for r in own) - mean(dataset, "dualad", "dual")
+    assert 0 < gains["fashion_mnist"] < 1
+    assert gains["mnist"] == pytest.approx(-4, abs=0.5)
+
+
 def test_what_readme_says_of_features_holds():
     """Frozen features reach what the course did not; DualAD on them is no worse than PatchCore; cracks are missed."""
     whole = study_rows("features")

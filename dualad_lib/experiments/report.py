@@ -147,6 +147,30 @@ def package_table(rows, study):
     return "\n".join(lines)
 
 
+def network_table(rows, study):
+    """Markdown table of the stages on either network, MNIST, seed 0: mean AUROC by score, pixel / latent / dual.
+
+    rows: of the main tables. study: of "network".
+    """
+    columns = {
+        "network of the tables": [row for row in rows if row["setting"] == "" and row["dataset"] == "mnist"],
+        "pooled": [row for row in study if row["setting"] == "pooled"],
+    }
+    lines = [f"| MNIST, pixel / latent / dual | {' | '.join(columns)} |", "|---|---:|---:|"]
+    for stage in ("autoencoder", *STAGES):
+        cells = []
+        for found in columns.values():
+            own = [row for row in found if row["detector"] == stage and row["seed"] == 0]
+            by_score = {name: [r["auroc"] for r in own if r["score"] == name] for name in SCORES[:3]}
+            whole = all(len(values) == 10 for values in by_score.values())
+            cells.append(
+                " / ".join(f"{10 * sum(values):.1f}" for values in by_score.values()) if whole else ""
+            )
+        if any(cells):
+            lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _step(step):
     return f"{step['mean']:+.2f} [{step.low:+.2f}, {step.high:+.2f}], {step.won:.0f} of {step.classes:.0f}"
 
@@ -253,6 +277,7 @@ TABLES = {
     "classes": lambda: class_table(committed()),
     "parts": lambda: parts_table(committed()),
     "package": lambda: package_table(committed(), study_rows("feature_constraint", RESULTS)),
+    "network": lambda: network_table(committed(), study_rows("network", RESULTS)),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),

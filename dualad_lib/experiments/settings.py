@@ -3,9 +3,9 @@
 from ..detectors import STAGES, create
 
 #: What differs from the detectors' defaults, the same for all classes of a data set and all stages of the ablation.
-DIGITS = {"network": "pooled", "w_critic": 1.0}
+GREY = {}
 COLOUR = {"network": "pooled", "latent_dim": 128, "batch_size": 32, "steps": 1200, "w_critic": 5.0}
-SETTINGS = {"mnist": DIGITS, "fashion_mnist": {}, "cifar10": COLOUR}
+SETTINGS = {"mnist": GREY, "fashion_mnist": GREY, "cifar10": COLOUR}
 BASELINES = ("pca", "knn", "isolation_forest", "ocsvm", "kde")
 ABLATION = ("autoencoder", *STAGES, "dualad")
 SMOKE = {"width": 4, "latent_dim": 8, "batch_size": 16, "steps": 4}

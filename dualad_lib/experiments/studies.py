@@ -71,6 +71,15 @@ def _feature_constraint():
             yield dataset, "dualad_d_fc", SOME, {"setting": setting, "params": {**settings, **params}}
 
 
+def _network():
+    """The stages of the tables on the other network, with the critic's weight that suits it."""
+    for detector in ("dualad", "dualad_d_fc", "dualad_d", "autoencoder"):
+        params = (
+            {"network": "pooled"} if detector == "autoencoder" else {"network": "pooled", "w_critic": 1.0}
+        )
+        yield "mnist", detector, range(10), {"setting": "pooled", "params": params}
+
+
 def _lrgdan():
     """Protocol 1 on three sets, protocol 2 and the rows of the paper's table 1, and readings of what it leaves open."""
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
@@ -251,6 +260,7 @@ def _photographs():
 #: Name -> its cells, cheap and important ones first.
 STUDIES = {
     "feature_constraint": _feature_constraint,
+    "network": _network,
     "lrgdan": _lrgdan,
     "agad": _agad,
     "adegan": _adegan,
