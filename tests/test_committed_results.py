@@ -97,6 +97,27 @@ def test_what_the_readme_says_of_cifar10_in_words_holds():
     assert min(classes, key=classes.get) == 0  # airplanes
 
 
+def test_what_results_say_of_the_other_network_holds():
+    """DualAD a quarter of a point better on digits, the autoencoder's code two points worse, zeros one."""
+    other = [r for r in study_rows("network") if r["setting"] == "pooled"]
+    main = [r for r in ROWS if r["dataset"] == "mnist" and r["seed"] == 0]
+
+    def of(rows, detector, score):
+        found = {
+            r["normal_class"]: 100 * r["auroc"]
+            for r in rows
+            if (r["detector"], r["score"]) == (detector, score)
+        }
+        assert sorted(found) == list(range(10))
+        return sum(found.values()) / 10, found[0]
+
+    dual, zero = (a - b for a, b in zip(of(other, "dualad", "dual"), of(main, "dualad", "dual"), strict=True))
+    assert dual == pytest.approx(0.25, abs=0.05) and zero == pytest.approx(-1, abs=0.2)
+    assert 99.3 - of(other, "dualad", "dual")[0] == pytest.approx(0.04, abs=0.02)
+    code = of(other, "autoencoder", "latent")[0] - of(main, "autoencoder", "latent")[0]
+    assert code == pytest.approx(-2, abs=0.5)
+
+
 def test_what_the_model_card_says_of_the_classes_holds():
     """On CIFAR-10 the best class is twenty points above the worst."""
     wanted = ("cifar10", "dualad", "dual", 0)
