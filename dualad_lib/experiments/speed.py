@@ -20,7 +20,7 @@ def faster_table(rows):
     if not rows:
         return "Not measured yet."
     lines = [
-        f"On {rows[0]['machine']}.",
+        f"On {rows[0]['machine']}; the times are of one thread.",
         "",
         "| before / now | fit, s | 2,000 scores, s | one score, ms | AUROC |",
         "|---|---:|---:|---:|---:|",
