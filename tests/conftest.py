@@ -24,6 +24,8 @@ def pytest_cmdline_main(config):
 
     Not in pyproject.toml: there, the option would be an unknown one to whoever switches pytest-xdist off.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ or hasattr(config, "workerinput"):
+        return  # a worker runs this hook too, and a test may start a pytest: neither has workers of its own
     if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
         return
     alone = config.option.collectonly or config.option.usepdb or config.option.dist != "no"
