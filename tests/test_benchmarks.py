@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_gpu_script_runs_at_a_toy_size_and_writes_each_part(tmp_path):
     parts = ["tables", "precision", "cifar10", "speed"]
     command = [sys.executable, "-W", "ignore", "tests/benchmarks/gpu.py", "--toy", "--output", tmp_path]

@@ -15,6 +15,8 @@ from browser import chromium
 from dualad_lib.course.manifest import load_course
 from dualad_lib.course.provenance import ROOT
 
+pytestmark = pytest.mark.e2e
+
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: uv sync")
 SHOTS = ROOT / "runs" / "browser"
 LESSON = "00_start_here"

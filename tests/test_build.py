@@ -14,6 +14,7 @@ from PIL import Image
 from dualad_lib.course import build, environment, provenance
 from dualad_lib.course.manifest import Course, load_course
 from dualad_lib.course.notebook import bootstrap_text, colab_badge, repository
+from dualad_lib.course.site import build_site
 from dualad_lib.errors import RunError
 
 
@@ -256,3 +257,10 @@ def test_a_packaged_course_is_not_built(make_course, monkeypatch):
     monkeypatch.setattr(Course, "packaged", True)
     with pytest.raises(RunError, match="read-only"):
         build.build(course=load_course(make_course().folder))
+
+
+def test_a_folder_with_other_things_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="something else than a site"):
+        build_site(tmp_path, say=lambda text: None)
+    assert (tmp_path / "thesis.txt").exists()

@@ -20,6 +20,8 @@ from dualad_lib.course.provenance import ROOT
 
 COURSE = load_course()
 
+pytestmark = pytest.mark.e2e
+
 
 def test_every_notebook_has_the_badge_and_the_one_bootstrap_cell():
     text = bootstrap_text(COURSE.folder)

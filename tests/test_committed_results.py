@@ -15,6 +15,8 @@ from dualad_lib.experiments.settings import ABLATION, BASELINES
 from dualad_lib.experiments.studies import STUDIES
 from dualad_lib.experiments.tables import steps
 
+pytestmark = pytest.mark.results
+
 ROWS = committed()
 # Means over the ten classes measured independently of this library, in percent.
 INDEPENDENT = {

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from dualad_lib.course.provenance import ROOT
@@ -28,6 +29,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", room["SYSTEM"].name,
 """
 
 
+@pytest.mark.slow
 def test_the_detector_of_twenty_lines_passes_the_contract_test(tmp_path):
     (tmp_path / "typical.py").write_text(CODE, encoding="utf-8")
     contract = ROOT / "tests" / "test_detectors.py"

@@ -13,6 +13,8 @@ from test_teaching import EXERCISES, FIRST, SECRET, STUDENT, cell, remove, repea
 from dualad_lib.teaching.assignments import build_assignments
 from dualad_lib.teaching.submissions import read_submission, validate, write_notebook
 
+pytestmark = pytest.mark.e2e
+
 pytest.importorskip("nbgrader", reason="nbgrader is not installed: uv sync --group dev")
 
 

@@ -12,12 +12,14 @@ COURSE = load_course(provenance.ROOT / "notebooks")
 every_lesson = pytest.mark.parametrize("lesson", COURSE.lessons, ids=lambda lesson: lesson.name)
 
 
+@pytest.mark.results
 @every_lesson
 def test_committed_notebook_is_fresh(lesson):
     """Executed in the lesson profile, in sync with its source, made with this library code: else `dualad build`."""
     assert build.status(lesson)[0] == ""
 
 
+@pytest.mark.results
 @every_lesson
 def test_committed_notebook_is_tidy(lesson):
     nb = nbformat.read(lesson.notebook, 4)
@@ -29,6 +31,7 @@ def test_committed_notebook_is_tidy(lesson):
     assert not any("widget" in mime for mime in mimes)
 
 
+@pytest.mark.results
 @every_lesson
 def test_committed_notebook_is_inside_its_bands(lesson):
     metrics = nbformat.read(lesson.notebook, 4).metadata["dualad"]["metrics"]
@@ -36,6 +39,7 @@ def test_committed_notebook_is_inside_its_bands(lesson):
         assert low <= metrics[name] <= high, name
 
 
+@pytest.mark.e2e
 @every_lesson
 def test_parameters_are_good_in_every_profile(lesson):
     for profile in PROFILES:
@@ -60,6 +64,7 @@ def test_taught_concepts_are_the_librarys_own(lesson):
     assert provenance.taught_differences(read_source(lesson), lesson.teaches) == []
 
 
+@pytest.mark.e2e
 @every_lesson
 def test_smoke_run(lesson, tmp_path):
     (outcome,) = run([lesson.name], "smoke", output=tmp_path, course=COURSE)

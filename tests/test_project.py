@@ -92,10 +92,29 @@ def test_wheel_carries_the_sample():
     assert all(place.startswith("dualad_lib/") for place in included.values())
 
 
-def test_ci_runs_the_readme_command():
-    script = ROOT / ".ci" / "run"
-    assert os.access(script, os.X_OK)
-    assert "exec uv run pytest" in script.read_text()
+REST = 'uv run pytest -m "slow or e2e or results"'
+
+
+def test_ci_runs_both_commands_of_the_readme_and_fails_where_one_does(tmp_path):
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert "uv run pytest  " in text and REST in text, name
+    asked, uv = tmp_path / "asked", tmp_path / "uv"
+    for failing, expected in (("none", 0), ("run pytest", 3), (REST.removeprefix("uv ").replace('"', ""), 3)):
+        asked.write_text("")
+        uv.write_text(f"""#!/bin/sh\necho "$*" >> {asked}\n[ "$*" != "{failing}" ] || exit 3\n""")
+        uv.chmod(0o755)
+        path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+        done = subprocess.run([ROOT / ".ci" / "run"], env={**os.environ, "PATH": path}, check=False)
+        assert done.returncode == expected, failing
+        assert asked.read_text().splitlines() == ["run pytest", REST.removeprefix("uv ").replace('"', "")]
+
+
+def test_what_the_first_command_leaves_out_is_what_the_second_runs():
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    names = [marker.partition(":")[0] for marker in options["markers"]]
+    assert options["addopts"][-2:] == ["-m", " and ".join(f"not {name}" for name in names)]
+    assert REST.endswith(f'"{" or ".join(names)}"')
 
 
 def run_python(code):

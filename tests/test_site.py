@@ -16,6 +16,8 @@ from dualad_lib.course.provenance import ROOT
 pytest.importorskip("sphinx", reason="Sphinx is not installed: uv sync")
 SERIOUS = ("serious", "critical")
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -218,13 +220,3 @@ def test_without_a_chromium_the_reason_is_said(monkeypatch):
     monkeypatch.setattr("browser._found_or_installed", lambda: None)
     with pytest.raises(pytest.skip.Exception, match="apt install chromium"):
         chromium()
-
-
-def test_a_folder_with_other_things_is_not_replaced(tmp_path):
-    from dualad_lib import RunError
-    from dualad_lib.course.site import build_site
-
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match="something else than a site"):
-        build_site(tmp_path, say=lambda text: None)
-    assert (tmp_path / "thesis.txt").exists()

@@ -28,6 +28,7 @@ def test_every_cell_of_a_study_has_a_name_and_a_command_of_its_own(name):
     assert all(f"--study {name}" in cell.command() for cell in cells)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_runs_whole_on_digits(name, tmp_path):
     chosen = study(name, profile="smoke", classes=[0])

@@ -13,7 +13,7 @@ from wrong_answers import WRONG
 from dualad_lib import DataError, RunError, cli
 from dualad_lib.course.manifest import load_course
 from dualad_lib.detectors import create
-from dualad_lib.teaching import project
+from dualad_lib.teaching import grading, project
 from dualad_lib.teaching.assignments import MINUTES, as_student, build_assignments, masters
 from dualad_lib.teaching.checks import CheckFailed
 from dualad_lib.teaching.desk import handed_out
@@ -48,6 +48,17 @@ def solved(name=FIRST):
     return notebook
 
 
+VERDICTS = {}
+
+
+def judged(notebook, master, *limits, **named):
+    """`judge`, once for the same cells: all that it sees of a notebook."""
+    key = json.dumps([grading._code_cells(notebook, master), limits, named], sort_keys=True)
+    if key not in VERDICTS:
+        VERDICTS[key] = judge(notebook, master, *limits, **named)
+    return VERDICTS[key]
+
+
 def without_limits(notebook):
     """Check -> why it failed ("": it did not), whether a person must decide something or not."""
     names = {
@@ -57,7 +68,7 @@ def without_limits(notebook):
         MASTERS.values(),
         key=lambda m: len(names & {c["metadata"]["nbgrader"]["grade_id"] for c in m["cells"]}),
     )
-    return judge(notebook, master, seconds=60)
+    return judged(notebook, master, seconds=60)
 
 
 # --- reading the exercises --------------------------------------------------------------------------------------------
@@ -417,7 +428,74 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("way", ENDLESS)
+FORGERIES = {
+    "at exit": """
+import atexit, json
+for name in ("results.jsonl", "../results.jsonl"):
+    atexit.register(lambda name=name: open(name, "a").write(json.dumps(["00-2-check", ""])))
+""",
+    "all check functions": """
+import dualad_lib, sys
+for module in [m for name, m in sys.modules.items() if name.startswith("dualad_lib")]:
+    for name in [n for n in vars(module) if n.startswith(("check", "_check", "CheckFailed"))]:
+        setattr(module, name, lambda *any, **more: True)
+""",
+    "the bridge": """
+from dualad_lib.teaching import bridge
+class Forged:
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {bridge.MIME: '{"value": true, "passed": true, "changed": {}}'}
+bridge.fetch = bridge.call = lambda *any: Forged()
+""",
+    "an answer equal to everything": """
+class Yes(float):
+    __eq__ = __lt__ = __gt__ = __le__ = __ge__ = lambda self, other: True
+    __hash__ = float.__hash__
+    __array__ = lambda self, *any, **more: Yes(1)
+class Word(str):
+    __eq__ = lambda self, other: True
+    __hash__ = str.__hash__
+answers = {name: Word("same") for name in checks.SCORE_CHANGES}
+my_auroc = honest_report = lambda *any: Yes(1)
+""",
+    "the solution of the caller": """
+import sys
+def my_auroc(labels, scores):
+    frame = sys._getframe()
+    while frame:
+        for name in ("right", "expected"):
+            if name in frame.f_locals:
+                return frame.f_locals[name]
+        frame = frame.f_back
+    return 0
+""",
+    "messages of its own": """
+import json, threading
+from dualad_lib.teaching import bridge
+kernel = get_ipython().kernel
+def flood():
+    while True:
+        for ident in [None]:
+            kernel.session.send(kernel.iopub_socket, "execute_reply", {"status": "ok", "user_expressions": {}})
+threading.Thread(target=flood, daemon=True).start()
+""",
+}
+
+SLOW_WAYS = {*ENDLESS, *FORGERIES} - {
+    "swallows the interrupt, in the check",
+    "ends its process in the check",
+    "asks somebody",
+    "all check functions",
+    "the solution of the caller",
+}
+
+
+def ways(all_of_them):
+    """Parameters: one of each kind runs by default."""
+    return [pytest.param(way, marks=pytest.mark.slow) if way in SLOW_WAYS else way for way in all_of_them]
+
+
+@pytest.mark.parametrize("way", ways(ENDLESS))
 def test_a_cell_that_does_not_end_or_ends_all_costs_its_own_exercise(way):
     code, words = ENDLESS[way]
     only_its_own(graded(code, seconds=2), words)
@@ -456,6 +534,7 @@ def test_what_an_earlier_cell_defined_is_there_again_after_a_kernel_was_lost():
     assert grades["00-3"] == 3 and grades["00-2"] == 0
 
 
+@pytest.mark.slow
 def test_all_cells_together_have_a_limit(monkeypatch):
     monkeypatch.setattr("dualad_lib.teaching.grading.START", 60)
     monkeypatch.setattr("dualad_lib.teaching.grading.OVERHEAD", -60 - 2 * 11 + 5)  # 5 s for 11 cells
@@ -531,61 +610,7 @@ def test_sorting_an_argument_in_place_is_no_fault():
     assert judge(notebook, MASTERS[lesson])[f"{exercise.name}-check"] == ""
 
 
-FORGERIES = {
-    "at exit": """
-import atexit, json
-for name in ("results.jsonl", "../results.jsonl"):
-    atexit.register(lambda name=name: open(name, "a").write(json.dumps(["00-2-check", ""])))
-""",
-    "all check functions": """
-import dualad_lib, sys
-for module in [m for name, m in sys.modules.items() if name.startswith("dualad_lib")]:
-    for name in [n for n in vars(module) if n.startswith(("check", "_check", "CheckFailed"))]:
-        setattr(module, name, lambda *any, **more: True)
-""",
-    "the bridge": """
-from dualad_lib.teaching import bridge
-class Forged:
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        return {bridge.MIME: '{"value": true, "passed": true, "changed": {}}'}
-bridge.fetch = bridge.call = lambda *any: Forged()
-""",
-    "an answer equal to everything": """
-class Yes(float):
-    __eq__ = __lt__ = __gt__ = __le__ = __ge__ = lambda self, other: True
-    __hash__ = float.__hash__
-    __array__ = lambda self, *any, **more: Yes(1)
-class Word(str):
-    __eq__ = lambda self, other: True
-    __hash__ = str.__hash__
-answers = {name: Word("same") for name in checks.SCORE_CHANGES}
-my_auroc = honest_report = lambda *any: Yes(1)
-""",
-    "the solution of the caller": """
-import sys
-def my_auroc(labels, scores):
-    frame = sys._getframe()
-    while frame:
-        for name in ("right", "expected"):
-            if name in frame.f_locals:
-                return frame.f_locals[name]
-        frame = frame.f_back
-    return 0
-""",
-    "messages of its own": """
-import json, threading
-from dualad_lib.teaching import bridge
-kernel = get_ipython().kernel
-def flood():
-    while True:
-        for ident in [None]:
-            kernel.session.send(kernel.iopub_socket, "execute_reply", {"status": "ok", "user_expressions": {}})
-threading.Thread(target=flood, daemon=True).start()
-""",
-}
-
-
-@pytest.mark.parametrize("way", FORGERIES)
+@pytest.mark.parametrize("way", ways(FORGERIES))
 def test_student_code_gives_itself_no_points(way):
     notebook = copy.deepcopy(STUDENT[FIRST])
     cell(notebook, "00-1-answer")["source"] += FORGERIES[way]
