@@ -127,12 +127,12 @@ record(**{f"final_{name}": rows[-1][name] for name in ("auroc", "fpr95", "hter")
 # ## 2. The tables of this project
 #
 # `figures/results/tables_*.csv` holds a row for each score of each trained model: full data, ten
-# classes, protocol P2. The column `command` says how each was made. All of our numbers below, and the main tables of
-# the README, are drawn from these files.
+# classes, protocol P2. The column `command` says how each was made. All of our numbers below, and the tables of
+# RESULTS.md, are drawn from these files.
 #
 # What was chosen, and on what? The last step of a fixed schedule always counts. The settings were chosen once, on
 # development splits (lesson 00), and frozen. Those splits hold labelled images of the other classes, and a user with
-# normal images alone has none. The README names the classes that were used.
+# normal images alone has none. RESULTS.md names the classes that were used.
 #
 # The next table has AUROC in %, means over the ten classes. `dualad_d` is the autoencoder with $D$, `dualad_d_fc` has
 # the Feature Constraint (FC) as well, `dualad` mutual information (MI) too.
@@ -297,8 +297,8 @@ record(
 #
 # Be careful with the first line. FC is a package of five changes: it reads $h$, averages over copies, trains on copies,
 # and adds a critic and a sphere. Lesson 03 took it apart. On the bags of the sample the first three changes made the
-# gain. On full data the critic made most of it, on T-shirts, coats and bags, and the sphere nothing (the README has
-# that table). So do not read this line as praise for a sphere. Nor does a mean say that all classes gained: count them.
+# gain. On full data the critic made most of it, on T-shirts, coats and bags, and the sphere nothing (RESULTS.md
+# has that table). So do not read this line as praise for a sphere. Nor does a mean say that all classes gained: count them.
 #
 # ## 5. What it costs
 #
