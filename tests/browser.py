@@ -3,10 +3,13 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 def chromium():
@@ -17,8 +20,15 @@ def chromium():
     return found
 
 
-@cache  # installing is tried once
+@cache  # installing is tried once, and by one process at a time
 def _found_or_installed():
+    if _found() is None:
+        with FileLock(Path(tempfile.gettempdir()) / "dualad-tests-chromium.lock"):
+            return _installed()
+    return _found()
+
+
+def _installed():
     found = _found()
     if found is None and shutil.which("apt-get") and os.geteuid() == 0:
         install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]

@@ -93,6 +93,7 @@ def test_between_is_an_image_of_two_patterns_never_of_one():
     assert mixed.max() <= 0.8 + 1e-6
 
 
+@pytest.mark.slow
 def test_it_learns_to_draw_and_to_find_two_kinds_of_bars():
     x, _ = bars(600, 0)
     settings = {

@@ -17,7 +17,6 @@ from dualad_lib.course.provenance import ROOT
 
 pytestmark = pytest.mark.e2e
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: uv sync")
 SHOTS = ROOT / "runs" / "browser"
 LESSON = "00_start_here"
 SECONDS = 240  # for all cells
@@ -69,6 +68,7 @@ READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.
 
 def test_a_lesson_runs_in_jupyterlab_without_an_error_and_draws_its_figures(lab):
     SHOTS.mkdir(parents=True, exist_ok=True)
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: uv sync")
     with playwright.sync_playwright() as session:
         browser = session.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1200, "height": 1600})

@@ -117,8 +117,9 @@ def test_recalibration_takes_the_new_rate_and_nothing_else(name):
     pixel = everything(model).get("pixel")
     after = type(model).AFTERWARDS
     model.set_params(**{k: v for k, v in OTHERS.items() if k in model.get_params() and k not in after})
-    model.set_params(false_alarm_rate=0.5)
+    asked = model.set_params(false_alarm_rate=0.5).get_params()
     held = model.recalibrate(HELD).calibration_scores_
+    assert model.get_params() == asked, "what was set for the next fit stays set"
     assert len(held) == 25 and model.threshold_ == np.sort(held)[12]
     assert pixel is None or np.array_equal(everything(model)["pixel"], pixel)
     kept = everything(model)

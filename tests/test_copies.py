@@ -1,6 +1,7 @@
 """Copies of one picture, and what names and images tell of parts."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from dualad_lib import load_one_class
 from dualad_lib.data.copies import equal_copies, first_copies, parts_in, runs_of
+from dualad_lib.folder.hold_back import sides
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,15 @@ def test_runs_of_images_that_are_alike():
     assert (numbers == np.arange(120) // 4).all()
     assert runs_of(series(120, 1)) is None
     assert runs_of(load_one_class("fashion_mnist_sample", 6).train[:300]) is None
+
+
+def test_parts_that_share_a_picture_are_held_back_together():
+    """A part that was photographed under two names: a picture of the one is a copy of one of the other."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (60, 1, 16, 16)).astype(np.uint8))
+    images[3] = images[0]
+    names = [f"part{number // 3}_view{number % 3}.png" for number in range(60)]
+    counts = set()
+    for seed in range(40):
+        _, held, _ = sides(images, names, re.compile(r"part\d+"), seed, say=lambda text: None)
+        counts.add(sum(bool((held == images[k]).flatten(1).all(1).any()) for k in (1, 2, 4, 5)))
+    assert counts == {0, 4}

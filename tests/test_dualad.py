@@ -159,6 +159,7 @@ def test_a_file_that_scores_by_all_eight_copies_is_refused(tmp_path):
         DualAD.load(tmp_path / "m.safetensors")
 
 
+@pytest.mark.slow
 def test_sixteen_bits_and_four_copies_score_as_well_as_all_bits_and_eight(monkeypatch):
     task = load_one_class("fashion_mnist_sample", 4)
     model = DualAD(width=8, latent_dim=16, steps=60, batch_size=64, precision="float32", device="cpu")

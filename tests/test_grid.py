@@ -313,6 +313,7 @@ def children(pid):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds its worker processes through /proc")
 def test_forty_cells_survive_the_death_of_the_runner_and_of_a_worker(tmp_path):
     """kill -9 of a worker, then of the runner, then once more to the end: all cells once, results undisturbed."""
@@ -336,6 +337,7 @@ def test_forty_cells_survive_the_death_of_the_runner_and_of_a_worker(tmp_path):
     assert figures(disturbed) == figures(calm)
 
 
+@pytest.mark.slow
 def test_a_running_scheduler_is_used_by_its_address(tmp_path):
     from distributed import Client, LocalCluster
 
@@ -364,6 +366,7 @@ def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
     assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
 
+@pytest.mark.e2e
 def test_a_cell_is_a_run_of_the_benchmark_notebook(tmp_path, monkeypatch):
     (cell,) = grid(["digits"], ["pca"], [3], profile="smoke")
     assert run_cell(cell, tmp_path, "papermill") == 1
@@ -371,6 +374,7 @@ def test_a_cell_is_a_run_of_the_benchmark_notebook(tmp_path, monkeypatch):
     assert cell.rows(tmp_path)[0]["normal_class"] == 3
 
 
+@pytest.mark.slow
 def test_a_second_call_keeps_the_rows_of_the_first(tmp_path):
     for method in ("pca", "knn"):
         reproduce(grid(["digits"], [method], [0], profile="smoke"), tmp_path, "python", workers=1, say=quiet)

@@ -402,6 +402,7 @@ def visible(page, selector=".card"):
     return page.locator(f"{selector}:visible").count()
 
 
+@pytest.mark.e2e
 def test_names_run_nothing_in_a_browser(opened):
     page = opened()
     page.locator(".card button").last.click()
@@ -410,6 +411,7 @@ def test_names_run_nothing_in_a_browser(opened):
     assert page.locator("main script, dialog script").count() == 0
 
 
+@pytest.mark.e2e
 def test_heat_lies_over_the_photograph_and_can_be_switched_and_faded(opened):
     page = opened()
     card = page.locator(".card", has_text="tall.png")
@@ -427,6 +429,7 @@ def test_heat_lies_over_the_photograph_and_can_be_switched_and_faded(opened):
     assert page.get_by_role("switch").is_checked() and page.locator("#name").input_value() == "h"
 
 
+@pytest.mark.e2e
 def test_without_heat_there_is_no_switch(opened, tmp_path):
     write(tmp_path / "a.html", [entry("a.png", 1.0, image=photo())])
     page = opened(tmp_path / "a.html")
@@ -436,6 +439,7 @@ def test_without_heat_there_is_no_switch(opened, tmp_path):
     assert page.locator("#plain").is_visible() and not page.locator("#overlay").is_visible()
 
 
+@pytest.mark.e2e
 def test_the_large_view_by_keyboard(opened):
     page = opened()
     focus = """() => {
@@ -468,6 +472,7 @@ def test_the_large_view_by_keyboard(opened):
     assert not large.is_visible()
 
 
+@pytest.mark.e2e
 def test_the_large_view_stops_at_the_ends_and_by_mouse(opened):
     page = opened()
     page.locator("#name").fill("part_")
@@ -483,6 +488,7 @@ def test_the_large_view_stops_at_the_ends_and_by_mouse(opened):
     assert not page.get_by_role("dialog").is_visible()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(("name", "stacked"), [("cold", True), ("tall", False)])
 def test_the_large_view_uses_the_window(opened, tmp_path, name, stacked):
     sides = {"cold": (64, 256), "tall": (256, 64)}
@@ -495,6 +501,7 @@ def test_the_large_view_uses_the_window(opened, tmp_path, name, stacked):
     assert max(plain["width"], plain["height"]) > 600
 
 
+@pytest.mark.e2e
 def test_filters_by_verdict_and_name(opened):
     page = opened()
     assert page.locator("#shown").inner_text() == "Showing all 22"
@@ -512,6 +519,7 @@ def test_filters_by_verdict_and_name(opened):
     assert visible(page) == 17
 
 
+@pytest.mark.e2e
 def test_the_table_can_be_taken_away(opened, report, tmp_path):
     page = opened()
     page.locator("#name").fill("nothing like it")  # the table is whole whatever is shown
@@ -523,6 +531,7 @@ def test_the_table_can_be_taken_away(opened, report, tmp_path):
         assert list(csv.DictReader(file)) == table(report.read_text(encoding="utf-8"))
 
 
+@pytest.mark.e2e
 def test_the_histogram_is_drawn(opened):
     page = opened()
     histogram = page.get_by_role("img", name="Histograms of the anomaly scores")
@@ -539,6 +548,7 @@ def test_the_histogram_is_drawn(opened):
     )
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing(opened, scheme, width):
@@ -550,6 +560,7 @@ def test_axe_finds_nothing(opened, scheme, width):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found] == []
 
 
+@pytest.mark.e2e
 def test_dark_when_the_reader_wants_it_dark(opened):
     backgrounds = [
         opened(color_scheme=scheme).evaluate("getComputedStyle(document.body).backgroundColor")
@@ -559,6 +570,7 @@ def test_dark_when_the_reader_wants_it_dark(opened):
     assert light > 3 * 200 and dark < 3 * 50
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("width", [320, 390])
 def test_a_phone_need_not_scroll_sideways(opened, width):
     page = opened(viewport={"width": width, "height": 800}, has_touch=True)
@@ -570,12 +582,14 @@ def test_a_phone_need_not_scroll_sideways(opened, width):
     assert all(page.locator(f"#{button}").bounding_box()["height"] >= 32 for button in ("next", "close"))
 
 
+@pytest.mark.e2e
 def test_it_reads_without_scripts(opened):
     page = opened(java_script_enabled=False)
     assert page.locator(".card").count() == 20 and page.locator("noscript p").is_visible()
     assert page.locator(".card img").first.is_visible()
 
 
+@pytest.mark.e2e
 def test_printed_it_has_all_pictures_and_no_tools(opened):
     page = opened()
     page.emulate_media(media="print")
@@ -599,6 +613,7 @@ def _textured(rng):
     return np.clip(smooth + rng.normal(0, 5, smooth.shape), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.e2e
 @pytest.mark.slow
 def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
     made, make = {}, html_report._photo  # each photograph is compressed once, which is what takes long

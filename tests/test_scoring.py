@@ -13,6 +13,7 @@ from dualad_lib.scoring import (
     Fusion,
     Gaussian,
     LogStandard,
+    LowRank,
     centre_distance,
     conformal_p_values,
     eq_11,
@@ -315,3 +316,19 @@ def test_no_score_asks_for_float64_where_it_is_not_sure_to_be():
         for line in path.read_text(encoding="utf-8").splitlines():
             lone = ".double()" in line and "x.cpu() if" not in line
             assert not lone or "anomaly_map" in line or "error.double()" in line, f"{path.name}: {line}"
+
+
+def test_low_rank_distances_are_those_of_the_whole_covariance():
+    """The directions left out share the mean of their variances; all is shrunk to a scaled identity."""
+    torch.manual_seed(0)
+    h = torch.randn(200, 6) * torch.tensor([5.0, 3.0, 2.0, 1.0, 1.0, 1.0]) + 7
+    low = LowRank.fit(h, rank=3)
+    inside = low.directions @ low.directions.T
+    eye = torch.eye(6, dtype=torch.float64)
+    covariance = low.directions @ low.variances.diag() @ low.directions.T + low.rest * (eye - inside)
+    assert torch.isclose(covariance.trace(), torch.cov(h.double().T).trace())
+    shrunk = 0.7 * covariance + 0.3 * covariance.trace() / 6 * eye
+    new = 3 * torch.randn(50, 6) + 7
+    apart = new.double() - low.mean
+    expected = (apart @ torch.linalg.inv(shrunk) * apart).sum(1)
+    assert torch.allclose(low.mahalanobis(*low.project(new), shrinkage=0.3), expected)

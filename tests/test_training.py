@@ -205,6 +205,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_kill_nine_in_the_middle_of_fit_changes_nothing(tmp_path):
     def start(checkpoint, **options):
         command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(checkpoint), "300"]
@@ -415,6 +416,7 @@ def test_a_checkpoint_that_is_not_whole_is_named(tmp_path, change):
         go()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
 def test_a_full_disk_is_said_and_leaves_the_old_files(tmp_path):
     """Every file may have 4000 bytes: a model of PCA and the state of a training need more."""
