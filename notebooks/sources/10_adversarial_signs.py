@@ -299,7 +299,10 @@ table = pd.DataFrame(table).T
 (100 * table).round(1)
 
 # %%
-record(**{f"{name}_{attack}": float(table.loc[name, attack]) for name in table.index for attack in table})
+short_names = table.rename(index={"max_softmax_probability": "doubt", "feature_squeezing": "squeezing"})
+record(
+    **{f"{name}_{attack}": float(row[attack]) for name, row in short_names.iterrows() for attack in row.index}
+)
 
 # %% [markdown]
 # Look at the columns before you look at the rows.
