@@ -298,7 +298,8 @@ record(
 # Be careful with the first line. FC is a package of five changes: it reads $h$, averages over copies, trains on copies,
 # and adds a critic and a sphere. Lesson 03 took it apart. On the bags of the sample the first three changes made the
 # gain. On full data the critic made most of it, on T-shirts, coats and bags, and the sphere nothing (RESULTS.md
-# has that table). So do not read this line as praise for a sphere. Nor does a mean say that all classes gained: count them.
+# has that table). So do not read this line as praise for a sphere. Nor does a mean say that all classes gained: count
+# them.
 #
 # ## 5. What it costs
 #
