@@ -877,8 +877,8 @@ record(
 # tell. A likely reason why it does not help here, and exercise 6 asks classes whose copies can be told apart. But it is
 # not the whole reason. With all training images and the default network with $D$ (one seed, *dual* score;
 # RESULTS.md has the table) the critic brings 5.3 points on T-shirts, 2.6 on coats and 2.6 on bags, bags too; the
-# sphere on top of it brings nothing on any of them. Number of images, network, $D$ and the score that is read all differ there; which of
-# them turns the bill has not been measured. So don't take this lesson's bill for a law.
+# sphere on top of it brings nothing on any of them. Number of images, network, $D$ and the score that is read all
+# differ there; which of them turns the bill has not been measured. So don't take this lesson's bill for a law.
 #
 # Did the sphere do its work? In this network, with $d$ = {{ n_code | int }}: `q95 / q50` was
 # {{ compact_autoencoder | f2 }} and is {{ compact_sphere | f2 }}. (Independent normal coordinates have

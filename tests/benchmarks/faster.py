@@ -94,7 +94,11 @@ def measured(tree, dataset, normal_class):
     """What one process with the code of a tree measures."""
     command = [sys.executable, "-W", "ignore", "-c", MEASURE, dataset, normal_class]
     process = subprocess.run(
-        command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+        command,
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
     )
     if process.returncode:
         raise SystemExit(f"{tree}: {process.stderr[-2000:]}")
