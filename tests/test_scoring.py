@@ -323,9 +323,11 @@ def test_low_rank_distances_are_those_of_the_whole_covariance():
     torch.manual_seed(0)
     h = torch.randn(200, 6) * torch.tensor([5.0, 3.0, 2.0, 1.0, 1.0, 1.0]) + 7
     low = LowRank.fit(h, rank=3)
-    inside = low.directions @ low.directions.T
+    inside = low.components @ low.components.T
     eye = torch.eye(6, dtype=torch.float64)
-    covariance = low.directions @ low.variances.diag() @ low.directions.T + low.rest * (eye - inside)
+    covariance = low.components @ low.variances.diag() @ low.components.T + low.noise_variance * (
+        eye - inside
+    )
     assert torch.isclose(covariance.trace(), torch.cov(h.double().T).trace())
     shrunk = 0.7 * covariance + 0.3 * covariance.trace() / 6 * eye
     new = 3 * torch.randn(50, 6) + 7

@@ -5,6 +5,7 @@ The tree is written out by `dump`, not by `ast.dump`, whose text differs between
 """
 
 import ast
+import copy
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -121,7 +122,9 @@ def definition(tree, name):
 
 
 def taught_differences(nb, teaches, root=ROOT):
-    """Complaints about concepts whose code in the notebook is not the library's, docstrings aside; [] when equal.
+    """Complaints about concepts whose code in the notebook is not the library's; [] when equal.
+
+    Docstrings and type hints may differ: lessons explain in words.
 
     `teaches` maps a class or function of the notebook to its canonical place, "dualad_lib.losses.squared_error".
     """
@@ -135,9 +138,22 @@ def taught_differences(nb, teaches, root=ROOT):
             complaints.append(f"the notebook defines no {name}")
         elif theirs is None:
             complaints.append(f"{place} is not defined in the library")
-        elif dump(ours[-1]) != dump(theirs):
+        elif dump(_unhinted(ours[-1])) != dump(_unhinted(theirs)):
             complaints.append(f"{name} in the notebook differs from {place}")
     return complaints
+
+
+def _unhinted(node):
+    """A copy of a definition without its type hints. Of a class's fields only that they have one is kept."""
+    node = copy.deepcopy(node)
+    for part in ast.walk(node):
+        if isinstance(part, ast.arg):
+            part.annotation = None
+        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            part.returns = None
+        elif isinstance(part, ast.AnnAssign):
+            part.annotation = ast.Constant(...)
+    return node
 
 
 def _docstring(body):
