@@ -29,6 +29,8 @@ def pytest_cmdline_main(config):
     if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
         return
     alone = config.option.collectonly or config.option.usepdb or config.option.dist != "no"
+    # pytest-cov has decided before this that there are no workers
+    alone = alone or config.pluginmanager.hasplugin("_cov")
     if all(os.path.isdir(name) for name in config.args) and not alone:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         config.option.numprocesses = min(cores, MOST_WORKERS) if cores > 1 else 0
