@@ -12,6 +12,7 @@ from dualad_lib.experiments.measuring import FLAWED
 from dualad_lib.experiments.report import RESULTS, committed, render
 from dualad_lib.experiments.results import COLUMNS, read_measures, study_rows
 from dualad_lib.experiments.settings import ABLATION, BASELINES
+from dualad_lib.experiments.speed import benchmark, frontier_lines
 from dualad_lib.experiments.studies import STUDIES
 from dualad_lib.experiments.tables import steps
 
@@ -97,6 +98,18 @@ def test_what_the_readme_says_of_cifar10_in_words_holds():
         if (r["dataset"], r["detector"], r["score"], r["seed"]) == wanted
     }
     assert min(classes, key=classes.get) == 0  # airplanes
+
+
+def test_dualad_is_the_best_buy_from_five_seconds_on():
+    lines = frontier_lines(benchmark("frontier", RESULTS))["mnist"]
+
+    def best(seconds, names):
+        return max((a for n in names for s, a in zip(*lines[n], strict=True) if s <= seconds), default=0)
+
+    others = set(lines) - {"DualAD"}
+    for seconds in (6, 10, 30, 100):
+        assert best(seconds, ["DualAD"]) > best(seconds, others)
+    assert best(3, others) == best(3, ["nearest neighbour"]) > best(3, ["DualAD"])
 
 
 def test_what_results_say_of_the_other_network_holds():
