@@ -14,7 +14,7 @@ import numpy as np
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 NORMAL, ANOMALOUS = COLOURS[0], COLOURS[1]
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "d", "*")
 HATCHES = ("", "///", "...", "\\\\\\", "xx", "++", "oo")
 DPI = 96
 STYLE = {
@@ -330,27 +330,20 @@ def frontier(panels, bold=()):
     holds all methods, each with its own colour and marker.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
-    figure, axes = _axes((4.2 * len(panels), 4.4), 1, len(panels))
+    figure, axes = _axes((2.2 + 4.2 * len(panels), 3.8), 1, len(panels))
+    handles = {}
     for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for name, (seconds, reached) in lines.items():
             i, thick = names.index(name), name in bold
-            axis.plot(
-                seconds, reached, color=_pick(COLOURS, i), linestyle=_pick(LINES, i // len(COLOURS)),
-                marker=_pick(MARKERS, i), label=name, linewidth=2.6 if thick else 1.2,
-                markersize=7 if thick else 5, zorder=3 if thick else 2,
+            (handles[name],) = axis.plot(
+                seconds, reached, color=_pick(COLOURS, i), marker=_pick(MARKERS, i),
+                linewidth=2.6 if thick else 1.2, markersize=7 if thick else 5, zorder=3 if thick else 2,
             )  # fmt: skip
         axis.set_xscale("log")
         axis.set(title=title, xlabel="CPU seconds, fit and 2,000 scores")
         axis.set_ylim(bottom=max(50, axis.get_ylim()[0]))
     axes[0][0].set_ylabel("AUROC (%)")
-    found = {}
-    for axis in axes[0]:
-        handles, labels = axis.get_legend_handles_labels()
-        found.update(zip(labels, handles, strict=True))
-    shown = [name for name in names if name in found]
-    figure.legend(
-        [found[name] for name in shown], shown, loc="outside lower center", ncols=min(6, len(shown))
-    )
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper")
     return figure
 
 

@@ -141,8 +141,8 @@ class Fusion:
     scales: LogStandard of each score, by name. weights: a positive number for each name.
     """
 
-    scales: dict[str, LogStandard]
-    weights: dict[str, float]
+    scales: dict
+    weights: dict
 
     @classmethod
     def fit(cls, normal: Mapping[str, np.ndarray], anomalous: Mapping[str, np.ndarray] | None = None) -> Self:
@@ -160,7 +160,7 @@ class Fusion:
         """The fused score (N,) of raw scores, of all of them or of those named."""
         names = list(names or raw)
         total = sum(self.weights[name] for name in names)
-        return np.asarray(sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names))
+        return sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names)
 
 
 def separation_weight(normal: np.ndarray, anomalous: np.ndarray) -> float:

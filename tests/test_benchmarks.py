@@ -1,4 +1,4 @@
-"""The script for the day a GPU is at hand runs, at a toy size, wherever the tests do."""
+"""The benchmark scripts: the one for a GPU runs at a toy size, and a peer that stands in the frontier works."""
 
 import csv
 import subprocess
@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from dualad_lib import load_one_class
+from dualad_lib.evaluation import auroc
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,3 +33,17 @@ def test_the_gpu_script_runs_at_a_toy_size_and_writes_each_part(tmp_path):
     ):
         assert expected in found, done.stdout + done.stderr
     assert {p.name for p in (tmp_path / "results").iterdir()} == {"gpu_digits.csv", "gpu_large_digits.csv"}
+
+
+def test_the_frontiers_geom_has_72_transformations_and_learns(monkeypatch):
+    """A peer that does not work would flatter what stands beside it."""
+    monkeypatch.syspath_prepend(ROOT / "tests/benchmarks")
+    import frontier
+
+    x = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    seen = {tuple(frontier.geometric(x, number).flatten().tolist()) for number in range(len(frontier.GEOM))}
+    assert len(seen) == 72
+    task = load_one_class("fashion_mnist_sample", 8)
+    score = frontier.geom(60, "fashion_mnist")(task.train)
+    chosen = slice(0, 2000, 20)
+    assert auroc(task.test_labels[chosen].numpy(), score(task.test[chosen])) > 0.85

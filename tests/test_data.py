@@ -150,6 +150,8 @@ def test_p2_trains_on_one_class_and_tests_on_everything(dataset):
 def test_protocols_are_still_known_by_their_old_names():
     with pytest.warns(FutureWarning, match="'p1' is now called '80_20'"):
         assert load_one_class("digits", 3, protocol="p1").protocol == "80_20"
+    with pytest.raises(DataError, match="anomaly_class is for the protocol leave_one_class_out"):
+        load_one_class("digits", anomaly_class=3, protocol="80_20")
 
 
 def test_loo_leaves_the_named_class_out_as_the_anomaly():

@@ -5,7 +5,6 @@ The tree is written out by `dump`, not by `ast.dump`, whose text differs between
 """
 
 import ast
-import copy
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -95,7 +94,7 @@ def combined(hashes):
 
 
 def dump(node, module_docstring=False):
-    """A syntax tree as text: node types and non-empty fields, no positions, no docstrings."""
+    """A syntax tree as text: node types and non-empty fields, no positions, docstrings or type hints of functions."""
     if isinstance(node, list):
         return f"[{','.join(map(dump, node))}]"
     if not isinstance(node, ast.AST):
@@ -103,7 +102,9 @@ def dump(node, module_docstring=False):
     fields = []
     for name in node._fields:
         value = getattr(node, name, None)
-        if name in ("kind", "type_comment", "type_ignores"):
+        if name in ("kind", "type_comment", "type_ignores", "returns"):
+            continue
+        if name == "annotation" and isinstance(node, ast.arg):
             continue
         if name == "body" and isinstance(node, _DOCUMENTED) and not module_docstring and _docstring(value):
             value = value[1:]
@@ -122,9 +123,7 @@ def definition(tree, name):
 
 
 def taught_differences(nb, teaches, root=ROOT):
-    """Complaints about concepts whose code in the notebook is not the library's; [] when equal.
-
-    Docstrings and type hints may differ: lessons explain in words.
+    """Complaints about concepts whose code in the notebook is not the library's, but for docstrings and type hints.
 
     `teaches` maps a class or function of the notebook to its canonical place, "dualad_lib.losses.squared_error".
     """
@@ -138,22 +137,9 @@ def taught_differences(nb, teaches, root=ROOT):
             complaints.append(f"the notebook defines no {name}")
         elif theirs is None:
             complaints.append(f"{place} is not defined in the library")
-        elif dump(_unhinted(ours[-1])) != dump(_unhinted(theirs)):
+        elif dump(ours[-1]) != dump(theirs):
             complaints.append(f"{name} in the notebook differs from {place}")
     return complaints
-
-
-def _unhinted(node):
-    """A copy of a definition without its type hints. Of a class's fields only that they have one is kept."""
-    node = copy.deepcopy(node)
-    for part in ast.walk(node):
-        if isinstance(part, ast.arg):
-            part.annotation = None
-        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
-            part.returns = None
-        elif isinstance(part, ast.AnnAssign):
-            part.annotation = ast.Constant(...)
-    return node
 
 
 def _docstring(body):

@@ -122,6 +122,8 @@ def load_one_class(
         warnings.warn(f"the protocol {protocol!r} is now called {now!r}.", FutureWarning, stacklevel=2)
         protocol = now
     if anomaly_class is not None:
+        if protocol == "80_20":
+            raise DataError("anomaly_class is for the protocol leave_one_class_out, not for 80_20.")
         normal_class, protocol = anomaly_class, "leave_one_class_out"
     normal_class, seed = _checked(dataset, normal_class, split, seed)
     check_choice("protocol", protocol, PROTOCOLS)

@@ -47,7 +47,6 @@ from .latent import CopyCosine, CopyGaussian
 from .system import DUALAD_LOSSES, System
 
 VIEWS = ("auto", "weak", "strong")
-DISTANCES = {"gaussian": CopyGaussian, "cosine": CopyCosine}
 OUTSIDE = 0.1  # share of the constraint player's images that its sphere may leave outside
 SPHERE_STARTS, SPHERE_WARMS = 0.2, 0.2  # shares of the training: around untrained codes it has nothing to say
 ROTATIONS = (0, 3, 5, 6)  # the values of t that turn an image and do not mirror it
@@ -67,10 +66,10 @@ class DualAD(Autoencoder):
     restores the upright image. views: "weak" makes two slightly jittered copies, each under one of all symmetries;
     "strong" makes two views that differ in crop, side and colour, each in all rotations; "auto" takes strong views for
     colour images. Then the latent score is the mean of standardised parts, each averaged over transformed copies of an
-    image, those of its rotations (and with strong views their mirror images): -log p(t | T_t x), and what `distance`
-    asks of the last feature map h. "gaussian": its Mahalanobis distance and its nearest whitened neighbour; "cosine":
-    the nearest neighbour by cosine of h averaged over its places; "auto" takes the cosine for strong views. Without
-    the critic the latent score is the autoencoder's. Other parameters as in `Autoencoder`.
+    image, those of its rotations: Mahalanobis distance and nearest neighbour of the last feature map h, and -log p(t |
+    T_t x). With strong views, in which things change their place, h is averaged over its places, and the neighbour is
+    the nearest by cosine, alone beside -log p; mirrored copies count as well. Without the critic the latent score is
+    the autoencoder's. Other parameters as in `Autoencoder`.
 
     features: None or "none", and the parts play on pixels; or the name of a frozen backbone, and they play on its
     features: then `DualAD(...)` makes a `FeatureDualAD`, whose parameters it takes.
@@ -97,7 +96,6 @@ class DualAD(Autoencoder):
         w_information=0.01,
         w_views=0.05,
         views="auto",
-        distance="auto",
         network="conv",
         width=16,
         latent_dim=64,
@@ -142,7 +140,6 @@ class DualAD(Autoencoder):
         self.w_information = w_information
         self.w_views = w_views
         self.views = views
-        self.distance = distance
         self.features = features
 
     @property
@@ -159,12 +156,8 @@ class DualAD(Autoencoder):
         return self.views == "strong" or (self.views == "auto" and self.image_shape_[0] == 3)
 
     @property
-    def _cosine(self):
-        return self.distance == "cosine" or (self.distance == "auto" and self._strong)
-
-    @property
     def _distance(self):
-        return DISTANCES["cosine" if self._cosine else "gaussian"]
+        return CopyCosine if self._strong else CopyGaussian
 
     @property
     def _symmetries(self):
@@ -176,7 +169,6 @@ class DualAD(Autoencoder):
             warnings.warn('views="gentle" is now called "weak".', FutureWarning, stacklevel=2)
         else:
             choose(self.views, VIEWS, "views")
-        choose(self.distance, ("auto", *DISTANCES), "distance")
         parts = super()._parts()
         with _in_eval_mode(parts["G"]), torch.no_grad():
             middle, h, _ = forward_features(parts["G"], torch.zeros(1, *self.image_shape_))
@@ -322,8 +314,8 @@ class DualAD(Autoencoder):
         return self._placeless(torch.cat(parts))
 
     def _placeless(self, h):
-        """h (N, F) as distances see it: by cosine its mean over the places of the map, (N, channels)."""
-        if not self._cosine or self.network == "mlp":
+        """h (N, F) as distances see it: with strong views its mean over the places of the map, (N, channels)."""
+        if not self._strong or self.network == "mlp":
             return h
         channels = self.network_.encoder.feature_shape[0]
         return h.unflatten(1, (channels, -1)).mean(2)

@@ -382,20 +382,4 @@ def draw_frontier(rows, folder):
     if panels:
         with atomic_write(Path(folder) / "frontier.png") as temporary:
             figure = plots.frontier(panels, bold=("DualAD", "Autoencoder"))
-            _to_the_right(figure, len(panels))
             figure.savefig(temporary, metadata={"Software": None})
-
-
-def _to_the_right(figure, panels):
-    """One legend beside the panels, with a marker of its own for each method: there are more methods than colours."""
-    (legend,) = figure.legends
-    names = [text.get_text() for text in legend.get_texts()]
-    legend.remove()
-    found = {}
-    for axis in figure.axes:
-        for line in axis.get_lines():
-            number = names.index(line.get_label())
-            line.set_marker("os^DvPX<>d*"[number % 11])
-            found[line.get_label()] = line
-    figure.set_size_inches(2.2 + 4.2 * panels, 3.8)
-    figure.legend([found[name] for name in names], names, loc="outside right upper")

@@ -528,7 +528,7 @@ class Fusion:
     def __call__(self, raw, names=None):
         names = list(names or raw)
         total = sum(self.weights[name] for name in names)
-        return np.asarray(sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names))
+        return sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names)
 
 
 # %% [markdown]
