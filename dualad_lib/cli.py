@@ -333,7 +333,7 @@ def _reproduce_options(parser):
         "--executor",
         choices=("papermill", "python"),
         default="papermill",
-        help="papermill: each cell a run of notebook 06; python: a call, for machines without Jupyter",
+        help="papermill: each cell a run of notebook 08; python: a call, for machines without Jupyter",
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"

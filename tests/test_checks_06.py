@@ -1,4 +1,4 @@
-"""The checks of lessons 06 to 09: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lessons 08 to 11: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import pytest
