@@ -115,23 +115,49 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
 
 @_styled
 def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", title=None, bins=40):
-    """Two histograms of anomaly scores on one axis, each scaled to area one; a dashed line at `threshold`."""
+    """Two histograms of anomaly scores on one axis, each scaled to area one.
+
+    threshold: a dashed line, and beside it the share of both kinds whose score is higher. The longest half per cent of
+    all scores is drawn in the last bin, which then says so.
+    """
     normal, anomalous = (np.asarray(part, dtype=float) for part in (normal, anomalous))
     everything = np.concatenate([normal, anomalous])
     low, high = everything.min(), np.quantile(everything, 0.995)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
-    figure, axis = _axes((6.4, 3.0))
+    figure, axis = _axes((6.8, 3.3))
     parts = ((normal, "normal", NORMAL, ""), (anomalous, "anomalous", ANOMALOUS, "///"))
+    last = 0.0
     for values, name, colour, hatch in parts:
-        # The longest half per cent of the tail is drawn in the last bin.
-        axis.hist(
+        heights, _, _ = axis.hist(
             np.clip(values, edges[0], edges[-1]), edges, density=True, histtype="stepfilled",
             facecolor=colour + "55", edgecolor=colour, linewidth=1.4, hatch=hatch, label=f"{name} ({len(values)})",
         )  # fmt: skip
+        last = max(last, heights[-1])
+    top = axis.get_ylim()[1]
+    beyond = int((everything > edges[-1]).sum())
+    if beyond:
+        axis.annotate(
+            f"the {beyond} highest scores,\nup to {everything.max():.3g}", (edges[-1], last),
+            (edges[-1], last + 0.16 * top), ha="right", va="bottom", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+            arrowprops={"arrowstyle": "->", "linewidth": 0.8},
+        )  # fmt: skip
     if threshold is not None:
         axis.axvline(threshold, color="black", linestyle="--", linewidth=1.4, label="threshold")
-    axis.set(xlabel=xlabel, ylabel="density", title=title)
-    axis.legend()
+        left = threshold > edges[0] + 0.7 * (edges[-1] - edges[0])  # there is more room
+        where = {"ha": "right" if left else "left", "va": "top", "fontsize": 9}
+        texts = [("alarm $\\rightarrow$", "black", "bold")]
+        texts += [(f"{100 * (v > threshold).mean():.1f} % of {n}", c, "normal") for v, n, c, _ in parts]
+        for k, (text, colour, weight) in enumerate(texts):
+            point = (-6 if left else 6, -2 - 13 * k)
+            axis.annotate(
+                text, (threshold, 1), point, ("data", "axes fraction"), "offset points",
+                color=colour, fontweight=weight, **where,
+            )  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", xlim=(edges[0], edges[-1] + 0.01 * (edges[-1] - edges[0])))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    if title:
+        figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -497,6 +523,60 @@ def sound(samples, panels, rate, hop, title=None):
     axes[-1, 0].set_xlabel("seconds")
     if title:
         figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_styled
+def who_chooses(normal, others, test_normal, test_anomalous):
+    """Which images a detector learns from, which set its threshold, which choose its settings, which measure it.
+
+    normal, others: how many training images there are of the normal class and of all others; test_normal and
+    test_anomalous: of the test files. The drawing is not to scale. Its rules are those of `Detector.fit`, which holds
+    back a tenth, and of `load_one_class(split="development")`, a fifth of each class.
+    """
+    fifth, rest = round(normal / 5), round(others / 5)
+    jobs = {
+        "learn": ("sets the weights", COLOURS[0], ""),
+        "hold": ("sets the threshold", COLOURS[2], "..."),
+        "develop": ("chooses settings, once for all classes", COLOURS[4], "\\\\"),
+        "test": ("measures, and chooses nothing", COLOURS[1], "///"),
+        "idle": ("not used", "#999999", ""),
+    }
+    rows = {
+        "to fit a detector:\ntraining files": [
+            ("learn", 3.6, "normal", round(0.9 * normal)), ("hold", 1.6, "held-out tenth", round(0.1 * normal)),
+            ("idle", 4.8, "other classes", others),
+        ],
+        "to measure it:\ntest files": [
+            ("test", 5.2, "normal", test_normal), ("test", 4.8, "anomalous", test_anomalous),
+        ],
+        "to choose a setting:\ntraining files again": [
+            ("learn", 2.0, "normal", round(0.9 * (normal - fifth))),
+            ("hold", 1.2, "tenth", round(0.1 * (normal - fifth))), ("develop", 2.0, "development split", fifth),
+            ("idle", 2.8, "other classes", others - rest), ("develop", 2.0, "development split", rest),
+        ],
+    }  # fmt: skip
+    figure, axis = _axes((9.4, 3.5))
+    handles = {}
+    for place, boxes in enumerate(rows.values()):
+        left = 0.0
+        for job, width, name, count in boxes:
+            text, colour, hatch = jobs[job]
+            (handles[text],) = axis.barh(
+                place, width - 0.08, 0.72, left, color=colour + "33", edgecolor=colour, hatch=hatch, linewidth=1.4
+            )  # fmt: skip
+            axis.text(
+                left + width / 2 - 0.04, place, f"{name}\n{count:,}", ha="center", va="center", fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+            )  # fmt: skip
+            left += width
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.set(xticks=[], xlim=(-0.05, 10.0), ylim=(len(rows) - 0.5, -0.5))
+    axis.tick_params(left=False)
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    order = [text for text, _, _ in jobs.values()]
+    figure.legend([handles[text] for text in order], order, loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

@@ -46,6 +46,7 @@ FIGURES = {
         },
         spheres={"b": ([9, 9], 1.0)},
     ),
+    "who_chooses": lambda: plots.who_chooses(1000, 9000, 200, 1800),
     "score_plane": lambda: plots.score_plane(
         RANDOM.normal(size=(30, 2)), RANDOM.normal(size=(50, 2)) + 2, {"equal": (0.5, 0.5, 1.0)}
     ),
@@ -223,3 +224,21 @@ def test_codes_far_out_are_drawn_at_the_edge():
     drawn = axis.collections[0].get_offsets()
     assert high - low < 10 and len(drawn) == 501
     assert low < drawn[:, 0].min() and drawn[:, 0].max() < high
+
+
+def test_histograms_say_what_lies_beyond_the_threshold_and_in_the_last_bin():
+    normal, anomalous = np.linspace(0, 1, 200), np.append(np.linspace(0, 2, 199), 50.0)
+    texts = {text.get_text() for text in plots.score_histograms(normal, anomalous, 0.75).axes[0].texts}
+    assert "25.0 % of normal" in texts and any(text.startswith("62.") for text in texts)
+    assert any("highest scores" in text and "up to 50" in text for text in texts)
+    assert len(plots.score_histograms(normal, normal).axes[0].texts) == 1  # no threshold, no shares
+
+
+def test_every_training_image_has_one_job_in_a_row():
+    axis = FIGURES["who_chooses"]().axes[0]
+    rows = {}
+    for text in axis.texts:
+        rows.setdefault(text.get_position()[1], []).append(int(text.get_text().split()[-1].replace(",", "")))
+    fit, measure, choose = rows.values()
+    assert sum(fit) == sum(choose) == 10_000 and sum(measure) == 2000
+    assert fit[:2] == [900, 100] and choose[:3] == [720, 80, 200]
