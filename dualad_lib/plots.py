@@ -7,6 +7,7 @@ into a notebook as a PNG that carries its alternative text.
 import base64
 import functools
 import io
+import itertools
 
 import numpy as np
 
@@ -16,6 +17,8 @@ NORMAL, ANOMALOUS = COLOURS[0], COLOURS[1]
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "d", "*")
 HATCHES = ("", "///", "...", "\\\\\\", "xx", "++", "oo")
+#: Scores that have the same look in every figure that shows one of them; the others of that figure come after.
+SCORES = ("pixel", "latent", "dual")
 DPI = 96
 STYLE = {
     "font.size": 10,
@@ -230,7 +233,7 @@ def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)", legend="score"
         left += len(group) + 0.7
     figure, axis = _axes((min(10.0, max(4.5, 1.2 + 0.62 * left)), 3.4))
     highest = floor
-    for i, score in enumerate(scores):
+    for i, score in zip(_looks(scores), scores, strict=True):
         x, y, below, above = np.array(places[score]).T
         axis.bar(
             x, y - floor, bottom=floor, width=0.86, label=score, color=_pick(COLOURS, i) + "99",
@@ -264,7 +267,7 @@ def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title
     which draws the band between lows and highs. Numbers are multiplied by `scale` (100 turns AUROC into per cent).
     """
     figure, axis = _axes((6.4, 3.4))
-    for i, (name, numbers) in enumerate(lines.items()):
+    for i, (name, numbers) in zip(_looks(lines), lines.items(), strict=True):
         numbers = scale * np.asarray(numbers, dtype=float)
         if numbers.shape[-1] != len(values):
             raise ValueError(f"Line {name!r} has {numbers.shape[-1]} numbers for {len(values)} settings.")
@@ -707,6 +710,19 @@ def _pictures(images, is_map):
 
 def _triple(value):
     return tuple(value) if np.ndim(value) else (value, value, value)
+
+
+def _looks(names):
+    """A number for the colour, mark and hatch of each name; one that begins with a name of SCORES has that score's."""
+    names = list(names)
+    scores = [
+        next((k for k, score in enumerate(SCORES) if str(name).startswith(score)), None) for name in names
+    ]
+    known = [k for k in scores if k is not None]
+    if not known or len(set(known)) < len(known):
+        return range(len(names))
+    others = itertools.count(len(SCORES))
+    return [next(others) if k is None else k for k in scores]
 
 
 def _pick(sequence, i):

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -242,3 +243,11 @@ def test_every_training_image_has_one_job_in_a_row():
     fit, measure, choose = rows.values()
     assert sum(fit) == sum(choose) == 10_000 and sum(measure) == 2000
     assert fit[:2] == [900, 100] and choose[:3] == [720, 80, 200]
+
+
+def test_a_score_looks_the_same_in_every_figure():
+    bars = plots.auroc_bars({"a": {"latent": 0.9, "pixel": 0.8}, "PCA": {"score": 0.7}}).axes[0].patches
+    lines = plots.sweep([2, 4], {"PCA": [0.7, 0.8], "latent score": [0.9, 0.9]}, xlabel="d").axes[0].lines
+    latent, pixel, score = (bar.get_edgecolor()[:3] for bar in bars)
+    assert to_rgb(lines[1].get_color()) == latent and to_rgb(lines[0].get_color()) == score
+    assert pixel == to_rgb(plots.COLOURS[0])
