@@ -90,7 +90,7 @@ plots.show(
 # ## The question of this course
 #
 # Papers on anomaly detection stack parts: an autoencoder, then an adversary, then a constraint, then a regulariser,
-# then a clever score. Each paper reports that the whole is better than what came before. This course takes one such
+# then a clever score. Their tables show that the whole is better than what came before. This course takes one such
 # detector, **DualAD**, builds it part by part from nothing, and asks of each part the same question:
 #
 # **Which part earns its place?**
@@ -231,8 +231,9 @@ figure = plots.score_histograms(s[y == 0], s[y == 1], threshold=pca.threshold_, 
 plots.show(
     figure,
     alt="Histograms of the PCA score of normal and anomalous test images. Normal scores lie low; anomalous scores are "
-    "spread to higher values, and the two overlap. A dashed threshold cuts off a small upper end of the normal scores "
-    "and about a third of the anomalous ones.",
+    "spread to higher values, and the two overlap. A dashed threshold cuts off the upper end: "
+    f"{100 * np.mean(s[y == 0] > pca.threshold_):.1f} per cent of the normal images and "
+    f"{100 * np.mean(s[y == 1] > pca.threshold_):.1f} per cent of the anomalous ones.",
 )
 
 # %% [markdown]
