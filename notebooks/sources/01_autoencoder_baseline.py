@@ -478,9 +478,8 @@ plots.show(
 # %%
 by_length = {d: sweep[d].anomaly_scores(task.test) for d in bottlenecks}
 linear = [PCA(n_components=d, seed=seed).fit(task.train).anomaly_scores(task.test).final for d in bottlenecks]
-s_mean = (
-    (task.test.float() / 255 - mean_image).square().flatten(1).mean(1).numpy()
-)  # x_hat is the mean image, whatever x is
+# The floor: x_hat is the mean image, whatever x is.
+s_mean = (task.test.float() / 255 - mean_image).square().flatten(1).mean(1).numpy()
 lines = {
     "pixel score of the autoencoder": [auroc(y, by_length[d].pixel) for d in bottlenecks],
     "PCA": [auroc(y, s) for s in linear],
@@ -597,15 +596,16 @@ plots.show(figure, alt=f"Bars of AUROC in per cent for three normal classes. {li
 
 # %% [markdown]
 # By its *pictures* the autoencoder does not earn its place. Its plain pixel score is below PCA's on all three
-# classes, and with the division, which helped more than the network did, PCA is ahead on bags and on shirts. By its
-# *code* it may: on shirts, where the division fails, the latent score is the best single score of all. On trousers
-# the code is the worst, and the dual score, which cannot know whom to trust, lands in between.
+# classes, and with the division, which helps more than the network does, PCA is ahead on bags and on shirts. By its
+# *code* it may: on shirts, where the division costs a little, the latent score is the best single score of all. On
+# trousers the code is the worst, and the dual score, which cannot know whom to trust, lands in between.
 #
 # So the bar for all that follows is not {{ auroc_pixel | pct }}. It is PCA and a division,
 # {{ auroc_pca_relative | pct }} on bags. Keep it in mind whenever a later lesson reports a gain.
 #
-# (Three classes and one seed are no ranking. All ten classes of three data sets stand in the project's
-# [results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md).)
+# (Three classes and one seed are no ranking. The project's
+# [results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md) have the detectors of this course on all
+# ten classes of three data sets.)
 #
 # **To remember**
 #
