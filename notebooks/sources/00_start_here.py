@@ -174,7 +174,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Read it row by row.
+# Read it row by row; it is not drawn to scale.
 #
 # 1. **To fit a detector**, only normal training images are used. A **held-out tenth** of them sets the threshold: on
 #    images that shaped the weights, every detector looks calmer than it is.
@@ -238,8 +238,9 @@ plots.show(
 
 # %% [markdown]
 # To the right of the line, the detector finds {{ found | pct0 }} % of the anomalies, and {{ false_alarms | pct }} %
-# of the bags are false alarms. Promised were 5 %! The threshold rests on a hundred held-out images, and the few
-# highest of them decide where it lies. So let us fit again and again, each time with another tenth held out.
+# of the bags are false alarms. At most 5 % were promised, so this fit was lucky. How lucky? The threshold rests on a
+# hundred held-out images, and the few highest of them decide where it lies. So let us fit again and again, each time
+# with another tenth held out.
 
 # %%
 rates = []
@@ -495,7 +496,7 @@ plots.show(
 # | [04](04_mutual_information.ipynb) | mutual information of $x$ and $z$ | codes that keep what matters |
 # | [05](05_dual_scoring.ipynb) | a score in image *and* in code space | the bill for each part |
 # | [06](06_features_that_know_images.ipynb) | a network that knows photographs | the heat map above |
-# | [07](07_your_own_images.ipynb) | a folder of your own photographs | an alarm that you can rely on |
+# | [07](07_your_own_images.ipynb) | a folder of your own photographs | an alarm, and what it promises |
 #
 # **To remember**
 #
