@@ -157,6 +157,8 @@ def test_the_readme_shows_these_results():
 
 #: Lesson -> (its mechanism's metric, the same measured without the part that the lesson teaches).
 MECHANISMS = {
+    "00_start_here": [("mean_sorted", "mean_honest")],
+    "01_autoencoder_baseline": [("auroc_relative", "auroc_pixel"), ("latent_longest", "latent_shortest")],
     "02_image_discriminator": [
         ("toy_error_sharp", "toy_error_blurred"),
         ("toy_jump_sharp", "toy_jump_blurred"),
