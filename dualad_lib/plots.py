@@ -295,6 +295,52 @@ def spheres(panels, title=None):
 
 
 @_styled
+def codes_2d(panels, spheres=None, share=0.99, title=None):
+    """Codes of two numbers as a scatter: a panel a network or a moment, all with the same axes.
+
+    panels: dict from a panel's name to a dict from a group's name to its codes (n, 2). A group has the same colour and
+    mark in every panel; the first is the normal one, in dots. spheres: dict from a panel's name to (centre (2,),
+    radius), the radius as in `spheres`. The axes hold the middle `share` of all codes in each direction, and all
+    spheres; codes further out are drawn at the edge.
+    """
+    names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
+    everything = np.concatenate(
+        [np.asarray(z, dtype=float) for groups in panels.values() for z in groups.values()]
+    )
+    corners = [np.quantile(everything, [(1 - share) / 2, (1 + share) / 2], axis=0)]
+    for centre, radius in (spheres or {}).values():
+        corners.append(np.add.outer([-1.5, 1.5], np.zeros(2)) * radius + np.asarray(centre, dtype=float))
+    low, high = np.concatenate(corners).min(0), np.concatenate(corners).max(0)
+    middle, reach = (low + high) / 2, 0.53 * max((high - low).max(), 1e-9)
+    side = min(3.4, 9.0 / len(panels))
+    figure, axes = _axes((side * len(panels) + 1.8, side + 0.55), 1, len(panels))
+    handles, turn = {}, np.linspace(0, 2 * np.pi, 200)
+    for axis, (panel, groups) in zip(axes[0], panels.items(), strict=True):
+        for name in sorted(groups, key=names.index, reverse=True):  # the normal group on top
+            i = names.index(name)
+            look = {"alpha": 0.6, "linewidths": 0} if i == 0 else {"alpha": 0.75, "linewidths": 0.6}
+            z = np.clip(np.asarray(groups[name], dtype=float), middle - reach, middle + reach)
+            handles[name] = axis.scatter(
+                *z.T, s=11, marker=_pick(MARKERS, i), color=_pick(COLOURS, i), **look
+            )
+        if panel in (spheres or {}):
+            centre, radius = np.asarray(spheres[panel][0], dtype=float), 2**0.5 * float(spheres[panel][1])
+            circle = centre[:, None] + radius * np.array([np.cos(turn), np.sin(turn)])
+            (handles["sphere $(c, R)$"],) = axis.plot(*circle, color="black", linewidth=1.6)
+            axis.plot(*centre, marker="+", markersize=10, color="black")
+        axis.set(
+            xlim=(middle[0] - 1.03 * reach, middle[0] + 1.03 * reach), xlabel="$z_1$", aspect="equal",
+            ylim=(middle[1] - 1.03 * reach, middle[1] + 1.03 * reach), title=panel,
+        )  # fmt: skip
+    axes[0][0].set_ylabel("$z_2$")
+    order = [name for name in (*names, "sphere $(c, R)$") if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", markerscale=1.8)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_styled
 def ablation_heatmap(tables):
     """Mean AUROC of stages (rows) and scores (columns) as coloured cells with their values, a panel a data set.
 

@@ -39,6 +39,13 @@ FIGURES = {
             "end": (IMAGES[:, 0, 0, :2], [0, 0], 1, IMAGES[:, 0, 1, :2]),
         }
     ),
+    "codes_2d": lambda: plots.codes_2d(
+        {
+            "a": {"bag": IMAGES[:, 0, 0, :2], "shoe": IMAGES[:, 0, 1, :2]},
+            "b": {"shoe": 9 + IMAGES[:, 0, 1, :2]},
+        },
+        spheres={"b": ([9, 9], 1.0)},
+    ),
     "score_plane": lambda: plots.score_plane(
         RANDOM.normal(size=(30, 2)), RANDOM.normal(size=(50, 2)) + 2, {"equal": (0.5, 0.5, 1.0)}
     ),
@@ -197,3 +204,22 @@ def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
     assert wave.get_xlim() == bands.get_xlim() == (0, 0.125)
     marks = dict(zip((text.get_text() for text in bands.get_yticklabels()), bands.get_yticks(), strict=True))
     assert marks["4,000"] == 0 and marks["1,000"] == 2 and marks["500"] == 3
+
+
+def test_codes_share_axes_and_a_group_looks_the_same_in_every_panel():
+    first, second = FIGURES["codes_2d"]().axes
+    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
+    normal, anomalous = first.collections[1], first.collections[0]
+    (again,) = second.collections
+    assert anomalous.get_facecolor()[0] == pytest.approx(again.get_facecolor()[0])
+    assert len(anomalous.get_paths()[0].vertices) == len(again.get_paths()[0].vertices)
+    assert normal.get_facecolor()[0] != pytest.approx(again.get_facecolor()[0])
+
+
+def test_codes_far_out_are_drawn_at_the_edge():
+    z = np.concatenate([np.random.default_rng(0).normal(size=(500, 2)), [[1000.0, 0.0]]])
+    axis = plots.codes_2d({"a": {"bag": z}}, share=0.98).axes[0]
+    low, high = axis.get_xlim()
+    drawn = axis.collections[0].get_offsets()
+    assert high - low < 10 and len(drawn) == 501
+    assert low < drawn[:, 0].min() and drawn[:, 0].max() < high
