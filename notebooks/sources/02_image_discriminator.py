@@ -194,7 +194,8 @@ plots.show(
 # but it can be learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of
 # networks trained against each other. The **generator** makes images. The **discriminator** $D$ gets real
 # images and made ones and says which is which. The generator, in turn, is trained to be taken for real. Our
-# generator is the painter for now, and later the autoencoder.
+# generator is the painter for now, and later the autoencoder. (GANs came into anomaly detection with AnoGAN, Schlegl
+# et al., 2017, and GANomaly, Akcay et al., 2018.)
 #
 # $D$ answers with a **logit**: positive means "real", negative means "made", and the sigmoid
 # $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. So $D$ is an ordinary classifier with two
@@ -288,15 +289,15 @@ def in_variances(drawn):
 
 
 drawings = {"data": edges(2000), "squared error": blurred} | drawings
-names = [f"{name}\nerror {in_variances(drawn):.1f} $V$" for name, drawn in drawings.items()]
+titles = [f"{name}\nerror {in_variances(drawn):.1f} $V$" for name, drawn in drawings.items()]
 stacks = 0.85 * torch.stack([drawn[:16] for drawn in drawings.values()])  # 16 rows, one above the other
-figure = plots.image_grid({"16 rows": stacks}, titles=names, size=1.35)
+figure = plots.image_grid({"16 rows": stacks}, titles=titles, size=1.35)
 plots.show(
     figure,
     alt="Six pictures of 16 rows each, one row a drawing. The data have sharp edges at four places. With the squared "
     "error all rows show the same soft ramp. In the game the rows begin grey, then show a ramp, and at the last step "
     "nearly sharp edges at different places. Errors: "
-    + ", ".join(names).replace("\n", " ").replace("$", "")
+    + ", ".join(titles).replace("\n", " ").replace("$", "")
     + ".",
 )
 
@@ -511,7 +512,7 @@ print(
 )
 
 # %% [markdown]
-# A judge that $G$ never met separates the two with {{ fresh_game | pct }}, hardly worse than without the game
+# A judge that $G$ never met separates the two with {{ fresh_game | pct }}, nearly as well as without the game
 # ({{ fresh_plain | pct }}). The forger has learned the habits of one inspector.
 #
 # ## 7. Is the detector better?
@@ -529,18 +530,18 @@ print(
 stages = {"autoencoder": "autoencoder", "+ D": "dualad_d"}  # as a table calls them, as the library does
 found = {}
 for k in table_classes:
-    one = load_one_class(dataset, k, seed=seed)
+    one, title = load_one_class(dataset, k, seed=seed), task.class_names[k].split("/")[0].lower()
     for stage, name in stages.items():
         scores = create(name, **settings, seed=seed).fit(one.train).anomaly_scores(one.test)
         for kind in ("pixel", "latent", "dual"):
-            found[task.class_names[k], kind, stage] = auroc(one.test_labels.numpy(), getattr(scores, kind))
+            found[title, kind, stage] = auroc(one.test_labels.numpy(), getattr(scores, kind))
 table = pd.Series(found).unstack([1, 2], sort=False).mul(100)
 table.round(1)
 
 # %% [markdown]
 # On bags the latent score goes from {{ bag_latent | pct }} to {{ bag_latent_d | pct }}, although it never looks
-# at the sharper picture. Stop here, and $D$ is a success. But in the mean of the other three classes it goes from
-# {{ others_latent | pct }} to {{ others_latent_d | pct }}, and their pixel score falls. One class is an anecdote.
+# at the sharper picture. Stop here, and $D$ is a success. But in the mean of the other three classes the gain is
+# {{ (others_latent_d - others_latent) | pct }} points. One class is an anecdote.
 #
 # So let us ask all of them. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold ten
 # classes of three data sets, with all training images and larger networks. This is what $D$ adds there:
@@ -666,8 +667,10 @@ record(
 # %% [markdown]
 # ## Exercises
 #
-# **1. Predict.** Three games have ended. Say what each reading means: `"D ahead"`, `"D asleep"` (there would
-# be something to learn, and $D$ has not learned it) or `"balance"` (there is nothing to learn).
+# **1. Predict.** Three games have ended. Say what each reading means: `"D ahead"`, `"D asleep"` (there would be
+# something to learn, and $D$ has not learned it) or `"balance"` (there is nothing to learn). (The *margin* is the
+# mean of $D(x)$ minus the mean of $D(\hat x)$; the fresh $D$ is trained on the finished images, as in section 6,
+# and what is given is its loss.)
 
 # %%
 answers = {
@@ -765,7 +768,7 @@ checks.check_saturating_loss(saturating_loss)
 # ```
 #
 # $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Put it into `loss_of_G` in
-# place of `adversarial_loss`, and let $D$ be `ahead`: what does the margin do now?
+# place of `adversarial_loss`, and let $D$ be `ahead`: what does $\mathcal{L}_D$ do now?
 #
 # </details>
 #
@@ -818,9 +821,6 @@ checks.check_saturating_loss(saturating_loss)
 #
 # - I. Goodfellow et al. *Generative adversarial nets.* NeurIPS 2014.
 # - T. Salimans et al. *Improved techniques for training GANs.* NeurIPS 2016. (Feature matching.)
-# - A. B. L. Larsen et al. *Autoencoding beyond pixels using a learned similarity metric.* ICML 2016.
-# - A. Radford, L. Metz, S. Chintala. *Unsupervised representation learning with deep convolutional generative
-#   adversarial networks.* ICLR 2016.
 # - A. Odena, V. Dumoulin, C. Olah. *Deconvolution and checkerboard artifacts.* Distill, 2016.
 # - Y. Blau, T. Michaeli. *The perception-distortion tradeoff.* CVPR 2018.
 # - T. Schlegl et al. *Unsupervised anomaly detection with generative adversarial networks* (AnoGAN). IPMI
