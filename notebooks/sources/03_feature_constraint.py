@@ -609,8 +609,8 @@ rows = {"$x$": shown, "+ D": models["+ D"].reconstruct(shown), "copies": models[
 figure = plots.image_grid(rows, size=1.0)
 plots.show(
     figure,
-    alt="Three bags, and two sneakers, trousers and dresses each. The network with D redraws the rough shape of what it is "
-    "shown. The one trained on copies draws small bags throughout, for shoes, trousers and dresses as well.",
+    alt="Three bags, and two sneakers, trousers and dresses each. The network with D redraws the rough shape of what "
+    "it is shown. The one trained on copies draws small bags throughout, for shoes, trousers and dresses as well.",
 )
 
 # %% [markdown]
