@@ -535,7 +535,7 @@ for k in table_classes:
         scores = create(name, **settings, seed=seed).fit(one.train).anomaly_scores(one.test)
         for kind in ("pixel", "latent", "dual"):
             found[title, kind, stage] = auroc(one.test_labels.numpy(), getattr(scores, kind))
-table = pd.Series(found).unstack([1, 2], sort=False).mul(100)
+table = pd.Series(found).unstack([1, 2], sort=False).mul(100)[["pixel", "latent", "dual"]]
 table.round(1)
 
 # %% [markdown]
