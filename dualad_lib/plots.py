@@ -73,14 +73,16 @@ def png(figure):
 
 
 @_styled
-def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
+def image_grid(rows, titles=None, maps=(), size=0.85, title=None, captions=None):
     """Rows of images, each row with its name at the left.
 
     rows: dict from a row's name to its images, (K, C, H, W) or (K, H, W); uint8, or float in [0, 1].
     titles: K short texts above the columns.
     maps: names of the rows that are maps of non-negative numbers and no pictures: they get a sequential colour map
     with one scale for all of them, and a colour bar. Grey pictures always use the scale 0 to 1.
+    captions: dict from a row's name to K short texts below its images.
     """
+    captions = captions or {}
     rows = {name: _pictures(images, name in maps) for name, images in rows.items()}
     counts = {name: len(images) for name, images in rows.items()}
     if not rows or min(counts.values()) == 0 or len(set(counts.values())) > 1:
@@ -90,15 +92,16 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
     columns = next(iter(counts.values()))
     top = max((float(rows[name].max()) for name in maps), default=1.0) or 1.0
     name_width = 0.09 * max(len(name) for name in rows) + 0.2
-    height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0)
+    height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0) + 0.2 * len(captions)
     figure, axes = _axes((name_width + size * columns + (0.6 if maps else 0), height), len(rows), columns)
     for row, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(row, images, strict=True):
+        for axis, image, caption in zip(row, images, captions.get(name, [""] * columns), strict=True):
             if name in maps:
                 shown = axis.imshow(image, cmap="cividis", vmin=0, vmax=top)
             else:
                 axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
+            axis.set_xlabel(caption, fontsize=9, labelpad=2)
             axis.grid(False)
             axis.spines[:].set_visible(False)
         large = 14 if name.startswith("$") else None  # symbols are hard to read at the size of words

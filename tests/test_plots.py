@@ -197,6 +197,14 @@ def test_paired_differences_stand_in_their_order():
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
 
 
+def test_captions_stand_below_the_images_of_their_row():
+    rows = {"a": IMAGES[:2], "b": IMAGES[2:4]}
+    axes = plots.image_grid(rows, captions={"b": ["12 %", "90 %"]}).axes
+    assert [axis.get_xlabel() for axis in axes] == ["", "", "12 %", "90 %"]
+    with pytest.raises(ValueError, match="zip"):
+        plots.image_grid(rows, captions={"b": ["one"]})
+
+
 def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
     frequencies = np.array([4000.0, 2000.0, 1000.0, 500.0])
     figure = plots.sound(
