@@ -428,10 +428,6 @@ OVER_SEEDS = {
         ("price_copies", "mean", 100, "96.9 to 93.9 in the mean"),
         ("price_critic", "mean", 100, "96.9 to 93.9 in the mean"),
     ],
-    "04_mutual_information": [
-        ("dv_high", "min", 1, "between −29.8 and 7.4"),
-        ("dv_high", "max", 1, "between −29.8 and 7.4"),
-    ],
     "10_agad": [
         ("auroc_honest", "mean", 100, "are 60.6 with it"),
         ("auroc_without", "mean", 100, "and 43.4 without"),
@@ -450,12 +446,6 @@ OVER_SEEDS = {
         ("no_game_reconstruction", "mean", 100, "it 81.0, 83.3 and 85.3"),
         ("no_game_image", "mean", 100, "it 81.0, 83.3 and 85.3"),
         ("no_game_code", "mean", 100, "it 81.0, 83.3 and 85.3"),
-    ],
-    "05_dual_scoring": [
-        ("equal_3", "mean", 100, "94.6 in the mean"),
-        ("single_3", "mean", 100, "alone 95.5"),
-        ("separation_2", "mean", 100, "93.1 in the mean"),
-        ("single_2", "mean", 100, "score 93.6"),
     ],
 }
 
