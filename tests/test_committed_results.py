@@ -183,7 +183,7 @@ MECHANISMS = {
         ("pixel_relative", "pixel_plain"),
         ("crack_faint_thin", "crack_faint_wide"),
     ],
-    "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("worst_separation", "worst_equal")],
+    "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("table_fc_dual", "table_d_dual")],
 }
 
 

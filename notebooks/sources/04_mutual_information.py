@@ -283,7 +283,7 @@ right.plot(toy_correlations, learned, "-", color=plots.COLOURS[1], marker="o", l
 right.axhline(2 * math.log(2), color="#777777", linewidth=1)
 right.text(0.0, 2 * math.log(2) + 0.04, r"ceiling $2 \log 2 = 1.39$", fontsize=9)
 right.set(xlabel="correlation", ylabel="value")
-right.legend(loc="center left")
+right.legend(loc="center left", frameon=False)
 listed = "; ".join(
     f"correlation {rho}: true {a:.2f}, best {b:.2f}, learned {c:.2f}"
     for rho, a, b, c in zip(toy_correlations, truth, possible, learned, strict=True)
@@ -584,7 +584,7 @@ right.axhline(
 right.axhline(2 * math.log(2), color="#777777", linewidth=1)
 right.text(moments[0], 2 * math.log(2) + 0.02, r"ceiling $2 \log 2$", fontsize=9)
 right.set(xscale="log", xlabel="steps of training", ylabel="an outsider's reading")
-right.legend(loc="lower right")
+right.legend(loc="lower right", frameon=False)
 listed = ", ".join(
     f"{n} steps: error {e:.3f}, reading {r:.2f}" for n, e, r in zip(moments, fell, read, strict=True)
 )
@@ -622,7 +622,7 @@ for score in ("pixel", "latent", "dual"):
     pair[score] = {"without": 100 * auroc(y, a), "with": 100 * auroc(y, b), "low": low, "high": high}
 pair = pd.DataFrame(pair).T
 pair.insert(2, "change", pair["with"] - pair["without"])
-pair.round(1)
+pair.round(1) + 0.0
 
 # %% tags=["machinery"]
 shown = pair.rename(columns={"change": "mean"})[["mean", "low", "high"]]
