@@ -367,8 +367,8 @@ published.round(1).astype(object).fillna("")
 # Then turn the habits on ours. Who ran it? We did, nobody else, with one seed or few. What did it start from? From
 # nothing, with settings chosen on development splits (section 2).
 #
-# The paper of DualAD itself has no row: its tables were not available to us. Lesson 05 runs the configuration
-# of its code.
+# The paper of DualAD itself has no row: its tables were not available to us. [Appendix
+# A2](A2_published_dualad.ipynb) runs the configuration of its code.
 #
 # ## Recap
 #

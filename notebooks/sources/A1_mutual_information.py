@@ -243,12 +243,13 @@ pd.DataFrame(
 
 # %% [markdown]
 # On the 64 pairs the DV estimate climbs to {{ few_train | int }} nats, because nothing stops it: the bound holds
-# for true averages and not for averages over 64 pairs. $I_{JS}$ has its ceiling and can't run away, though on
-# fresh pairs it is no better. And even the best $T$ reads {{ batch_8 | f2 }} in batches of 8, where
-# {{ truth_middle | f2 }} is right. A mean of logarithms is not the logarithm of a mean, so small batches are
-# biased, and so is their gradient. That is why the course trains by $I_{JS}$. There is a law behind it: an
-# estimate from $n$ samples can't be trusted far above $\log n$ nats, whatever the method (McAllester & Stratos,
-# 2020).
+# for true averages and not for averages over 64 pairs. $I_{JS}$ has its ceiling and can't run away upwards,
+# though on fresh pairs it falls below zero, too. With fresh batches of 16 the DV network "sees"
+# {{ small_train | f1 }} nats in training and has lost touch with the truth outside. And even the best $T$ reads
+# {{ batch_8 | f2 }} in batches of 8, where {{ truth_middle | f2 }} is right. A mean of logarithms is not the
+# logarithm of a mean, so small batches are biased, and so is their gradient. That is why the course trains by
+# $I_{JS}$. There is a law behind it: an estimate from $n$ samples can't be trusted far above $\log n$ nats,
+# whatever the method (McAllester & Stratos, 2020).
 #
 # ## 3. InfoNCE: which of these belongs to it?
 #
@@ -476,7 +477,10 @@ judged = pd.DataFrame({name: judge(run) for name, run in scarce.items()}).T
 judged.round(2)
 
 # %% [markdown]
-# SCARCE
+# The part works: alone, without a decoder, it takes the reading from {{ untrained_reading | f2 }} to
+# {{ alone_reading | f2 }}. But the reconstruction alone reaches {{ without_reading | f2 }}, far from the ceiling,
+# and adding the part to it does not raise the reading. So the ceiling is not the reason for lesson 04's null. The
+# reconstruction asks for the same thing, and asks more loudly.
 
 # %% tags=["machinery"]
 middle = toy_correlations.index(rho_middle)
