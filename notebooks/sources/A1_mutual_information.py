@@ -208,9 +208,10 @@ listed = "; ".join(f"{name}: " + ", ".join(f"{v:.2f}" for v in line) for name, l
 plots.show(figure, alt=f"Estimates against the true information, both in nats. {listed}.")
 
 # %% [markdown]
-# Small amounts are measured well by both. At the high end neither number can be relied on: a few strangers with a
-# huge $e^T$ carry the second term, and one draw of them says little. Three weaknesses of the bound can be seen
-# one by one.
+# Small amounts are measured well by both. At the high end the network that was trained by DV loses the thread,
+# and the one trained by JS stays near the truth. Don't take its last point for more than one draw, though: a few
+# strangers with a huge $e^T$ carry the second term of the reading. Three weaknesses of the bound can be seen one
+# by one.
 #
 # **Few pairs.** The network gets the same 64 pairs at every step, and is read on them and on fresh ones. **Small
 # batches.** Fresh pairs, 16 at a time. **Averages of logarithms.** No training at all: the *best* $T$, read in

@@ -277,8 +277,8 @@ print(
 )
 
 # %% [markdown]
-# Noise reaches {{ leak_noise | pct }} on average. Choosing on test labels is worth points even where there is nothing to
-# choose from.
+# Noise reaches {{ leak_noise | pct }} on average. Choosing on test labels is worth points even where there is
+# nothing to choose from.
 #
 # ## 4. How a detector ages
 #
@@ -318,8 +318,8 @@ ageing.round(1)
 # %% [markdown]
 # At {{ contamination_last | pct0 }} % nearest neighbour loses {{ drop_knn | f1 }} points of AUROC: one odd image
 # in its bank makes all of its kind look normal. DualAD loses {{ drop_dualad | f1 }} and PCA {{ drop_pca | f1 }}.
-# The threshold is the worse story. It moves *up*, because odd images are among those that set it, so false alarms
-# become rarer, which looks like an improvement, and DualAD finds {{ found_aged | int }} % of the anomalies where
+# The threshold is the worse story. It moves *up*, because odd images are among those that set it. False alarms
+# stay as rare as they were, so nobody notices, and DualAD finds {{ found_aged | int }} % of the anomalies where
 # it found {{ found_clean | int }} %. AUROC does not see a threshold and would hide this.
 
 # %% tags=["machinery"]
