@@ -689,6 +689,18 @@ def loss_graph(parts=(), new=()):
     return figure
 
 
+@_styled
+def canvas(width, height, rows=1, columns=1, **options):
+    """An empty figure in the course's style, for a drawing of a lesson's own: (figure, axes (rows, columns)).
+
+    options: what matplotlib's `subplots` takes, such as sharex. Names of axes and legends are the caller's to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
 def _axes(size, rows=None, columns=None):
     """A figure outside pyplot and its axes: a 2-D array where `rows` is given, else one."""
     from matplotlib.figure import Figure

@@ -22,6 +22,13 @@ def labels_of(axis):
     return [text.get_text() for text in axis.get_legend().get_texts()]
 
 
+def _canvas():
+    figure, ((left, right),) = plots.canvas(6, 3, 1, 2, sharey=True)
+    left.plot([0, 1], [1, 0])
+    right.plot([0, 1], [0, 1])
+    return figure
+
+
 FIGURES = {
     "image_grid": lambda: plots.image_grid({"image": IMAGES, "error": IMAGES**2}, maps=("error",)),
     "score_histograms": lambda: plots.score_histograms(
@@ -54,6 +61,7 @@ FIGURES = {
     "sound": lambda: plots.sound(
         RANDOM.normal(size=4000), {"bands": (IMAGES[0, 0], np.linspace(4000, 100, 8))}, rate=8000, hop=500
     ),
+    "canvas": _canvas,
     "confusion": lambda: plots.confusion({"a": np.eye(3) + 1, "b": np.ones((3, 3))}, labels=range(3)),
 }
 
@@ -259,3 +267,10 @@ def test_a_score_looks_the_same_in_every_figure():
     latent, pixel, score = (bar.get_edgecolor()[:3] for bar in bars)
     assert to_rgb(lines[1].get_color()) == latent and to_rgb(lines[0].get_color()) == score
     assert pixel == to_rgb(plots.COLOURS[0])
+
+
+def test_a_canvas_has_the_style_of_the_course():
+    figure, axes = plots.canvas(6, 3, 2, 3, sharex=True)
+    assert axes.shape == (2, 3) and not axes[0, 0].spines["top"].get_visible()
+    axes[1, 0].set_xlim(2, 5)
+    assert axes[0, 0].get_xlim() == (2, 5) and figure.dpi == plots.DPI

@@ -393,5 +393,5 @@ SYSTEM = System(
         "latent, neighbours": "neighbours.Bank",
         "dual": "scoring.Fusion",
     },
-    lesson=("dual_scoring", "8. The ablation: what each part was worth"),
+    lesson=("dual_scoring", "5. What each part was worth"),
 )
