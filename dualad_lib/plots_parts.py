@@ -134,7 +134,7 @@ def banks(points, chosen):
         nearest = kept[np.linalg.norm(points[:, None] - kept[None], axis=-1).argmin(1)]
         for a, b in zip(points, nearest, strict=True):
             axis.plot([a[0], b[0]], [a[1], b[1]], color="#bbbbbb", linewidth=0.5, zorder=1)
-        axis.scatter(*points.T, s=8, color=NORMAL, label="patches", zorder=2)
+        axis.scatter(*points.T, s=8, color=NORMAL, label="cells", zorder=2)
         axis.scatter(*kept.T, s=48, color=ANOMALOUS, marker="D", edgecolor="black", label="kept", zorder=3)
         axis.set(xticks=[], yticks=[], title=name, aspect="equal")
         axis.grid(False)

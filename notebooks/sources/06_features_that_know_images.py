@@ -19,8 +19,8 @@
 # well. On photographs of real parts it did not: trained on the pixels of magnetic tiles, the whole of DualAD ended at
 # an AUROC of {{ tiles_dualad | pct }}, where a coin has 50.
 #
-# Now take a network that was trained to name dogs, trucks and teapots. It has never seen a machine part.
-# **Can it tell us where one is broken?**
+# Now take a network that was trained to name dogs, trucks and teapots. Nobody has ever shown it our part.
+# **Can it tell us where the part is broken?**
 #
 # **After this lesson you will be able to**
 #
@@ -369,8 +369,8 @@ pd.DataFrame(kinds, ["covering radius", "pixel AUROC", "ms a photograph"]).T.mul
 #
 # ## 4. A distance needs a unit
 #
-# A distance of 20 from smooth metal is an event. The same distance from the greasy thread above it is an ordinary
-# Tuesday: there, good cells lie that far from *each other*. Two ways to give the distance a unit:
+# A distance of 20 from smooth metal is an event. The same distance from the greasy thread above it is nothing special:
+# there, good cells lie that far from *each other*. Two ways to give the distance a unit:
 #
 # **One unit for all cells.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each
 # direction in its own standard deviation. With their covariance $\Sigma$ it is
@@ -443,8 +443,8 @@ plots.show(
 
 # %% [markdown]
 # The Mahalanobis distance is *worse* than no unit at all. It would be right for one cloud, and good cells are many:
-# metal, edges, grease. The mean of these is nothing that was ever seen. In units of the spacing the same pit is twice as
-# hot as the hottest good cell, and the pixel AUROC rises from {{ pixel_plain | pct }} to
+# metal, edges, grease. The mean of these is nothing that was ever seen. In units of the spacing the same pit is twice
+# as hot as the hottest good cell, and the pixel AUROC rises from {{ pixel_plain | pct }} to
 # {{ pixel_relative | pct }}. One division did that.
 #
 # ## 5. DualAD on features: the four parts again
@@ -501,7 +501,8 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column. The restoration beside our own neighbours adds half a point; from there on nothing rises. On these photographs $D$, the sphere with the critic, and $T$ do not earn their place.
+# Read down the last column. The restoration beside our own neighbours adds half a point; from there on nothing rises.
+# On these photographs $D$, the sphere with the critic, and $T$ do not earn their place.
 #
 # The detector knew it before we did. It sets its weights on drawn damage, without a label, and gives the neighbours
 # {{ share_neighbours | pct0 }} %.
@@ -651,8 +652,8 @@ plots.show(
 
 # %% [markdown]
 # The heat is somewhere else. The lines have hovered at the threshold since the fourth day, and on the ninth all five
-# rise together, the sound place with the others: scratches, dirt, another light. That is not five pits. It is one
-# event.
+# rise together, the sound place with the others: scratches and dirt along the whole track. That is not five pits. It
+# is one event.
 #
 # So what did our image AUROC measure? Let us ask a detector that looks at no photograph at all, only at its **date**.
 
@@ -735,7 +736,7 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 # %% [markdown]
 # Thirty per cent more light, a blur that you would hardly notice, or a little noise, and *every* good photograph raises
 # an alarm. The network has seen dogs in any light; the bank has seen this spindle in one. What to do then is a
-# section of lesson 07.
+# section of the next lesson.
 #
 # ## What it means
 #
