@@ -169,12 +169,16 @@ def rate_bars(rates, promised=None, ylabel="false alarms (%)", title=None):
 
 @_styled
 def strips(groups, threshold, xlabel="anomaly score"):
-    """Scores as dots on a line a group, the names at the left, and a dashed threshold. groups: dict name -> (n,)."""
+    """Scores as dots on a line a group, the names at the left, and a dashed threshold.
+
+    groups: dict name -> (n,); the last one holds the anomalies.
+    """
     figure, axis = _axes((8.0, 0.62 * len(groups) + 0.9), 1, 1)
     axis, jitter = axis[0, 0], np.random.default_rng(0)
     for k, scores in enumerate(groups.values()):
         y = -k + jitter.uniform(-0.22, 0.22, len(scores))
-        axis.scatter(scores, y, s=22, color=COLOURS[k], marker=MARKERS[k], alpha=0.8)
+        colour = ANOMALOUS if k == len(groups) - 1 else NORMAL
+        axis.scatter(scores, y, s=22, color=colour, marker=MARKERS[k], alpha=0.8)
     axis.axvline(threshold, color="black", linestyle="--", linewidth=1.4)
     axis.text(threshold, 0.62, " alarm", ha="left", va="center")
     axis.set(
@@ -194,11 +198,11 @@ def rate_histogram(rates, promised, xlabel="false alarms (%)", ylabel="divisions
     most = max(np.max(values) for values in rates.values())
     for k, (axis, (name, values)) in enumerate(zip(axes[:, 0], rates.items(), strict=True)):
         axis.hist(
-            100 * np.asarray(values), np.arange(0, 100 * most + 2, 1.5), color=COLOURS[k], edgecolor="white"
+            100 * np.asarray(values), np.arange(0, 100 * most + 4, 4), color=COLOURS[k], edgecolor="white"
         )
         axis.axvline(100 * promised, color="black", linestyle="--", linewidth=1.4, label="promised")
         axis.text(0.99, 0.9, name, transform=axis.transAxes, ha="right", va="top", fontweight="bold")
-        axis.set(xlim=(0, 100 * most + 1.5), ylabel=ylabel)
+        axis.set(xlim=(0, 100 * most + 4), ylabel=ylabel)
         axis.label_outer()
     axes[-1, 0].set_xlabel(xlabel)
     return figure
