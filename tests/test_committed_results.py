@@ -183,9 +183,11 @@ MECHANISMS = {
         ("radius_greedy", "radius_chance"),
         ("pixel_greedy", "pixel_chance"),
         ("pixel_relative", "pixel_plain"),
+        ("pixel_relative", "pixel_mahalanobis"),
         ("crack_faint_thin", "crack_faint_wide"),
     ],
     "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("table_fc_dual", "table_d_dual")],
+    "07_your_own_images": [("fa_repaired", "fa_noise"), ("fa_repaired", "fa_light")],
 }
 
 
