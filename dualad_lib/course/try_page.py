@@ -34,7 +34,7 @@ RUNTIME_FILES = {
     "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
-PLACES = ("585000_090", "277500_315", "477500_315")  # two that pit, and one that only ages
+PLACES = ("635000_270", "585000_090", "477500_315")  # two that pit, and one that only ages
 LEARN = 20  # photographs of each place that the page learns from: none of them is marked
 QUALITY = 80  # of the JPEG files; with it they are less than two megabytes
 OPSET = 20
@@ -87,7 +87,9 @@ def _runtime():
                 for name in RUNTIME_FILES:
                     (fresh / name).write_bytes(package.extractfile(f"package/dist/{name}").read())
             if not _sound(fresh):
-                raise RunError(f"npm's onnxruntime-web {RUNTIME} is not the one that this page was tested with.")
+                raise RunError(
+                    f"npm's onnxruntime-web {RUNTIME} is not the one that this page was tested with."
+                )
             shutil.rmtree(folder, ignore_errors=True)
             fresh.rename(folder)
     return folder
@@ -106,7 +108,9 @@ class _Features(nn.Module):
     def __init__(self):
         super().__init__()
         self.detector = PatchCore(device="cpu")
-        self.backbone = load_backbone(device="cpu")  # the one that the detector uses: loaded before it is traced
+        self.backbone = load_backbone(
+            device="cpu"
+        )  # the one that the detector uses: loaded before it is traced
 
     def forward(self, image):
         return self.detector._features(image).permute(0, 2, 3, 1)

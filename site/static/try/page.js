@@ -83,15 +83,15 @@
     return () => (bar.hidden = true);
   }
 
-  /* Black, violet, orange, yellow: the colours of the course's heat maps. */
-  const RAMP = [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]];
+  /* Violet to yellow, the upper two thirds of the course's heat maps: dark colours would look like dark metal. */
+  const RAMP = [[106, 23, 110], [174, 48, 92], [229, 92, 48], [251, 155, 6], [252, 255, 164]];
 
-  /* The photograph on a canvas, under its heat where that is wanted: it begins near the threshold. */
+  /* The photograph on a canvas, under its heat where that is wanted: it begins at the threshold. */
   function draw(canvas, { pixels, map, grid, frame: [height, width] }, threshold, warm) {
     const shown = new Uint8ClampedArray(pixels);
     if (warm) {
       numbers.enlarged(map, grid, [height, width]).forEach((value, i) => {
-        const heat = Math.min(1, Math.max(0, (value / threshold - 0.9) / 0.6));
+        const heat = Math.min(1, Math.max(0, (value / threshold - 1) / 0.6));
         const step = Math.min(3, Math.floor(4 * heat));
         const cover = 0.8 * Math.sqrt(heat);
         for (let c = 0; c < 3; c++) {
