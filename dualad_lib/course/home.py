@@ -34,8 +34,7 @@ def home_page(text, course, readme, results, ablation, pictures):
     shutil.copy(ablation, pictures / "ablation.png")
     doors = (
         ("Learn", f"lessons/{first.name}.html", figures[0][0], f"A figure of {first.name[:2]} {first.title}",
-         "From a first score to DualAD, in notebooks that run on two CPU cores. Each has exercises, and shows what did not "
-         "work."),
+         "From a first score to DualAD, in notebooks that run on two CPU cores. Each has exercises."),
         ("Teach", "teaching.html", "../teach.svg", "A sheet with an exercise: code to be written, and ticked answers",
          "Assignments, tests that grade and solutions come out of the lessons themselves, for nbgrader or without."),
         ("Reproduce", "results.html", "ablation.png", "The stages from the autoencoder to DualAD, a panel a data set",

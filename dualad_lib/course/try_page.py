@@ -53,7 +53,7 @@ def write_parts(folder, own):
         "wasm": (runtime / "ort-wasm-simd-threaded.wasm").read_bytes(),
         "features": features,
         "nearest": nearest,
-        "sample": json.dumps(_sample()).encode(),
+        "sample": json.dumps(sample()).encode(),
     }.items():
         packed = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
         (folder / f"{name}.js").write_text(f'(self.tryParts ??= {{}}).{name} = "{packed}";\n')
@@ -163,7 +163,7 @@ def _exported(module, example, inputs, output, sizes):
     return program.model_proto.SerializeToString()
 
 
-def _sample():
+def sample():
     """The photographs of PLACES for the page: their frame, JPEG files, times and what the engineer marked."""
     from PIL import Image
 

@@ -5,7 +5,7 @@
 
 (() => {
   const $ = (id) => document.getElementById(id);
-  const RATE = 0.05, LONGER = 256, FEWEST = 20, SHOWN = 60;
+  const RATE = 0.05, LONGER = 256, FEWEST = 20, SHOWN = 24;
   const STAGES = {
     reading: "Reading the photographs",
     learning: "Looking at them through the network",
@@ -323,7 +323,9 @@
           className: odd ? "try-badge try-alarm" : "try-badge",
           textContent: verdict(one),
         });
-        facts.append(badge, ` ${digits(one.score)}, p = ${digits(numbers.pValue(verdicts.held, one.score))}`);
+        const rest = document.createElement("small");
+        rest.textContent = `score ${digits(one.score)}, p = ${digits(numbers.pValue(verdicts.held, one.score))}`;
+        facts.append(badge, " ", rest);
         card.append(canvas, name, facts);
         return card;
       });
