@@ -12,11 +12,8 @@ import numpy as np
 from ..data import load_inspection
 from ..detectors import PatchCore
 
-PLACE, LEARN, SHOWN = (
-    "585000_090",
-    20,
-    49,
-)  # where on the spindle, from which photographs, and the one that is shown
+PLACE, SHOWN = "635000_270", 48  # where on the spindle, and the photograph that is shown
+LEARN = 20  # photographs that the detector learns from, the first
 STRIP = (0, 30, 46, 50, 53, 55)  # of the same place, for the door to one's own parts
 COVER = 0.75  # of the photograph that the hottest heat hides
 
