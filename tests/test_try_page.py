@@ -160,20 +160,18 @@ def test_the_arithmetic_is_the_librarys(page):
         }
 
     rng = np.random.default_rng(0)
-    for size, new in [
-        ((90, 131), (256, 256)),
-        ((700, 301), (64, 256)),
-        ((50, 50), (50, 20)),
-        ((33, 47), (33, 47)),
-    ]:
+    cases = {
+        ((90, 131), (176, 256)): 0, ((800, 600), (256, 192)): 0, ((400, 600), (168, 256)): 0, ((50, 50), (50, 20)): 0,
+        ((33, 47), (33, 47)): 0, ((700, 301), (64, 256)): 1,  # Pillow 13 takes the columns of this one first
+    }  # fmt: skip
+    for (size, new), grey_levels in cases.items():
         pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         rgba = np.dstack([pixels, np.full(size, 255, np.uint8)])
-        small = js(
-            "[...numbers.resized(new Uint8Array(given[0]), given[1], given[2])]",
-            [rgba.ravel().tolist(), size, new],
-        )
+        given = [rgba.ravel().tolist(), size, new]
+        small = js("[...numbers.resized(new Uint8Array(given[0]), given[1], given[2])]", given)
         ours = Image.fromarray(pixels).resize(new[::-1], Image.Resampling.BILINEAR)
-        assert np.array_equal(np.array(small).reshape(*new, 4)[..., :3], np.asarray(ours))
+        apart = np.array(small).reshape(*new, 4)[..., :3] - np.asarray(ours).astype(int)
+        assert np.abs(apart).max() <= grey_levels, (size, new)
 
     heat = torch.rand(21, 52, generator=generator)
     ours = F.interpolate(heat[None, None], (168, 416), mode="bilinear", align_corners=False)[0, 0]
@@ -290,9 +288,12 @@ def test_own_photographs_score_as_in_python(page, address, photographs, tmp_path
     found = {row["file"]: row for row in rows}
     assert f"{model.threshold_:.2f}" in said
     assert [float(found[name]["score"]) for name in names] == pytest.approx(scores, rel=1e-2)
-    exact = [k for k, name in enumerate(names) if name not in ("others001.png", "others003.jpg")]
+    # All but two have the very same pixels: the see-through one, and the large one that Pillow's decoder halves.
+    other = ("others001.png", "others003.jpg")
+    exact = [k for k, name in enumerate(names) if name not in other]
     assert [float(found[names[k]]["score"]) for k in exact] == pytest.approx(scores[exact], rel=1e-5)
-    assert [row["file"] for row in rows[:100]] == [names[k] for k in order[:100]]
+    ranked = [row["file"] for row in rows if row["file"] not in other]
+    assert ranked[:100] == [names[k] for k in order if k in exact][:100]
     assert [float(found[name]["p_value"]) for name in names] == pytest.approx(model.p_values(images))
     verdicts = np.where(scores > model.threshold_, "anomalous", "normal").tolist()
     assert [found[name]["verdict"] for name in names] == verdicts and len(set(verdicts)) == 2
@@ -345,7 +346,11 @@ def test_what_cannot_be_used_is_said(page, address, photographs, tmp_path):
     page.click("#own-fit")
     page.wait_for_function("() => document.getElementById('own-text').textContent.startsWith('Only 9')")
     said = page.inner_text("#own-text")
-    assert "Not readable: broken.png" in said and "exact copies of others: good000.jpg" in said
+    assert (
+        "Not readable: broken.png" in said
+        and "exact copies of others: copy1.jpg" in said
+        and "good000.jpg" in said
+    )
     assert page.is_hidden("#own-judge")
 
 

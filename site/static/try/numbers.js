@@ -104,7 +104,8 @@ function pass(pixels, from, to, count, step, line, toStep, toLine) {
   return found;
 }
 
-/* RGBA bytes of [height, width] resized as Pillow's Image.resize(..., BILINEAR) does: first the rows, then the columns. */
+/* RGBA bytes of [height, width] resized as Pillow's Image.resize(..., BILINEAR) does: first the rows, then the columns.
+   (Pillow 13 turns this round for very tall pictures, and where the height shrinks far more: a grey level apart.) */
 function resized(pixels, [height, width], [newHeight, newWidth]) {
   const wide = pass(pixels, width, newWidth, height, 1, width, 1, newWidth);
   return pass(wide, height, newHeight, newWidth, newWidth, 1, newWidth, 1);
