@@ -391,12 +391,15 @@ def _site_options(parser):
     parser.add_argument(
         "--output", type=takes.place, metavar="DIR", default="runs/site", help="default: runs/site"
     )
+    parser.add_argument(
+        "--without-try", action="store_true", help='without the page "Try it", whose runtime npm fetches once'
+    )
 
 
 def _site(arguments):
     from dualad_lib.course.site import build_site
 
-    print(build_site(arguments.output, say=_say))
+    print(build_site(arguments.output, say=_say, with_try=not arguments.without_try))
 
 
 def _course_options(parser):
