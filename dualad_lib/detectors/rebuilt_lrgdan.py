@@ -54,6 +54,12 @@ class RebuiltLRGDAN(Trained):
     one autoencoder with G's own distances. counterfeits: D' has to tell from images, besides, what G draws from mixed
     codes: the paper's wish that D' fail on what G made, with a bound and on pictures that are no normal images.
 
+    spoils: share of the copies that are spoilt besides (squeezed, sheared, shifted, ...: `transforms.spoilt`). D'
+    restores what was there before, and is asked for the kind; its answer "as it was" counts as information, too.
+
+    Spoils, counterfeits and the parts of the score were chosen on development splits (training files alone) of digits 3
+    and 8, T-shirts, sandals and shirts, one seed; all else is what `DualAD` has.
+
     w_adversarial, w_matching, w_zrec, w_global, w_local: weights beside reconstruction losses of weight 1. All other
     parameters as in `Autoencoder`.
     """
