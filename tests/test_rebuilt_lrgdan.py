@@ -91,6 +91,18 @@ def test_the_score_is_the_mean_of_its_evidence():
     np.testing.assert_allclose(fused, model.anomaly_scores(X).final)
 
 
+def test_other_questions_to_the_same_networks():
+    of_g, of_d = ("upright mahalanobis", "upright neighbours"), ("mahalanobis", "neighbours", "code")
+    told = {"G": of_g, "D'": (*of_d, "information"), "distances": (*of_g, *of_d)}
+    model = fitted()
+    for asked, names in told.items():
+        model.set_params(asked=asked).recalibrate(X[:20])
+        parts = model.evidence(X)
+        np.testing.assert_allclose(model.anomaly_scores(X).final, np.mean([parts[n] for n in names], 0))
+    with pytest.raises(DataError, match="asked must be one of 'all', 'G', 'distances'"):
+        fitted(dual=False, asked="D'")
+
+
 def test_what_it_restores_are_images():
     for switches in ({}, {"dual": False}):
         found = fitted(**switches).reconstruct(X[:3])

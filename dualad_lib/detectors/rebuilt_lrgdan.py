@@ -36,6 +36,9 @@ from .latent import CopyGaussian
 from .system import System
 from .trained import Trained, check_side
 
+#: Which parts of the score count: all, those of one autoencoder, or all but the information.
+ASKED = ("all", "G", "D'", "distances")
+
 
 class RebuiltLRGDAN(Trained):
     """LR-GDAN's idea (Chen et al., IJCAI 2020), rebuilt so that the score asks for what training has taught.
@@ -60,10 +63,14 @@ class RebuiltLRGDAN(Trained):
     Spoils, counterfeits and the parts of the score were chosen on development splits (training files alone) of digits 3
     and 8, T-shirts, sandals and shirts, one seed; all else is what `DualAD` has.
 
+    asked: which parts the score is the mean of: "all"; G's distances alone ("G"), as of a single autoencoder; the parts
+    of D' alone ("D'"); all but the information ("distances").
+
     w_adversarial, w_matching, w_zrec, w_global, w_local: weights beside reconstruction losses of weight 1. All other
     parameters as in `Autoencoder`.
     """
 
+    AFTERWARDS = (*Trained.AFTERWARDS, "asked")
     FOLDS = 100
 
     def __init__(
@@ -73,6 +80,7 @@ class RebuiltLRGDAN(Trained):
         mutual_information=True,
         spoils=0.5,
         counterfeits=False,
+        asked="all",
         w_adversarial=0.005,
         w_matching=0.1,
         w_zrec=0.1,
@@ -93,6 +101,7 @@ class RebuiltLRGDAN(Trained):
         self.mutual_information = mutual_information
         self.spoils = spoils
         self.counterfeits = counterfeits
+        self.asked = asked
         self.w_adversarial = w_adversarial
         self.w_matching = w_matching
         self.w_zrec = w_zrec
@@ -129,6 +138,7 @@ class RebuiltLRGDAN(Trained):
 
     def _check_parameters(self):
         choose(self.precision, PRECISIONS, "precision")
+        choose(self.asked, ASKED if self.dual else ("all", "G", "distances"), "asked")
         check_side(self.image_shape_)
 
     @property
@@ -322,7 +332,12 @@ class RebuiltLRGDAN(Trained):
         self.fusion_ = Fusion.fit(raw)
 
     def _combine(self, raw):
-        return Scores(latent=self.fusion_(raw))
+        return Scores(latent=self.fusion_(raw, [name for name in raw if self._counts(name)]))
+
+    def _counts(self, name):
+        """Whether a part of the score is asked for."""
+        of_g = name.startswith("upright")
+        return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[self.asked]
 
     def _own_state(self):
         scales = [[s.mean, s.deviation] for s in self.fusion_.scales.values()]

@@ -85,6 +85,9 @@ def _lrgdan():
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
     rebuilt = {
         "rebuilt": {},
+        "rebuilt, G asked": {"asked": "G"},
+        "rebuilt, D' asked": {"asked": "D'"},
+        "rebuilt, distances asked": {"asked": "distances"},
         "rebuilt, AE": off,
         "rebuilt, AE+D": {**off, "image_discriminator": True},
         "rebuilt, dual AE+D": {"mutual_information": False},
