@@ -239,6 +239,18 @@ def test_what_lesson_07_says_in_words_holds():
     assert set(headline) == set(range(10)) and sum(headline.values()) / 10 < 0.975
 
 
+@pytest.mark.parametrize(("dataset", "aim"), [("mnist", 98), ("fashion_mnist", 94)])
+def test_what_is_said_of_the_rebuilt_lrgdan_holds(dataset, aim):
+    """Its means, and what it gains on one autoencoder with the same distances."""
+    rows = [r for r in study_rows("lrgdan") if (r["dataset"], r["protocol"]) == (dataset, "80_20")]
+    reached = tables.study(rows, ["setting"]).loc["rebuilt"]
+    assert reached["AUROC"] > aim and reached.classes == 10
+    step = tables.paired_settings(rows, "rebuilt", "rebuilt, AE")
+    said = f"{reached['AUROC']:.1f} ({step['mean']:+.1f}, {step.low:+.1f} to {step.high:+.1f})"
+    assert step.classes == 10 and said in " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
+    assert f"{reached['AUROC']:.1f}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_what_lesson_08_says_in_words_holds():
     """The same weights on CIFAR-10: honest near its family, with batch statistics tens of points above."""
     rows = [row for row in study_rows("agad") if (row["dataset"], row["setting"]) == ("cifar10", "apart")]

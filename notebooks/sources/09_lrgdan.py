@@ -60,6 +60,7 @@ from dualad_lib import LRGDAN, RebuiltLRGDAN, load_one_class, plots
 from dualad_lib.course import record
 from dualad_lib.evaluation import auroc
 from dualad_lib.experiments import tables
+from dualad_lib.experiments.report import committed
 from dualad_lib.experiments.results import study_rows
 from dualad_lib.teaching import checks
 from dualad_lib.transforms import SPOILS, dihedral, spoilt
@@ -355,27 +356,32 @@ kept = {
     "rebuilt, D' asked": "rebuilt, D' asked",
     "rebuilt": "rebuilt",
 }
-rows = [row for row in study_rows("lrgdan") if row["protocol"] == "80_20"]
-full = tables.study(rows, ["dataset", "setting"])
-found = {
-    title: {
-        f"{name}": full["AUROC"].get((data, setting), np.nan)
-        for data, name in (("mnist", "MNIST"), ("fashion_mnist", "Fashion-MNIST"))
-    }
-    for title, setting in kept.items()
-}
-pd.DataFrame({"as published": {"MNIST": 98.5, "Fashion-MNIST": 99.5}, **found}).T.round(1)
+
+
+def means(data):
+    """Mean AUROC of each row in per cent, over the classes that all of them have."""
+    rows = [row for row in study_rows("lrgdan") if (row["dataset"], row["protocol"]) == (data, "80_20")]
+    table = 100 * pd.DataFrame(rows).pivot_table(index="normal_class", columns="setting", values="auroc")
+    return table[list(kept.values())].dropna().mean().set_axis(list(kept))
+
+
+published = {"MNIST": 98.5, "Fashion-MNIST": 99.5}
+found = pd.DataFrame({"MNIST": means("mnist"), "Fashion-MNIST": means("fashion_mnist")})
+pd.concat([pd.DataFrame(published, index=["as published"]), found]).round(1)
 
 # %% tags=["machinery"]
+rows = [row for row in study_rows("lrgdan") if row["protocol"] == "80_20"]
 step = {
     data: tables.paired_settings([r for r in rows if r["dataset"] == data], "rebuilt", "rebuilt, AE")
     for data in ("mnist", "fashion_mnist")
 }
+dualad = tables.mean_over_classes(committed())["mean"]
 record(
-    p1_printed=found["as printed"]["MNIST"],
-    p1_rebuilt=found["rebuilt"]["MNIST"],
-    p1_rebuilt_fashion=found["rebuilt"]["Fashion-MNIST"],
-    p1_printed_fashion=found["as printed"]["Fashion-MNIST"],
+    p1_printed=found["MNIST"]["as printed"],
+    p1_rebuilt=found["MNIST"]["rebuilt"],
+    p1_rebuilt_fashion=found["Fashion-MNIST"]["rebuilt"],
+    dualad_mnist=dualad["mnist", "dualad", "dual"],
+    dualad_fashion=dualad["fashion_mnist", "dualad", "dual"],
     **{f"{data}_{name}": step[data][name] for data in step for name in ("mean", "low", "high", "classes")},
 )
 
@@ -387,10 +393,10 @@ record(
 # points on MNIST (95 % interval {{ mnist_low | f1 }} to {{ mnist_high | f1 }}), and {{ fashion_mnist_mean | f1 }}
 # on Fashion-MNIST ({{ fashion_mnist_low | f1 }} to {{ fashion_mnist_high | f1 }}).
 #
-# Two more things belong to an honest account. DualAD, which puts the same kind of question to *one* autoencoder
-# (lesson 03), is as good: 99.0 and 94.8 under protocol 2. So it is the question that counts, and a second network
-# is one good way to put it. And how a paper can print 51.0 for a plain autoencoder, so that every step from there
-# looks large, is the first story of [lesson 12](12_how_to_read_a_paper.ipynb).
+# Two more things belong to an honest account. DualAD puts the same kind of question to *one* autoencoder (lesson 03),
+# and under protocol 2 it has {{ dualad_mnist | f1 }} and {{ dualad_fashion | f1 }}: it is the question that counts, and
+# a second network is one good way to put it. And how a paper can print 51.0 for a plain autoencoder, so that every step
+# from there looks large, is the first story of [lesson 12](12_how_to_read_a_paper.ipynb).
 #
 # ## Recap
 #
