@@ -474,7 +474,12 @@ COMMANDS = [
         _reproduce_options,
         _reproduce,
     ),
-    ("report", "Draw the tables of RESULTS.md and README from the committed results.", _report_options, _report),
+    (
+        "report",
+        "Draw the tables of RESULTS.md and README from the committed results.",
+        _report_options,
+        _report,
+    ),
     ("site", "Build the reading site from the committed notebooks and results.", _site_options, _site),
     ("course", "Assignments, slides and exams; validate and grade submissions.", _course_options, _course),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),

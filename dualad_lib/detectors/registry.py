@@ -15,6 +15,7 @@ from . import (
     padim,
     patchcore,
     published,
+    rebuilt_lrgdan,
 )
 
 #: Name on the command line and in results files -> System.
@@ -30,6 +31,7 @@ SYSTEMS = {
         patchcore.SYSTEM,
         padim.SYSTEM,
         lrgdan.SYSTEM,
+        rebuilt_lrgdan.SYSTEM,
         agad.SYSTEM,
         adegan.SYSTEM,
     )
