@@ -60,7 +60,7 @@ def build_site(output, say=print, with_try=True):
 
 
 def prepare(source, with_try=True):
-    """Write what Sphinx reads: pages of site/ and of the repository, the lessons, and sections of the README."""
+    """Write what Sphinx reads: pages of site/ and of the repository, and the lessons."""
     shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     course = load_course()
     (source / "lessons").mkdir()
@@ -76,7 +76,7 @@ def prepare(source, with_try=True):
     _first_page(source, course, readme, results)
     _try_page(source, course, with_try)
     for name, text in {
-        "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
+        "teaching": (ROOT / "TEACHING.md").read_text(encoding="utf-8"),
         "results": results + "\n## Files\n\n" + _files(),
         "data": (ROOT / "data" / "README.md").read_text(encoding="utf-8"),
         "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
@@ -165,11 +165,6 @@ def lessons_page(course):
         "",
     ]
     return "\n".join(lines)
-
-
-def _section(readme, heading):
-    """The text under a heading of the README, up to the next one of its level."""
-    return re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", readme, re.DOTALL | re.MULTILINE)[1]
 
 
 def _files():

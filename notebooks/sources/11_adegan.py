@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 09 · ADe-GAN: many kinds of normal
+# # 11 · ADe-GAN: many kinds of normal
 #
 # {{ colab_badge }}
 #
