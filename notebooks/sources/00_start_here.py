@@ -474,8 +474,8 @@ print(f"in company {s[0]:.6f}, alone {alone:.6f}")
 # %% [markdown]
 # ## 7. Where you go from here
 #
-# The figure shows all of DualAD (Wan & Feng, 2024). You need not understand its letters yet. It comes back in every
-# lesson with one part more, until you have built the whole.
+# The figure shows DualAD as this course builds it, after Wan & Feng (2024). You need not understand its letters yet.
+# It comes back in every lesson with one part more, until you have built the whole.
 
 # %%
 figure = plots.loss_graph(parts=("D", "FC", "MI"))
