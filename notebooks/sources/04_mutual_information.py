@@ -376,7 +376,9 @@ class LocalStatistics(nn.Module):
 # $$\min_{G,\, T_g,\, T_l}\; \mathcal{L}_{rec} - w_I\, \big( I_{JS}^{(g)}(x; z) + I_{JS}^{(l)}(x; z) \big)$$
 #
 # For comparison we also want an autoencoder that nobody helps. There $T$ is a mere **spectator**: it plays on
-# codes that it gets as constants (`detach`), so the encoder feels nothing of it. Weight 0 shall mean that.
+# codes that it gets as constants (`detach`), so the encoder feels nothing of it. Weight 0 shall mean that. (In
+# the code a `Turn` is one loss together with the players that lower it. This part is a single turn with two
+# players.)
 
 
 # %%
