@@ -597,8 +597,8 @@ table["step"] = table["latent AUROC (%)"].diff()
 # and most of it was made before any constraint came in. Reading $h$ in its copies, which takes no training at
 # all, is worth {{ (latent_read - latent_d) | pct }} points. Training on copies adds
 # {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was meant to improve; asked
-# for its own opinion, it makes up for most of the damage. The sphere changes nothing: it holds $z$, and nobody
-# reads $z$ any more.
+# for its own opinion, it makes up for most of the damage. The sphere changes next to nothing: it holds $z$, and
+# nobody reads $z$ any more.
 #
 # A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell no
 # lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
