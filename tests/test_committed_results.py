@@ -167,6 +167,9 @@ MECHANISMS = {
     "03_feature_constraint": [
         ("compact_radii", "compact_free"),
         ("spread_collapsed", "spread_radii"),
+        ("latent_read", "latent_d"),
+        ("latent_copies", "latent_unasked"),
+        ("pixel_copies", "pixel_d"),
         ("latent_fc", "latent_d"),
     ],
     "04_mutual_information": [("own_strong", "own_without")],

@@ -117,6 +117,14 @@ def test_roc_legend_names_the_area():
     assert a + b == pytest.approx(100, abs=0.11)
 
 
+def test_captions_stand_below_the_images_of_their_row():
+    rows = {"a": IMAGES[:2], "b": IMAGES[2:4]}
+    axes = plots.image_grid(rows, captions={"b": ["12 %", "90 %"]}).axes
+    assert [axis.get_xlabel() for axis in axes] == ["", "", "12 %", "90 %"]
+    with pytest.raises(ValueError, match="zip"):
+        plots.image_grid(rows, captions={"b": ["one"]})
+
+
 def test_image_grid_takes_uint8_and_colour_and_refuses_ragged_rows():
     colour = (255 * RANDOM.random((2, 3, 8, 8))).astype(np.uint8)
     figure = plots.image_grid({"x": colour}, titles=["a", "b"])
@@ -203,14 +211,6 @@ def test_paired_differences_stand_in_their_order():
     axis = plots.paired_differences(pairs, "difference").axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["mnist: pca", "cifar10: knn"]
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
-
-
-def test_captions_stand_below_the_images_of_their_row():
-    rows = {"a": IMAGES[:2], "b": IMAGES[2:4]}
-    axes = plots.image_grid(rows, captions={"b": ["12 %", "90 %"]}).axes
-    assert [axis.get_xlabel() for axis in axes] == ["", "", "12 %", "90 %"]
-    with pytest.raises(ValueError, match="zip"):
-        plots.image_grid(rows, captions={"b": ["one"]})
 
 
 def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
