@@ -196,10 +196,8 @@ def rate_histogram(rates, promised, xlabel="false alarms (%)", ylabel="divisions
     """How often a division had which rate, a panel a row above the next: dict name -> (n,) in [0, 1]."""
     figure, axes = _axes((7.0, 1.6 * len(rates) + 0.7), len(rates), 1)
     most = max(np.max(values) for values in rates.values())
-    for k, (axis, (name, values)) in enumerate(zip(axes[:, 0], rates.items(), strict=True)):
-        axis.hist(
-            100 * np.asarray(values), np.arange(0, 100 * most + 4, 4), color=COLOURS[k], edgecolor="white"
-        )
+    for axis, (name, values) in zip(axes[:, 0], rates.items(), strict=True):
+        axis.hist(100 * np.asarray(values), np.arange(0, 100 * most + 4, 4), color=NORMAL, edgecolor="white")
         axis.axvline(100 * promised, color="black", linestyle="--", linewidth=1.4, label="promised")
         axis.text(0.99, 0.9, name, transform=axis.transAxes, ha="right", va="top", fontweight="bold")
         axis.set(xlim=(0, 100 * most + 4), ylabel=ylabel)

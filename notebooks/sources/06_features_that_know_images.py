@@ -501,7 +501,7 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column. The restoration beside our own neighbours adds half a point; from there on nothing rises.
+# Read down the last column. The restoration beside our own neighbours adds a little; from there on nothing rises.
 # On these photographs $D$, the sphere with the critic, and $T$ do not earn their place.
 #
 # The detector knew it before we did. It sets its weights on drawn damage, without a label, and gives the neighbours
