@@ -42,6 +42,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_sidebars = {"[!l]*": [], "lessons": []}  # only the lessons have neighbours to list
 
 

@@ -218,11 +218,9 @@ def test_the_first_page_shows_a_part_four_doors_and_a_figure_of_each_lesson(site
         assert f"_static/home/{lesson.name}.png" in shown and f"lessons/{lesson.name}.html" in first.links
     doors = {"teaching.html", "results.html", "try.html", f"lessons/{load_course().lessons[0].name}.html"}
     assert doors <= set(first.links)
-    assert "uv run dualad run" in (site / "index.html").read_text(encoding="utf-8").replace(
-        "<span></span>", ""
-    )
     page = browser.new_page()
     page.goto((site / "index.html").as_uri())  # from the file system
+    assert "uv run dualad run" in page.inner_text("pre")
     page.focus(".home-compare input")
     page.keyboard.press("Home")
     assert (
@@ -242,7 +240,7 @@ def test_try_it_inside_the_site_from_the_file_system(site, browser, tmp_path, sc
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     files = []
     for k in range(24):  # stripes; the last ones lie askew
-        stripes = Image.linear_gradient("L").resize((16, 64)).rotate(90 if k > 20 else k % 5, expand=True)
+        stripes = Image.linear_gradient("L").resize((16, 64)).rotate(90 + k if k > 20 else k / 3, expand=True)
         files.append(tmp_path / f"{k:02}.png")
         stripes.resize((80, 60)).save(files[-1])
     page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
@@ -258,11 +256,12 @@ def test_try_it_inside_the_site_from_the_file_system(site, browser, tmp_path, sc
     page.set_input_files("#own-others", files[21:])
     page.wait_for_selector("#own[data-done='3']")
     page.click("#camera summary")
+    assert errors == []
     found = axe.run(page).response["violations"]
     wide = page.evaluate("() => document.scrollingElement.scrollWidth - window.innerWidth")
     page.close()
     assert [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in SERIOUS] == []
-    assert wide <= 1 and errors == []
+    assert wide <= 1
 
 
 def test_a_site_without_that_page_says_so(tmp_path):

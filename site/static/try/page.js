@@ -189,7 +189,6 @@
     }
     $("demo-go").addEventListener("click", () => learn().catch(fail));
     await show();
-    $("demo-go").disabled = false;
     return () => places.map(({ name, photographs }) => ({ name, scores: photographs.map((p) => p.found?.score) }));
   }
 
@@ -439,10 +438,12 @@
   }
 
   globalThis.tryPage = { explain, ready: null, scores: null };
-  globalThis.tryPage.ready = start()
-    .then(async () => {
+  globalThis.tryPage.ready = demo() // its first photograph is there at once, the network follows
+    .then(async (scores) => {
+      globalThis.tryPage.scores = scores;
+      await start();
+      $("demo-go").disabled = false;
       own();
-      globalThis.tryPage.scores = await demo();
       $("try-status").textContent = "Ready. All is loaded: from here on the page needs no network, and sends nothing.";
       return true;
     })
