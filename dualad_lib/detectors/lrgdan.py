@@ -44,8 +44,8 @@ class LRGDAN(Trained):
     is the mean. Score: mean |x - D'(G(x))|; without D', mean |x - G(x)|.
 
     judged: what D' is asked when scores are made. "reconstruction": to restore G(x), as in the paper. The others are
-    ours; the study lrgdan says what they are worth. "image": to restore x itself, score mean |x - D'(x)|. "code": to find
-    G's code in G(x), score the root mean square of G_e(x) - D'_e(G(x)), L_zrec of one image, as GANomaly scores.
+    ours; the study lrgdan says what they are worth. "image": to restore x itself, score mean |x - D'(x)|. "code": to
+    find G's code in G(x), score the root mean square of G_e(x) - D'_e(G(x)), L_zrec of one image, as GANomaly scores.
 
     image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
     literal: eq. 1 read word for word, in which G too wants D' to fail on its reconstructions (it lowers -k L_direc).
