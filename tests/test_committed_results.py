@@ -240,6 +240,16 @@ def test_what_lesson_07_says_in_words_holds():
     assert set(headline) == set(range(10)) and sum(headline.values()) / 10 < 0.975
 
 
+def test_what_lesson_09_says_of_spoiling_an_eight_holds():
+    rows = {
+        r["setting"]: r for r in study_rows("lrgdan") if (r["dataset"], r["normal_class"]) == ("mnist", 8)
+    }
+    said = "it makes {:.1f} of {:.1f} on the digit 8".format(
+        *(100 * rows[name]["auroc"] for name in ("rebuilt", "rebuilt, no spoils"))
+    )
+    assert said in (ROOT / "notebooks/sources/09_lrgdan.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("dataset", "aim"), [("mnist", 98), ("fashion_mnist", 94)])
 def test_what_is_said_of_the_rebuilt_lrgdan_holds(dataset, aim):
     """Its means, and what it gains on one autoencoder with the same distances."""

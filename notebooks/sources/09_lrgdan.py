@@ -494,8 +494,8 @@ checks.check_half_total_error(half_total_error)
 # An 8 that is mirrored or upside down is still nearly an 8. The question "how was it turned?" has no answer even
 # for the normal class, so $T$ stays undecided on normal images as well, and the information says little about
 # whether an image is normal. A 3 changes under nearly every turn. Things that change an 8: squeezing it, leaning
-# it, swapping its lower half for that of another one. That is why
-# the opponent of this lesson spoils images besides turning them.
+# it, swapping its lower half for that of another one. That is why the opponent of this lesson spoils images besides
+# turning them: with complete data, it makes 97.7 of 96.7 on the digit 8.
 #
 # </details>
 #
