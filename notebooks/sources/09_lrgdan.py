@@ -383,16 +383,18 @@ record(
     p1_rebuilt_fashion=found["Fashion-MNIST"]["rebuilt"],
     dualad_mnist=dualad["mnist", "dualad", "dual"],
     dualad_fashion=dualad["fashion_mnist", "dualad", "dual"],
-    **{f"{data}_{name}": step[data][name] for data in step for name in ("mean", "low", "high", "classes")},
+    **{f"{data}_{name}": step[data][name] for data in step for name in ("mean", "low", "high", "won")},
 )
 
 # %% [markdown]
 # As printed, MNIST has {{ p1_printed | f1 }} where 98.5 was published; rebuilt it has {{ p1_rebuilt | f1 }}. The
 # 99.5 on Fashion-MNIST we cannot reach: {{ p1_rebuilt_fashion | f1 }}.
 #
-# Against one autoencoder with the same distances, class by class, the rebuilt system gains {{ mnist_mean | f1 }}
-# points on MNIST (95 % interval {{ mnist_low | f1 }} to {{ mnist_high | f1 }}), and {{ fashion_mnist_mean | f1 }}
-# on Fashion-MNIST ({{ fashion_mnist_low | f1 }} to {{ fashion_mnist_high | f1 }}).
+# Against one autoencoder with the same distances it gains {{ mnist_mean | f1 }} points on MNIST and
+# {{ fashion_mnist_mean | f1 }} on Fashion-MNIST. It is better on {{ mnist_won | int }} of the digits, and on
+# {{ fashion_mnist_won | int }} of the kinds of clothes; sandals are the class that loses most. The 95 % interval over
+# the classes begins at {{ mnist_low | f2 }} on MNIST, and at {{ fashion_mnist_low | f2 }} on Fashion-MNIST, where the
+# gain is thus not beyond doubt.
 #
 # Two more things belong to an honest account. DualAD puts the same kind of question to *one* autoencoder (lesson 03),
 # and under protocol 2 it has {{ dualad_mnist | f1 }} and {{ dualad_fashion | f1 }}: it is the question that counts, and
@@ -492,8 +494,8 @@ checks.check_half_total_error(half_total_error)
 # An 8 that is mirrored or upside down is still nearly an 8. The question "how was it turned?" has no answer even
 # for the normal class, so $T$ stays undecided on normal images as well, and the information says little about
 # whether an image is normal. A 3 changes under nearly every turn. Things that change an 8: squeezing it, leaning
-# it, swapping its lower half for that of another one. That is why
-# the opponent of this lesson spoils images besides turning them.
+# it, swapping its lower half for that of another one. That is why the opponent of this lesson spoils images besides
+# turning them: with complete data, it makes 97.7 of 96.7 on the digit 8.
 #
 # </details>
 #
