@@ -22,6 +22,8 @@ _EXPORTS = {
     "PublishedDualAD": "detectors.published",
     "LRGDAN": "detectors.lrgdan",
     "AGAD": "detectors.agad",
+    "RebuiltAGAD": "detectors.rebuilt_agad",
+    "FeatureAGAD": "detectors.feature_agad",
     "ADeGAN": "detectors.adegan",
     "PCA": "detectors.baselines",
     "Detector": "detectors.base",

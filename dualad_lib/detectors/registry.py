@@ -9,12 +9,14 @@ from . import (
     autoencoder,
     baselines,
     dualad,
+    feature_agad,
     feature_dualad,
     feature_neighbours,
     lrgdan,
     padim,
     patchcore,
     published,
+    rebuilt_agad,
 )
 
 #: Name on the command line and in results files -> System.
@@ -31,6 +33,8 @@ SYSTEMS = {
         padim.SYSTEM,
         lrgdan.SYSTEM,
         agad.SYSTEM,
+        rebuilt_agad.SYSTEM,
+        feature_agad.SYSTEM,
         adegan.SYSTEM,
     )
 }
