@@ -4,17 +4,19 @@ The paper has a generator fail on its own drawings. What it learns of them is ho
 context in which an image stands: upright, turned, redrawn, or told of as anomalous. None of them is the only one.
 """
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 from ..errors import DataError
 from ..losses import info_nce, squared_error
 from ..networks import TransformationCritic, ViewStatistics, forward_features
-from ..scoring import Scores
+from ..scoring import Scores, precise
 from ..training import Turn, channels_last
 from ..transforms import dihedral, dihedral_elements, jitter, strong_view
 from .agad import untracked
 from .autoencoder import Autoencoder
+from .base import as_fitted
 from .dualad import DualAD
 from .system import System
 from .told import Told
@@ -32,7 +34,8 @@ class RebuiltAGAD(Told, DualAD):
     self-contrast). All contexts stand in one batch, and scores are made in eval mode.
 
     Score: as in `DualAD`, whose encoder and copies it shares: the distance to the nearest training image in h, and
-    -log p(own context), over turned copies. Without redrawn, turned and contrast C has nothing but labels: a plain
+    -log p(own context), over turned copies; with labels the second alone (labelled anomalies move together in h, and
+    some of them among the normal images). Without redrawn, turned and contrast C has nothing but labels: a plain
     classifier in the same network, whose score is -log p(normal). w_critic, w_contrast: weights beside L_con. Other
     parameters as in `DualAD`.
     """
@@ -106,6 +109,7 @@ class RebuiltAGAD(Told, DualAD):
             raise DataError(
                 "without redrawn, turned and contrast it learns from labels alone: give fit some."
             )
+        self.told_ = self.anomalies_ is not None
         helpers = [self._player(name) for name in ("C", "T_v") if name in self.parts_]
         return [Turn(self._play, *self._players(), *helpers)], None
 
@@ -147,8 +151,26 @@ class RebuiltAGAD(Told, DualAD):
         t[..., normal:] = turns + 1
         return torch.cat([t.flatten(), t.new_full((normal * self.redrawn,), turns)])
 
+    @as_fitted
+    def contexts(self, x):
+        """C's probabilities of each context for images as they are, float64 (N, turns + 2): upright (and, where turns
+        are contexts, each turn), redrawn, told of."""
+        return np.concatenate([self._named(batch) for batch in self._checked(x).split(512)])
+
+    @torch.no_grad()
+    def _named(self, images):
+        h, _ = self.frozen_(self._images(images))
+        return precise(self.parts_["C"](h)).softmax(1).cpu().numpy()
+
     def _combine(self, raw):
-        return Scores(latent=raw["transformation"]) if self._classifies else super()._combine(raw)
+        return Scores(latent=raw["transformation"]) if self.told_ else super()._combine(raw)
+
+    def _own_state(self):
+        return {**super()._own_state(), "told": torch.tensor(float(self.told_))}
+
+    def _restore_own(self, state):
+        super()._restore_own(state)
+        self.told_ = bool(state["told"])
 
 
 SYSTEM = System(
@@ -161,6 +183,6 @@ SYSTEM = System(
         "contrast": "losses.info_nce",
     },
     scores={"latent, neighbours": "neighbours.Bank", "dual": "scoring.Fusion"},
-    lesson=("agad", "2. Rebuilt"),
+    lesson=("agad", "3. Rebuilt"),
     title="AGAD rebuilt",
 )

@@ -157,7 +157,11 @@ def _agad_rebuilt():
         for setting, params in without.items():
             yield dataset, "agad_rebuilt", SOME, {"setting": f"rebuilt, {setting}", "params": params}
     yield "cifar10", "feature_neighbours", range(10), {"setting": "side=160", "params": on_features}
-    for setting, params in {"rebuilt": {}, "rebuilt, drawn": {"drawn": True}}.items():
+    for setting, params in {
+        "rebuilt": {},
+        "rebuilt, drawn": {"drawn": True},
+        "drawn alone": {"drawn": True, "distances": False},
+    }.items():
         options = {"setting": setting, "kinds": "every other", "params": {**on_features, **params}}
         yield "cifar10", "agad_features", range(10), options
     for share in (0.05, 0.01, 0.03, 0.1, 0.2):
