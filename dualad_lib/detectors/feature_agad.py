@@ -102,7 +102,9 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
 
     def _game(self):
         turns = [Turn(self._redraw, self._player("G"))]
-        return [*turns, *[Turn(self._judge, self._player("C"))] * self.judges_], None
+        if self.judges_:
+            turns.append(Turn(self._judge, self._player("C")))
+        return turns, None
 
     def _redraw(self, step):
         G = self.parts_["G"]
