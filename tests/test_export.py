@@ -11,8 +11,8 @@ from sklearn.exceptions import NotFittedError
 from dualad_lib import PCA, Autoencoder, DataError, defects
 from dualad_lib.cli import main
 from dualad_lib.data import load_inspection
-from dualad_lib.detectors.feature_dualad import FeatureDualAD
 from dualad_lib.detectors.feature_agad import FeatureAGAD
+from dualad_lib.detectors.feature_dualad import FeatureDualAD
 from dualad_lib.detectors.feature_neighbours import FeatureNeighbours
 from dualad_lib.detectors.padim import PaDiM
 from dualad_lib.detectors.patchcore import PatchCore
