@@ -23,6 +23,8 @@ _EXPORTS = {
     "LRGDAN": "detectors.lrgdan",
     "RebuiltLRGDAN": "detectors.rebuilt_lrgdan",
     "AGAD": "detectors.agad",
+    "RebuiltAGAD": "detectors.rebuilt_agad",
+    "FeatureAGAD": "detectors.feature_agad",
     "ADeGAN": "detectors.adegan",
     "PCA": "detectors.baselines",
     "Detector": "detectors.base",

@@ -19,12 +19,14 @@ from .detectors.baselines import (
     OneClassSVM as OneClassSVM,
 )
 from .detectors.dualad import DualAD as DualAD
+from .detectors.feature_agad import FeatureAGAD as FeatureAGAD
 from .detectors.feature_dualad import FeatureDualAD as FeatureDualAD
 from .detectors.feature_neighbours import FeatureNeighbours as FeatureNeighbours
 from .detectors.lrgdan import LRGDAN as LRGDAN
 from .detectors.padim import PaDiM as PaDiM
 from .detectors.patchcore import PatchCore as PatchCore
 from .detectors.published import PublishedDualAD as PublishedDualAD
+from .detectors.rebuilt_agad import RebuiltAGAD as RebuiltAGAD
 from .detectors.rebuilt_lrgdan import RebuiltLRGDAN as RebuiltLRGDAN
 from .errors import (
     DataError as DataError,

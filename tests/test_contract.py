@@ -322,10 +322,11 @@ def test_a_calibration_set_of_one_picture_calls_it_normal(name):
     assert (model.predict(np.repeat(HELD[:1], 20, 0)) == 1).all()
 
 
-def test_labels_leave_something_to_learn():
+@pytest.mark.parametrize("kind", ["agad", "agad_rebuilt", "agad_features"])
+def test_labels_leave_something_to_learn(kind):
     black = np.zeros((30, 1, 10, 10), np.uint8)
     labels = np.repeat([0, 1], [30, 10])
-    assert create("agad").fit(np.concatenate([black, X[:10]]), labels=labels).predict(black[:1]) == 1
+    assert create(kind).fit(np.concatenate([black, X[:10]]), labels=labels).predict(black[:1]) == 1
 
 
 # ------------------------------------------------------------------------------------------------ not finite

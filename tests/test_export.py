@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from dualad_lib import PCA, Autoencoder, DataError, defects
 from dualad_lib.cli import main
 from dualad_lib.data import load_inspection
+from dualad_lib.detectors.feature_agad import FeatureAGAD
 from dualad_lib.detectors.feature_dualad import FeatureDualAD
 from dualad_lib.detectors.feature_neighbours import FeatureNeighbours
 from dualad_lib.detectors.padim import PaDiM
@@ -99,8 +100,8 @@ def never(monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", lambda *args, **options: pytest.fail("exported"))
 
 
-@pytest.mark.parametrize("kind", [PCA, Autoencoder])
-def test_detectors_on_pixels_cannot_be_exported(kind, never, tmp_path):
+@pytest.mark.parametrize("kind", [PCA, Autoencoder, FeatureAGAD])
+def test_what_has_no_graph_cannot_be_exported(kind, never, tmp_path):
     with pytest.raises(DataError, match=f"a {kind.__name__} cannot be exported: fit a detector on features"):
         export_onnx(kind(), tmp_path / "m.onnx")
 

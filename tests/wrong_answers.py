@@ -130,6 +130,15 @@ WRONG = {
             "equal scores",
         ),
     ],
+    "at_strength": [
+        ("return x + size * (x_hat - x)", "SHARE"),
+        ("return x - size * (x_hat - x) / (x_hat - x).square().mean((1, 2, 3), keepdim=True).sqrt()", "NaN"),
+        (
+            "error = x_hat - x\n"
+            "return x - size * error / error.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-9)",
+            "AWAY",
+        ),
+    ],
     "depends_on_company": [
         ("return False", "not noticed"),
         ("return not np.allclose(np.asarray(score(x)), np.asarray(score(x.flip(0)))[::-1])", "not noticed"),

@@ -6,12 +6,14 @@ from .autoencoder import Autoencoder
 from .base import Detector
 from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
 from .dualad import DualAD
+from .feature_agad import FeatureAGAD
 from .feature_dualad import FeatureDualAD
 from .feature_neighbours import FeatureNeighbours
 from .lrgdan import LRGDAN
 from .padim import PaDiM
 from .patchcore import PatchCore
 from .published import PublishedDualAD
+from .rebuilt_agad import RebuiltAGAD
 from .rebuilt_lrgdan import RebuiltLRGDAN
 from .registry import STAGES, SYSTEMS, create
 from .system import System
@@ -27,6 +29,7 @@ __all__ = [
     "Autoencoder",
     "Detector",
     "DualAD",
+    "FeatureAGAD",
     "FeatureDualAD",
     "FeatureNeighbours",
     "IsolationForest",
@@ -35,6 +38,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "PublishedDualAD",
+    "RebuiltAGAD",
     "RebuiltLRGDAN",
     "System",
     "create",

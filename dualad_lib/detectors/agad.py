@@ -5,8 +5,6 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import nn
 
-from ..data.images import as_images
-from ..errors import DataError
 from ..losses import (
     absolute_error,
     adversarial_loss,
@@ -20,13 +18,14 @@ from ..scoring import pixel_score, precise
 from ..training import Player, Turn
 from .base import as_fitted, choose
 from .system import System
+from .told import Told
 from .trained import Trained, check_side
 
 GENERATORS = ("plain", "unet", "unet++")
 LABELLED = 32  # anomalies in a batch at least
 
 
-class AGAD(Trained):
+class AGAD(Told, Trained):
     """Adversarial Generative Anomaly Detection (Shi & Zhang, arXiv 2304.04211).
 
     G reconstructs x as x_hat, D tells images from reconstructions and embeds both. x_hat also serves as a
@@ -79,35 +78,6 @@ class AGAD(Trained):
         self.seed = seed
         self.device = device
 
-    def fit(self, X, y=None, *, calibration=None, labels=None, checkpoint=None, label="", after_step=None):
-        """As `Trained.fit`, and labels: (N,) 0 normal, 1 anomalous, where some of the images are known anomalies.
-
-        None: all are normal. This is the one detector that may be told of anomalies: its rows are then called
-        supervised. Calibration is on normal images alone.
-        """
-        self.anomalies_ = None
-        if labels is not None:
-            X = as_images(X)
-            anomalous = self._anomalous(labels, len(X))
-            X, self.anomalies_ = X[~anomalous], X[anomalous]
-        return super().fit(
-            X, y, calibration=calibration, checkpoint=checkpoint, label=label, after_step=after_step
-        )
-
-    def _check_variety(self, images):
-        if self.anomalies_ is None:  # else there is a difference to learn
-            super()._check_variety(images)
-
-    @staticmethod
-    def _anomalous(labels, count):
-        """Labels as a boolean mask. Raises DataError where they are not one 0 or 1 an image, or all are alike."""
-        labels = torch.as_tensor(labels)
-        if labels.shape != (count,) or not set(labels.unique().tolist()) <= {0, 1}:
-            raise DataError(f"labels must be one 0 (normal) or 1 (anomalous) for each of the {count} images.")
-        if len(labels.unique()) < 2:
-            raise DataError("labels name no anomaly, or nothing else: without any, fit takes no labels.")
-        return labels.bool()
-
     @as_fitted
     def reconstruct(self, x):
         """Reconstructions x_hat = G(x), float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
@@ -143,7 +113,7 @@ class AGAD(Trained):
         x, a = step.images["train"], None
         if self.anomalies_ is not None:
             count = max(LABELLED, len(x) // 2)
-            a = self._images(self.anomalies_[torch.randint(len(self.anomalies_), (count,))])
+            a = self._drawn(count)
         x_hat, a_hat = self._both(x, a, tracked=True)
         again, _ = self._both(x_hat.detach(), x)
         if a is not None and not self.mixed:
@@ -192,10 +162,6 @@ class AGAD(Trained):
     def _score(self, images):
         x = self._images(images)
         return {"pixel": precise(pixel_score(x, self._generate(x))).cpu().numpy()}
-
-    def _fingerprint(self, images):
-        known = "" if self.anomalies_ is None else super()._fingerprint(self.anomalies_)
-        return super()._fingerprint(images) + known
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class FeatureNeighbours(FeatureDetector):
 
     def _check_maps(self):
         raise DataError(
-            "FeatureNeighbours judges whole images, so it has no heat maps: use PatchCore or DualAD."
+            f"a {type(self).__name__} judges whole images, so it has no heat maps: use PatchCore or DualAD."
         )
 
     def _state(self):

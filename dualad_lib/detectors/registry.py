@@ -9,12 +9,14 @@ from . import (
     autoencoder,
     baselines,
     dualad,
+    feature_agad,
     feature_dualad,
     feature_neighbours,
     lrgdan,
     padim,
     patchcore,
     published,
+    rebuilt_agad,
     rebuilt_lrgdan,
 )
 
@@ -33,6 +35,8 @@ SYSTEMS = {
         lrgdan.SYSTEM,
         rebuilt_lrgdan.SYSTEM,
         agad.SYSTEM,
+        rebuilt_agad.SYSTEM,
+        feature_agad.SYSTEM,
         adegan.SYSTEM,
     )
 }

@@ -83,6 +83,7 @@ def identify(
     params=None,
     setting="",
     labelled=0.0,
+    kinds="",
     flaws=(),
     output=None,
     make=create,
@@ -104,6 +105,8 @@ def identify(
         "code": code_hash(type(model)),
     }
     key["parameters"].pop("device", None)
+    if kinds:  # cells that name none keep their keys
+        key["kinds"] = kinds
     return Kept(model, key, None if output is None else _path(output, key))
 
 

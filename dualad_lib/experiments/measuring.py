@@ -19,9 +19,11 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
 
     detector: a name that `dualad_lib.detectors.create` knows. Of the options, protocol, split ("test") and seed (0)
     are those of `load_one_class`; split="development" measures on training files alone. labelled (0): labelled
-    anomalies that a supervised detector is given, as a share of the normal training images. flaws: names of FLAWED
-    evaluations that are measured beside the honest one, each with rows of its own. profile ("lesson") stands
-    in the rows. params: parameters that differ from the detector's defaults; setting: how the rows name the difference.
+    anomalies that a supervised detector is given, as a share of the normal training images. kinds (""): the rule by
+    which they are of some kinds alone (`kinds_of`); these kinds and the others then have rows of their own as well.
+    flaws: names of FLAWED evaluations that are measured beside the honest one, each with rows of its own. profile
+    ("lesson") stands in the rows. params: parameters that differ from the detector's defaults; setting: how the rows
+    name the difference.
     output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
     instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
     goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None
@@ -47,7 +49,10 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
         resumed = checkpoint is not None and checkpoint.exists()
     images, labels = task.train, {}
     if key["labelled"]:
-        anomalies = load_labelled_anomalies(dataset, normal_class, key["labelled"], key["split"], key["seed"])
+        kinds = kinds_of(key, task)
+        anomalies = load_labelled_anomalies(
+            dataset, normal_class, key["labelled"], key["split"], key["seed"], kinds
+        )
         images = torch.cat([images, anomalies])
         labels = {"labels": torch.arange(len(images)) >= len(task.train)}
     if watches and not isinstance(model, Trained):
@@ -62,6 +67,7 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     seconds = None if resumed or watches else trained - start, scored - trained
     truth = task.test_labels.numpy()
     rows = rows_of(key, model, truth, scores, *seconds, command)
+    rows += _rows_by_kind(key, model, task, scores, seconds, command)
     for flaw in key["flaws"]:
         if flaw in watches:
             watches[flaw].look()  # the last step is one of them
@@ -74,6 +80,41 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     if resumable.get("checkpoint") is not None:
         resumable["checkpoint"].unlink(missing_ok=True)
     return rows
+
+
+def kinds_of(key, task):
+    """The classes of labelled anomalies, by the rule `kinds` of a cell's key: a list, or None for all others.
+
+    "every other": the first, third, fifth ... after the normal class, in a circle; fixed before anything was measured.
+    """
+    rule = key.get("kinds", "")
+    if rule not in KINDS:
+        raise RunError(f"unknown kinds {rule!r}: choose from {', '.join(KINDS)}.")
+    count = len(task.class_names)
+    return [(key["normal_class"] + step) % count for step in range(1, count, 2)] if rule else None
+
+
+KINDS = ("", "every other")
+
+
+def _rows_by_kind(key, model, task, scores, seconds, command):
+    """Rows for the kinds that a detector was told of and for those that it was not, where it was told of some."""
+    told = kinds_of(key, task)
+    if told is None:
+        return []
+    known, truth = torch.isin(task.test_classes, torch.tensor(told)).numpy(), task.test_labels.numpy()
+    rows = []
+    for name, part in zip(BY_KIND, (known, ~known), strict=True):
+        part = part | (truth == 0)
+        own = Scores(**{n: None if v is None else v[part] for n, v in vars(scores).items()})
+        rows += [
+            {**row, "evaluation": name} for row in rows_of(key, model, truth[part], own, *seconds, command)
+        ]
+    return rows
+
+
+#: Evaluations of a detector that was told of some kinds of anomalies: honest ones, each on a part of the test set.
+BY_KIND = ("known kinds", "unknown kinds")
 
 
 def _scores(model, task):

@@ -129,10 +129,12 @@ def _lrgdan():
 
 
 def _agad():
-    """Honest and flawed evaluation side by side, at every share of labelled anomalies, in batches apart and mixed.
+    """Rebuilt, from pixels and on features, with labels of every other kind; then as printed.
 
-    And, in batches apart, without the loss that is the paper's own.
+    As printed: honest and flawed evaluation side by side, at every share of labels, in batches apart and mixed, and, in
+    batches apart, without the loss that is the paper's own.
     """
+    yield from _agad_rebuilt()
     flaws = ("batch statistics", "best step", "batch statistics, best step")
     apart = {"params": {"mixed": False}}
     for dataset in ("fashion_mnist", "cifar10"):
@@ -149,6 +151,43 @@ def _agad():
             yield dataset, "agad", SOME, told
             told = {**told, "setting": f"labelled={share:g}, apart", "flaws": flaws[:1], **apart}
             yield dataset, "agad", SOME, told
+
+
+def _agad_rebuilt():
+    """What a reader asks first comes first: without labels, with some, the plain classifier of the same labels."""
+    told = {"kinds": "every other", "labelled": 0.05}
+    alone = {"redrawn": False, "turned": False, "contrast": False}
+    on_features = {"side": 160}
+    for dataset in ("cifar10", "fashion_mnist"):
+        yield dataset, "agad_rebuilt", range(10), {"setting": "rebuilt", "kinds": "every other"}
+        for setting, params in {"rebuilt": {}, "classifier": alone}.items():
+            options = {"setting": f"{setting}, labelled=0.05 of every other kind", "params": params, **told}
+            yield dataset, "agad_rebuilt", range(10), options
+        without = {
+            "not redrawn": {"redrawn": False},
+            "not turned": {"turned": False},
+            "no contrast": {"contrast": False},
+            "redrawn alone": {"turned": False, "contrast": False},
+        }
+        for setting, params in without.items():
+            yield dataset, "agad_rebuilt", SOME, {"setting": f"rebuilt, {setting}", "params": params}
+    yield "cifar10", "feature_neighbours", range(10), {"setting": "side=160", "params": on_features}
+    for setting, params in {
+        "rebuilt": {},
+        "rebuilt, drawn": {"drawn": True},
+        "drawn alone": {"drawn": True, "distances": False},
+    }.items():
+        options = {"setting": setting, "kinds": "every other", "params": {**on_features, **params}}
+        yield "cifar10", "agad_features", range(10), options
+    for share in (0.05, 0.01, 0.03, 0.1, 0.2):
+        for setting, params in {
+            "rebuilt": {},
+            "classifier": {"distances": False},
+            "rebuilt, drawn": {"drawn": True},
+        }.items():
+            options = {"kinds": "every other", "labelled": share, "params": {**on_features, **params}}
+            options["setting"] = f"{setting}, labelled={share:g} of every other kind"
+            yield "cifar10", "agad_features", range(10), options
 
 
 def _adegan():
@@ -287,6 +326,7 @@ STUDIES = {
 }
 #: Studies whose cells are not calls of `measuring.measure`: modules with an `identify` and a `measure` of their own.
 MEASURED_BY = {
+    "agad": "dualad_lib.experiments.pooled",
     "signs": "dualad_lib.experiments.attacked",
     "tiles": "dualad_lib.experiments.inspected",
     "features": "dualad_lib.experiments.whole_images",

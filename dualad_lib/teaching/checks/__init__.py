@@ -3,7 +3,7 @@
 
 from .adegan import EQ_11, check_eq_11, check_stable_eq_11
 from .adversarial_signs import ATTACKERS, check_attack_step, check_attackers
-from .agad import COMPANY, check_company, check_depends_on_company
+from .agad import PSEUDO_ANOMALIES, check_at_strength, check_depends_on_company, check_pseudo_anomalies
 from .autoencoder_baseline import EXTREMES, check_extremes, check_nearest_code, check_shift_tolerant_score
 from .benchmark import INTERVALS, check_intervals, check_paired_interval
 from .checking import CheckFailed

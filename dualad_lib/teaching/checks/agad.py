@@ -2,37 +2,68 @@
 
 import numpy as np
 
-from .checking import CheckFailed, as_array, compare_answers, reports
+from .checking import CheckFailed, as_array, compare_answers, numbers, reports
 
-COMPANY = {
-    "eval mode, other images in the batch": (
-        "no",
-        "In eval mode batch norm uses the averages it learned in training, whoever is in the batch.",
+PSEUDO_ANOMALIES = {
+    "bags that a network redrew": (
+        "strokes",
+        "Bag and redrawn bag show the same thing. They differ in sharpness and noise, and nothing else can be learned.",
     ),
-    "train mode, other images in the batch": (
-        "yes",
-        "In train mode mean and deviation are those of the batch: other company, other numbers.",
+    "bags upside down": (
+        "content",
+        "Turning leaves every stroke as sharp as it was; only what is above and what is below tells.",
     ),
-    "eval mode, another batch size": (
-        "no",
-        "The learned averages do not know how many images are scored at once.",
+    "bags upside down and redrawn, against upright ones that nobody redrew": (
+        "strokes",
+        "The critic may look at what is easier. Redrawn or not decides here as well, and is seen at a glance.",
     ),
-    "train mode, the same batch in another order": (
-        "no",
-        "A mean does not depend on the order of its summands. The order of the TEST SET matters because it decides "
-        "who shares a batch.",
+    "bags upside down, against upright ones, half of either redrawn": (
+        "content",
+        "Who drew an image says nothing here, because it is the same on both sides.",
     ),
-    "train mode, an image added to the batch": (
-        "yes",
-        "One more summand changes the mean and the deviation.",
+    "other bags from the same training files": (
+        "nothing",
+        "Both sides come from one distribution: no critic can do better than a coin.",
     ),
 }
 
 
-@reports("in eval mode a score is the image's own")
-def check_company(answers):
-    """answers: dict from each change in COMPANY to "yes" (a score can move) or "no"."""
-    compare_answers(answers, COMPANY, ("yes", "no"))
+@reports("a critic learns whatever tells its two sides apart, and nothing else")
+def check_pseudo_anomalies(answers):
+    """answers: dict from each kind in PSEUDO_ANOMALIES to "strokes", "content" or "nothing"."""
+    compare_answers(answers, PSEUDO_ANOMALIES, ("strokes", "content", "nothing"))
+
+
+@reports("each pseudo-anomaly is as strong as you say")
+def check_at_strength(function):
+    """function(x, x_hat, size) -> images moved from x towards x_hat, each by a root mean square of `size`."""
+    import torch
+
+    x = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    far = torch.tensor([0.1, 0.2, 0.4, 0.8, 0.0])[:, None, None, None]
+    x_hat = x + far * torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
+    call = numbers(function, "images of the shape of x", tuple(x.shape))
+    for size in (0.05, 0.3):
+        got = torch.from_numpy(call(x.clone(), x_hat.clone(), size))[:4]
+        moved, wanted = got - x[:4].double(), (x_hat - x)[:4].double()
+        cosine = torch.nn.functional.cosine_similarity(moved.flatten(1), wanted.flatten(1))
+        if (cosine < -0.99).all():
+            raise CheckFailed("They move AWAY from their drawing. Which way does x_hat - x point?")
+        if (cosine < 0.99).any():
+            raise CheckFailed("They do not move straight towards their drawing x_hat.")
+        lengths = moved.square().flatten(1).mean(1).sqrt()
+        if torch.allclose(lengths, size * wanted.square().flatten(1).mean(1).sqrt(), rtol=1e-3):
+            raise CheckFailed("That is a SHARE of each image's own error; `size` is the change itself.")
+        if torch.allclose(lengths.square().mean().sqrt(), torch.tensor(size).double(), rtol=0.15) and (
+            lengths.max() > 1.5 * lengths.min()
+        ):
+            raise CheckFailed(
+                "The batch as a whole has moved by `size`, but not each image: measure each by itself."
+            )
+        if not torch.allclose(lengths, torch.full((4,), size).double(), rtol=1e-3):
+            raise CheckFailed(
+                f"The first image has moved by {lengths[0]:.3f} (root mean square), not by {size}."
+            )
 
 
 @reports("such a test takes three lines")
