@@ -474,7 +474,7 @@ print(f"{report.name}: {report.stat().st_size / 1024:.0f} kB")
 #
 # | look at | how | then |
 # |---|---|---|
-# | what is called good | the highest-ranked *training* images, by eye | remove defects (appendix A2 measures the harm) |
+# | what is called good | the highest-ranked *training* images, by eye | remove them (A2 measures the harm) |
 # | what good may look like | other days, lamps, batches: are they in the folder? | add them, fit again |
 # | how few images | held-out ones against $1/\alpha - 1$ | more good images: they are cheap |
 # | views of one part | file names, time stamps | `--by`, and count parts |
