@@ -1,0 +1,180 @@
+"""ADe-GAN's idea rebuilt: patterns learned on real images, interpolations between them as what is not normal."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch.nn.functional import cross_entropy, normalize, softmax
+
+from ..losses import info_nce, uniform_cross_entropy
+from ..neighbours import Bank
+from ..networks.patterns import PatternExtractor
+from ..scoring import Scores, precise
+from ..training import as_float
+from ..transforms import jitter
+from .base import as_fitted
+from .system import System
+from .trained import Trained, check_side
+
+AT_ONCE = 512
+CLUSTERED = 6000  # codes of which the patterns are found
+
+
+class RebuiltADeGAN(Trained):
+    """ADe-GAN rebuilt, so that its extractor meets real images and its score can point one way only.
+
+    The extractor E gives an image a code z on the unit sphere and pattern probabilities. Its pretext is played on real
+    images: two slightly changed views of an image are to have one code, apart from the others (InfoNCE). After a share
+    `starts` of the training k-means on these codes finds `patterns`, and the ideas of the paper begin. L_sl (eq. 3),
+    cross-entropy: an image has the pattern that both its views point to. Interpolations within a pattern are normal
+    (eq. 4, 5): images of one pattern are not pushed apart any more. Interpolations between two patterns (eq. 6) are
+    not: mixed codes of two images are what every image must be told from, and L_ip asks that they look like no pattern.
+    They are made of E's own codes and move with it: the game needs no generator, and no discriminator beside E.
+
+    Score: cosine distance of the code to that of the `neighbors`-th nearest training image.
+
+    pretext: how far views are changed (1: the changes of `transforms.jitter`). within, between: switches of the two
+    interpolations; with both off and w_pattern=0 the pretext is left, and neighbours in its codes. w_pattern: weight of
+    L_sl, and half of it that of L_ip. Source: the idea is ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et
+    al., ICML 2020), mixed codes as negatives are those of Kalantidis et al. (NeurIPS 2020).
+    """
+
+    def __init__(
+        self,
+        patterns=20,
+        within=True,
+        between=True,
+        w_pattern=0.5,
+        pretext=1.5,
+        temperature=0.2,
+        starts=0.4,
+        neighbors=5,
+        latent_dim=64,
+        width=16,
+        steps=350,
+        batch_size=96,
+        learning_rate=3e-3,
+        false_alarm_rate=0.05,
+        seed=0,
+        device="auto",
+    ):
+        self.patterns = patterns
+        self.within = within
+        self.between = between
+        self.w_pattern = w_pattern
+        self.pretext = pretext
+        self.temperature = temperature
+        self.starts = starts
+        self.neighbors = neighbors
+        self.latent_dim = latent_dim
+        self.width = width
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.false_alarm_rate = false_alarm_rate
+        self.seed = seed
+        self.device = device
+
+    @as_fitted
+    def extract(self, x):
+        """Pattern probabilities (N, patterns) and codes (N, latent_dim) of length 1, on the CPU."""
+        z = self._codes(self._checked(x))
+        return softmax(self.parts_["E"].patterns(z), 1).detach().cpu(), z.cpu()
+
+    def _check_parameters(self):
+        check_side(self.image_shape_)
+
+    def _parts(self):
+        return {"E": PatternExtractor(self.image_shape_, self.width, self.latent_dim, self.patterns)}
+
+    def _start(self, images):
+        self._seen = images
+
+    def _end(self, images, history):
+        del self._seen
+        super()._end(images, history)
+
+    def _game(self):
+        return [Turn(self._tell_apart, self._player("E"))], None
+
+    @property
+    def _first(self):
+        """The step before which the patterns are found."""
+        return min(self.steps - 1, math.ceil(self.starts * self.steps))
+
+    def _tell_apart(self, step):
+        if step.number == self._first:
+            self._find_patterns()
+        E, x = self.parts_["E"], step.images["train"]
+        n = len(x)
+        z = E(torch.cat([self._view(x), self._view(x)]))
+        similarity = (z @ z.T / self.temperature).fill_diagonal_(-torch.inf)
+        other = torch.arange(2 * n, device=x.device).roll(n)
+        if step.number < self._first:
+            return {"views": -info_nce(similarity, other)}
+        logits = E.patterns(z)
+        of = logits.detach().unflatten(0, (2, n)).sum(0).argmax(1).repeat(2)
+        terms = {}
+        if self.within:
+            same = of[:, None] == of
+            same[torch.arange(2 * n, device=x.device), other] = False
+            similarity = similarity.masked_fill(same, -torch.inf)
+        if self.between and len(mixed := self._mixed(z, of)):
+            similarity = torch.cat([similarity, z @ mixed.T / self.temperature], 1)
+            terms["between"] = self.w_pattern / 2 * uniform_cross_entropy(E.patterns(mixed))
+        terms["pattern"] = self.w_pattern * cross_entropy(logits, of)
+        terms["views"] = -info_nce(similarity, other)
+        return terms
+
+    def _view(self, x):
+        """Each image a little changed: what it shows, and with it its pattern, stays."""
+        return jitter(x, *(self.pretext * most for most in (0.1, 0.07, 0.08, 0.03)))
+
+    def _mixed(self, z, of):
+        """Codes between two patterns, half as many as there are: mixed of two codes (rows of z) each."""
+        first, second = torch.randint(len(z), (2, 2 * len(z)), device=z.device)
+        apart = (of[first] != of[second]).nonzero()[: len(z) // 2, 0]
+        share = 0.3 + 0.4 * torch.rand(len(apart), 1, device=z.device)
+        return normalize(share * z[first[apart]] + (1 - share) * z[second[apart]], dim=1)
+
+    def _find_patterns(self):
+        E = self.parts_["E"]
+        some = torch.randperm(len(self._seen))[:CLUSTERED]
+        E.eval()
+        z = self._codes(self._seen[some])
+        E.train()
+        means = KMeans(min(self.patterns, len(z)), n_init=1, max_iter=50, random_state=self.seed)
+        E.start_at(torch.from_numpy(means.fit(z.cpu().numpy()).cluster_centers_).to(z))
+
+    @torch.no_grad()
+    def _codes(self, images):
+        return torch.cat([self.parts_["E"](self._images(batch)) for batch in images.split(AT_ONCE)])
+
+    def _learn(self, images):
+        self.bank_ = Bank(self._codes(images))
+
+    def _score(self, images):
+        k = min(self.neighbors, len(self.bank_))
+        distance = self.bank_.nearest(self._codes(images), k)[0][:, k - 1]
+        return {"latent": precise(distance).square().cpu().numpy() / 2}
+
+    def _own_state(self):
+        return {"codes": self.bank_.vectors}
+
+    def _restore_own(self, state):
+        self.bank_ = Bank(state["codes"])
+
+
+SYSTEM = System(
+    "adegan_rebuilt",
+    RebuiltADeGAN,
+    small={"width": 4, "latent_dim": 8, "patterns": 4, "steps": 40, "batch_size": 16, "learning_rate": 5e-3},
+    losses={
+        "views": "losses.info_nce",
+        "L_ip": "losses.uniform_cross_entropy",
+    },
+    scores={"neighbours": "neighbours.Bank"},
+    lesson=("adegan", "2. The parts"),
+    title="ADe-GAN rebuilt",
+)
