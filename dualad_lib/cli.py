@@ -333,7 +333,7 @@ def _reproduce_options(parser):
         "--executor",
         choices=("papermill", "python"),
         default="papermill",
-        help="papermill: each cell a run of notebook 06; python: a call, for machines without Jupyter",
+        help="papermill: each cell a run of notebook 08; python: a call, for machines without Jupyter",
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, such as tcp://host:8786"
@@ -404,6 +404,18 @@ def _course_options(parser):
     build = actions.add_parser("build", help="write the assignments: for nbgrader, students and instructors")
     build.add_argument("--output", type=takes.place, metavar="DIR", help="default: notebooks/assignments")
     build.add_argument("--secret", default="", help="a word that draws the hidden test images of the project")
+    slides = actions.add_parser("slides", help="write slides of lessons, made from the committed notebooks")
+    slides.add_argument(
+        "names", nargs="*", metavar="NAME", help="lessons, e.g. 01 (default: the core course)"
+    )
+    slides.add_argument("--output", type=takes.place, metavar="DIR", help="default: runs/slides")
+    slides.add_argument(
+        "--reveal", metavar="ADDRESS", help="of a copy of reveal.js 4, for rooms without a network"
+    )
+    exam = actions.add_parser("exam", help="draw an exam, and its solutions, from the lessons' exercises")
+    exam.add_argument("--points", type=int, default=30, help="of the whole exam (default: 30)")
+    exam.add_argument("--seed", type=int, default=0, help="another seed, another exam (default: 0)")
+    exam.add_argument("--output", type=takes.place, metavar="DIR", help="default: runs/exam")
     for name, summary in (
         ("validate", "find lost, duplicated or altered cells in a submission, and repair what can be"),
         ("grade", "validate submissions, run them with limits, and give points"),
@@ -424,8 +436,14 @@ def _course_options(parser):
 
 
 def _course(arguments):
-    from dualad_lib.teaching import desk
+    from dualad_lib.teaching import desk, questions, slides
 
+    if arguments.what == "slides":
+        slides.write_slides(arguments.names, arguments.output, say=_say)
+        return 0
+    if arguments.what == "exam":
+        questions.write_exam(arguments.points, arguments.seed, arguments.output, say=_say)
+        return 0
     if arguments.what == "build":
         return desk.build(arguments.output, arguments.secret, _say)
     if arguments.what == "validate":
@@ -455,7 +473,7 @@ COMMANDS = [
     ),
     ("report", "Draw the tables of RESULTS.md from the committed results.", _report_options, _report),
     ("site", "Build the reading site from the committed notebooks and results.", _site_options, _site),
-    ("course", "Build assignments, and validate and grade submissions.", _course_options, _course),
+    ("course", "Assignments, slides and exams; validate and grade submissions.", _course_options, _course),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),
 ]
 

@@ -1,4 +1,4 @@
-"""The checks of lessons 06 to 09: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lessons 08 to 11: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,11 @@ PREDICTED = {
     "intervals": (checks.check_intervals, checks.INTERVALS, ("seeds", "classes", "images")),
     "dual_wishes": (checks.check_dual_wishes, checks.DUAL_WISHES, ("up", "down", "nothing")),
     "company": (checks.check_company, checks.COMPANY, ("yes", "no")),
+    "paper_flags": (
+        checks.check_paper_flags,
+        checks.PAPER_FLAGS,
+        ("baseline", "batch", "best look", "formula", "fine"),
+    ),
     "eq_11": (checks.check_eq_11, checks.EQ_11, ("up", "down", "same")),
 }
 
@@ -29,7 +34,7 @@ def test_predictions(name, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["paired_interval", "half_total_error", "depends_on_company", "stable_eq_11"]
+    "name", ["paired_interval", "half_total_error", "depends_on_company", "wrong_way", "stable_eq_11"]
 )
 def test_an_open_stub_is_not_an_error(name):
     assert getattr(checks, f"check_{name}")(todo) is False
@@ -110,3 +115,15 @@ def test_the_answers_on_eq_11_and_on_company_are_true():
     assert not torch.allclose(norm(torch.cat([x, more]))[:8], norm(x))
     norm.eval()
     assert torch.equal(norm(torch.cat([x, more]))[:8], norm(x))
+
+
+def test_wrong_way():
+    def right(errors, scores):
+        larger = errors[:, None] > errors[None, :]
+        return float((larger & (scores[:, None] < scores[None, :])).sum() / larger.sum())
+
+    check = checks.check_wrong_way
+    assert check(right)
+    fails(check, lambda e, s: 1 - right(e, s), "RIGHT way")
+    fails(check, lambda e, s: right(e, s) * np.ones(2), "one number")
+    fails(check, lambda e, s: float((np.diff(s) < 0).mean()), "not neighbours")

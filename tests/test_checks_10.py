@@ -1,4 +1,4 @@
-"""The checks of lesson 10: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lesson 13: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import pytest
 import torch

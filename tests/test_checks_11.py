@@ -1,4 +1,4 @@
-"""The checks of lesson 11: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lesson 07: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import pytest

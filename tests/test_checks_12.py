@@ -1,4 +1,4 @@
-"""The checks of lesson 12: right answers pass, wrong ones fail with a message that names the misconception."""
+"""The checks of lesson 14: right answers pass, wrong ones fail with a message that names the misconception."""
 
 import numpy as np
 import torch

@@ -168,16 +168,16 @@ MECHANISMS = {
         ("mean_latent_fc", "mean_latent_d"),
     ],
     "04_mutual_information": [("own_strong", "own_without")],
-    "07_lrgdan": [
+    "09_lrgdan": [
         ("irec_waiting", "irec_printed"),
         ("game_code", "game_reconstruction"),
         ("no_game_reconstruction", "game_reconstruction"),
         ("irec_single", "irec_dual"),
     ],
-    "08_agad": [("auroc_sorted", "auroc_shuffled"), ("mixed_1", "apart_1")],
-    "09_adegan": [("auroc_eq_11", "auroc_log_density"), ("sure_drawn", "sure_normal")],
-    "12_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
-    "13_features_that_know_images": [
+    "10_agad": [("auroc_sorted", "auroc_shuffled"), ("mixed_1", "apart_1")],
+    "11_adegan": [("auroc_eq_11", "auroc_log_density"), ("sure_drawn", "sure_normal")],
+    "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
+    "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),
         ("pixel_greedy", "pixel_chance"),
         ("pixel_relative", "pixel_plain"),
@@ -432,14 +432,14 @@ OVER_SEEDS = {
         ("dv_high", "min", 1, "between −29.8 and 7.4"),
         ("dv_high", "max", 1, "between −29.8 and 7.4"),
     ],
-    "08_agad": [
+    "10_agad": [
         ("auroc_honest", "mean", 100, "are 60.6 with it"),
         ("auroc_without", "mean", 100, "and 43.4 without"),
         ("auroc_honest", "mean", 100, "are 60.6, 66.0 and 65.8"),
         ("apart_1", "mean", 100, "are 60.6, 66.0 and 65.8"),
         ("apart_2", "mean", 100, "are 60.6, 66.0 and 65.8"),
     ],
-    "07_lrgdan": [
+    "09_lrgdan": [
         ("auroc_printed", "min", 100, "between 33 and 67"),
         ("auroc_printed", "max", 100, "between 33 and 67"),
         ("ratio_uncapped", "min", 1, "seeds 1.8 to 5.4 times"),

@@ -370,7 +370,7 @@ def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
 def test_a_cell_is_a_run_of_the_benchmark_notebook(tmp_path, monkeypatch):
     (cell,) = grid(["digits"], ["pca"], [3], profile="smoke")
     assert run_cell(cell, tmp_path, "papermill") == 1
-    assert (tmp_path / "notebooks" / cell.name / "06_benchmark.ipynb").exists()
+    assert (tmp_path / "notebooks" / cell.name / "08_benchmark.ipynb").exists()
     assert cell.rows(tmp_path)[0]["normal_class"] == 3
 
 

@@ -1,4 +1,4 @@
-"""The measurement behind lesson 11: splits, alarms, shifts, maps, and the files they end in."""
+"""The measurement behind lesson 07: splits, alarms, shifts, maps, and the files they end in."""
 
 import numpy as np
 import pytest

@@ -198,7 +198,7 @@ def test_systems_stand_beside_what_was_published_and_a_verdict():
         row("mnist", "knn", "score", 0.87, study="adegan", protocol="leave_one_class_out"),
     ]
     lines = report.systems_table(rows).splitlines()[2:]
-    assert lines[0] == "| 07 | MNIST | P1 | lrgdan | honest | 91.0 | 20.0 | 10 | 98.5, not reproduced |"
+    assert lines[0] == "| 09 | MNIST | P1 | lrgdan | honest | 91.0 | 20.0 | 10 | 98.5, not reproduced |"
     assert "98.0 |  | 10 | 98.5, reproduced |" in lines[1]
     assert lines[2].endswith("| 1 | 53.1, not comparable, few classes |")
     assert lines[3].endswith("| batch statistics | 97.0 |  | 1 |  |")

@@ -394,7 +394,7 @@ def test_a_run_writes_notebook_and_metrics_and_is_not_redone(make_course, tmp_pa
     nb = nbformat.read(tmp_path / "out/01_tiny.ipynb", 4)
     assert nb.cells[0].source.endswith("The value is 3.0.")
     assert nb.cells[3].outputs[0].text == "a 0.1\n"
-    assert nb.cells[3].outputs[1].data["text/plain"] == "recorded: value 3"
+    assert nb.cells[3].outputs[1].data["text/plain"] == ""
     assert "papermill" not in nb.metadata
     assert "3 " in summary([outcome])[0]
     assert sorted(os.listdir("out")) == ["01_tiny.ipynb", "01_tiny.metrics.json"]

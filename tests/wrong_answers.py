@@ -112,6 +112,24 @@ WRONG = {
             "turned round",
         ),
     ],
+    "wrong_way": [
+        (
+            "d, s = np.subtract.outer(errors, errors), np.subtract.outer(scores, scores)\n"
+            "return ((d > 0) & (s > 0)).sum() / (d > 0).sum()",
+            "RIGHT way",
+        ),
+        (
+            "d, s = np.subtract.outer(errors, errors), np.subtract.outer(scores, scores)\n"
+            "return ((d > 0) & (s < 0)).mean()",
+            "not by N^2",
+        ),
+        ("return (np.diff(scores) < 0).mean()", "not neighbours"),
+        (
+            "d, s = np.subtract.outer(errors, errors), np.subtract.outer(scores, scores)\n"
+            "return ((d > 0) & (s <= 0)).sum() / (d > 0).sum()",
+            "equal scores",
+        ),
+    ],
     "depends_on_company": [
         ("return False", "not noticed"),
         ("return not np.allclose(np.asarray(score(x)), np.asarray(score(x.flip(0)))[::-1])", "not noticed"),

@@ -11,6 +11,8 @@ from dualad_lib.errors import RunError
 from dualad_lib.files import atomic_write
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+#: Tags of code that a run needs and a reader does not: it is folded in JupyterLab and Colab and left out of the site.
+FOLDED = {"bootstrap", "machinery"}
 
 
 def read_source(lesson):
@@ -31,6 +33,8 @@ def read_source(lesson):
     nb.nbformat, nb.nbformat_minor = 4, 5
     for number, cell in enumerate(nb.cells, start=1):
         cell.id = f"cell-{number:02d}"
+        if is_folded(cell):
+            cell.metadata.update(jupyter={"source_hidden": True}, cellView="form")
     if not code_cells(nb):
         raise RunError(
             f"{lesson.name}: its source {lesson.source} holds no code cell, so a run would execute nothing"
@@ -51,6 +55,10 @@ def read_notebook(path):
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(f"{path} is no readable notebook: {first[0]}") from error
     return nb
+
+
+def is_folded(cell):
+    return not FOLDED.isdisjoint(cell.metadata.get("tags", ()))
 
 
 def code_cells(nb):

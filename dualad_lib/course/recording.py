@@ -10,7 +10,7 @@ _start = time.perf_counter()
 
 
 def record(**metrics):
-    """Record named numbers of this run: one plain line for the reader, the values for the runner.
+    """Record named numbers of this run for the runner; a reader sees nothing of it in a notebook, else one plain line.
 
     Values are finite numbers (Python, NumPy or one-element tensors), or None for "could not be measured".
     May be called many times; a name may come again only with the same value. In a notebook the values travel in
@@ -20,14 +20,13 @@ def record(**metrics):
     with `run_` (kept for the runner).
     """
     values = {name: _number(name, value) for name, value in metrics.items()}
-    text = "recorded: " + ", ".join(f"{name} {_text(value)}" for name, value in values.items())
     if not _in_notebook():
-        print(text)
+        print("recorded: " + ", ".join(f"{name} {_text(value)}" for name, value in values.items()))
         return
     from IPython.display import display
 
     payload = {"metrics": values, "seconds": round(time.perf_counter() - _start, 2), **_machine()}
-    display({MIME: payload, "text/plain": text}, raw=True)
+    display({MIME: payload, "text/plain": ""}, raw=True)
 
 
 def _number(name, value):

@@ -11,6 +11,7 @@ import pandas as pd
 from ..detectors import SYSTEMS
 from ..errors import RunError
 from .manifest import load_course
+from .notebook import FOLDED
 from .provenance import ROOT, results_folder
 
 PAGES = ROOT / "site"
@@ -89,14 +90,16 @@ def detectors_page():
 
 
 def readable(nb):
-    """A notebook whose figures carry their alternative text where the site's builder looks for it: on their cell.
+    """A notebook without folded code, whose figures' alternative text stands where Sphinx looks for it: on the cell.
 
     A cell has one such place, so its further figures, and what follows them, go to cells of their own, whose code is
     not shown.
     """
     cells = []
     for cell in nb["cells"]:
-        outputs = cell.get("outputs", ())
+        outputs, tags = cell.get("outputs", ()), cell["metadata"].get("tags", ())
+        if not FOLDED.isdisjoint(tags):
+            cell["metadata"]["tags"] = [*tags, "remove-input"]
         cells.append(cell if not outputs else {**cell, "outputs": []})
         for output in outputs:
             alt = output.get("metadata", {}).get("image/png", {}).get("alt")

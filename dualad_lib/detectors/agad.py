@@ -39,7 +39,7 @@ class AGAD(Trained):
 
     mixed: anomalies go through G together with normal images, and so do reconstructions when G is to fail on them.
     False: each kind in a batch of its own, as in the paper's algorithm; G then tells kinds by the statistics of a
-    batch, which one image has not, and labels take AUROC away (development splits of Fashion-MNIST 3 and 8; lesson 08).
+    batch, which one image has not, and labels take AUROC away (development splits of Fashion-MNIST 3 and 8; lesson 10).
 
     The paper resizes images to 32 x 32 and, as the code family it grew from does, may score with the statistics of
     the test batch: see `batch_statistics`. Here scores are made in eval mode, as everywhere in this library.

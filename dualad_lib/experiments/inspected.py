@@ -1,4 +1,4 @@
-"""What lesson 11 measures on an inspection set: split by part, false alarms against the promise, shifts, heat maps.
+"""What lesson 07 measures on an inspection set: split by part, false alarms against the promise, shifts, heat maps.
 
 A cell is a detector with a setting, over several random splits, whose number stands in the column `seed`. Its rows are
 those of `results`, for all anomalies together and for each kind. What has no column there goes into a file of its own,

@@ -84,7 +84,7 @@ PUBLISHED = (
 )
 
 
-#: Published AUROC in % of the systems of lessons 07 to 09, by (detector, data set, protocol, setting), and what is
+#: Published AUROC in % of the systems of lessons 09 to 11, by (detector, data set, protocol, setting), and what is
 #: known against it.
 SYSTEMS = {
     ("lrgdan", "mnist", "80_20", ""): (98.5, ""),

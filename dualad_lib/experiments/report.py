@@ -218,7 +218,7 @@ STUDIES = ("lrgdan", "agad", "adegan")
 
 
 def systems_table(rows):
-    """Markdown table of the studies of lessons 07 to 09: a line a setting, published figure and verdict beside it.
+    """Markdown table of the studies of lessons 09 to 11: a line a setting, published figure and verdict beside it.
 
     rows: of all studies. Baselines of a study stand with their one score.
     """

@@ -1,4 +1,4 @@
-"""Tables of RESULTS.md of lessons 10 to 12, drawn from figures/results: attacked signs, inspected tiles, sounds."""
+"""Tables of RESULTS.md beyond the main ones, drawn from figures/results: attacked signs, inspected tiles, sounds."""
 
 import pandas as pd
 

@@ -73,7 +73,7 @@ plots.show(
 # %% [markdown]
 # Nobody showed it a pit. The blue outline is what an engineer marked afterwards, and the detector never saw that
 # either; the heat is its own, drawn only where it is strongest. How it does this, and why you should not believe it
-# yet, is lesson [13](13_features_that_know_images.ipynb). We begin with the smallest case that has all of the problem
+# yet, is lesson [13](06_features_that_know_images.ipynb). We begin with the smallest case that has all of the problem
 # in it.
 
 # %%

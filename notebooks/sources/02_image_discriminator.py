@@ -1026,7 +1026,7 @@ record(
 # to a point on a good day, and the pixel score can lose several on a bad one. What is certain is the price:
 # a second network, a second learning rate, two weights, and two new ways to fail. On all ten classes of
 # complete MNIST and Fashion-MNIST the dual score gained a few tenths of a point
-# ([lesson 06](06_benchmark.ipynb)).
+# ([lesson 08](08_benchmark.ipynb)).
 #
 # ## Recap
 #

@@ -983,7 +983,7 @@ record(
 # 96.9 to 93.9 in the mean. Set them beside what is no constraint at all,
 # {{ price_z | pct }} to {{ price_copies | pct }}. On all ten classes of complete MNIST and Fashion-MNIST the
 # package is the largest step of the whole ablation, two to three points on the dual score
-# ([lesson 06](06_benchmark.ipynb)).
+# ([lesson 08](08_benchmark.ipynb)).
 #
 # ## Recap
 #

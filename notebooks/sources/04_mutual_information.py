@@ -1302,7 +1302,7 @@ record(
 # its place: it told us what the code says, and it shows bugs that an AUROC need not show. Where there is no
 # decoder, as in Deep InfoMax, it is the whole training signal, and it works. The library keeps it at a small
 # weight and as a switch, so that you can check us. On all ten classes of complete MNIST and Fashion-MNIST
-# this step of the table stayed within a tenth of a point of zero ([lesson 06](06_benchmark.ipynb)).
+# this step of the table stayed within a tenth of a point of zero ([lesson 08](08_benchmark.ipynb)).
 #
 # ## Recap
 #

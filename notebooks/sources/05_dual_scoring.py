@@ -1100,7 +1100,7 @@ record(
 #
 # How large must a gain be to count? The choice of test images alone makes a point uncertain (lesson 00), and
 # another seed does the same. So a part whose gain is a fraction of a point has *not* been shown to earn its
-# place here, and not been shown to harm either. One class proves little. [Lesson 06](06_benchmark.ipynb) has
+# place here, and not been shown to harm either. One class proves little. [Lesson 08](08_benchmark.ipynb) has
 # all ten classes of complete MNIST and Fashion-MNIST, class by class.
 #
 # ## 9. How the detector ages

@@ -15,6 +15,7 @@ from .features_that_know_images import (
     check_neighbour_changes,
     check_relative_distance,
 )
+from .how_to_read_a_paper import PAPER_FLAGS, check_paper_flags, check_wrong_way
 from .image_discriminator import GAME_READINGS, check_best_logit, check_game_readings, check_saturating_loss
 from .lrgdan import DUAL_WISHES, check_dual_wishes, check_half_total_error
 from .mutual_information import (

@@ -152,7 +152,7 @@ pd.Series({folder: len(part) for folder, part in folders.items()}, name="images"
 # ```
 #
 # and here are the functions behind it. `--features none` trains DualAD from nothing, as the course has built it; what
-# the command does without it, lesson [13](13_features_that_know_images.ipynb) shows on real photographs. DualAD is a
+# the command does without it, lesson [13](06_features_that_know_images.ipynb) shows on real photographs. DualAD is a
 # small one here, and trained briefly. Beside it stand two detectors that cost nothing.
 #
 # **Predict:** which of the defects will a nearest neighbour find worst? It compares whole images, pixel by pixel.

@@ -345,7 +345,7 @@ record(
 # whatever lies between two drawn patterns has none. Real garments may be treated as if they lay between. That is a
 # guess; its test is a training with `between=False`, which we have not measured.
 #
-# Lesson 08 would ask: drawn and real images come to $E_x$ in batches of their own; is it that? On a development split
+# Lesson 10 would ask: drawn and real images come to $E_x$ in batches of their own; is it that? On a development split
 # of MNIST common batches made eq. 11 worse, not better (one training each; no table of it is kept). So that is not
 # the reason. What would make the pattern matter is a $G_c$ whose pictures look like garments to more
 # than our weak $D$.

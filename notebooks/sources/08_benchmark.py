@@ -101,7 +101,7 @@ rows = measure(
     profile=profile,
     params=profile_settings(profile, dataset, detector),
     output=cells_folder,
-    command=f"dualad run 06_benchmark -p dataset {dataset} -p detector {detector}",
+    command=f"dualad run 08_benchmark -p dataset {dataset} -p detector {detector}",
     label=detector,
 )
 columns = ["score", "auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds"]
@@ -354,7 +354,7 @@ published.round(1).astype(object).fillna("")
 # - **Who ran it?** Deep SVDD and OCGAN lose 1 to 8 points when somebody else runs them.
 # - **Too good?** When a method without labels is far above its whole family, ask for the code and test it:
 #   shuffle the test set, score the images one by one. Lesson 00 shows how batch statistics see the test set, although
-#   nobody gave it away on purpose. [Lesson 08](08_agad.ipynb) asks this of AGAD. Being far above proves nothing by
+#   nobody gave it away on purpose. [Lesson 10](10_agad.ipynb) asks this of AGAD. Being far above proves nothing by
 #   itself: when GEOM came out, it was far above too.
 # - **What did it start from?** Features pretrained on a million images are another task. They are far ahead on
 #   CIFAR-10. If you have photographs and no reason against it, use them.

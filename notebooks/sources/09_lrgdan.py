@@ -93,7 +93,7 @@ task
 # | all: and mutual information | 0.985 |
 #
 # **Predict** before you read on. Lesson 01's autoencoder was far from a coin toss, and PCA has about 95 on MNIST
-# (protocol 2, lesson 06). What could make a trained autoencoder as good as a coin?
+# (protocol 2, lesson 08). What could make a trained autoencoder as good as a coin?
 #
 # ## 2. Three players
 #
@@ -214,7 +214,7 @@ record(
 # same picture for every bag costs it next to nothing. That is what it draws for ever: its own error ends at
 # {{ irec_printed | f2 }}, against {{ irec_waiting | f2 }} in the last game. $D'$ knows that one picture by heart, and
 # answers with black. AUROC {{ auroc_printed | pct }}: the score is how far an image is from one picture. (Over five
-# seeds it lies between 33 and 67: which picture it settles on is luck. `figures/results/bands_07_lrgdan.csv`)
+# seeds it lies between 33 and 67: which picture it settles on is luck. `figures/results/bands_09_lrgdan.csv`)
 #
 # So we **wait**, as lesson 03's sphere did: no game for a fifth of the training, the full game after two fifths. Now
 # $G$ draws, and $D'$ finds *its* cheap way: it has learned to know a reconstruction, and answers with one picture for
@@ -447,7 +447,7 @@ record(
 # **What would make $D'$ matter?** Section 4's other question, perhaps. Two autoencoders without game, discriminator and
 # mutual information, asked for the *code*, have {{ p2_code_no_game | f1 }} on the same digits. When the game is played
 # they have {{ p2_code | f1 }}. The rival to set against them is *one* autoencoder with a code as long
-# ("AE, long code", {{ p2_ae_long | f1 }}), or one that is asked for *its* code: the latent score of lesson 06 has
+# ("AE, long code", {{ p2_ae_long | f1 }}), or one that is asked for *its* code: the latent score of lesson 08 has
 # {{ p2_single_latent | f1 }} on these digits. Compare before you pay for a second one.
 #
 # Under protocol 1, over all ten digits, the paper's system and question have {{ p1_paper | f1 }}. The code without the

@@ -16,7 +16,7 @@
 # {{ colab_badge }}
 #
 # Twelve lessons long we have built everything from nothing, out of the few images that were there. On clothes that went
-# well. On photographs of real parts it did not: in lesson [11](11_your_own_images.ipynb) the whole of DualAD ended at
+# well. On photographs of real parts it did not: in lesson [11](07_your_own_images.ipynb) the whole of DualAD ended at
 # {{ tiles_dualad | pct }} on magnetic tiles, where a coin has 50.
 #
 # A network that has seen a million photographs of dogs, trucks and teapots already knows what an edge is, a scratch, a
@@ -30,7 +30,7 @@
 # - run DualAD on features, and read from a table which of its parts earns its place;
 # - tell a detector of damage from a detector of dates.
 #
-# **You need** lessons [05](05_dual_scoring.ipynb) and [11](11_your_own_images.ipynb) (thresholds, heat maps).
+# **You need** lessons [05](05_dual_scoring.ipynb) and [11](07_your_own_images.ipynb) (thresholds, heat maps).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -605,7 +605,7 @@ plots.show(
 
 # %% [markdown]
 # The heat is somewhere else. The lines have hovered at the threshold since the fourth day: it was set on one day's
-# photographs, and those promise nothing about next week's (lesson 11). Then, on the ninth day, all five lines rise
+# photographs, and those promise nothing about next week's (lesson 07). Then, on the ninth day, all five lines rise
 # together, and the sound place climbs with the rest: scratches, dirt, another light. That is not five pits. It is
 # one event.
 #
@@ -682,7 +682,7 @@ plots.show(
 #
 # What the cell limits is *where*. A crack of one pixel glows nearly as wide as one of eight.
 #
-# **A camera that changed.** The six changes of lesson 11, on good photographs.
+# **A camera that changed.** The six changes of lesson 07, on good photographs.
 
 # %%
 shifted = {"none": scores[held]}
@@ -706,7 +706,7 @@ record(
 # %% [markdown]
 # Ten per cent more light is borne, more or less. Thirty, a blur that you would not notice or a little noise, and
 # *every* good photograph raises an alarm. The network has seen dogs in any light; the bank has seen this spindle in
-# one. The cure is lesson 11's: photographs of the new camera, to recalibrate and to add to the bank.
+# one. The cure is lesson 07's: photographs of the new camera, to recalibrate and to add to the bank.
 #
 # ## 9. Take it home
 #

@@ -563,7 +563,7 @@ record(**{f"{column}_{name}": full.loc[name, column] / 100 for name in full.inde
 # The test set decides what you can see.
 #
 # Is that more than luck? Word by word DualAD is {{ gain_autoencoder | f1 }} points above the autoencoder, with a 95 %
-# interval from {{ low_autoencoder | f1 }} to {{ high_autoencoder | f1 }} (lesson [06](06_benchmark.ipynb)). Above PCA,
+# interval from {{ low_autoencoder | f1 }} to {{ high_autoencoder | f1 }} (lesson [06](08_benchmark.ipynb)). Above PCA,
 # its strongest rival, it is {{ gain_pca | f1 }} points, from {{ low_pca | f1 }} to {{ high_pca | f1 }}, and it wins
 # {{ won_pca | int }} of 10 words: an interval that reaches zero leaves the question open. And the words are ten, but
 # the strangers two and the seed one. More strangers would tell more than more words.
@@ -672,7 +672,7 @@ record(
 # begins at its beginning, so it is compared as a whole. Noise has no beginning: compare frame with frame.
 #
 # The beep was made for this cell, and made so that it can be found, and only {{ n_events | int }} clips hold a part of
-# one: no table of results has a place for it. For real events LR-GDAN (lesson 07) published AUROC of 78 (forest path)
+# one: no table of results has a place for it. For real events LR-GDAN (lesson 09) published AUROC of 78 (forest path)
 # to 99 (car) on scenes of DCASE. Take your own folder: `read_events(FOLDER, LABELS, seconds, rate)` reads it, and says
 # so when a file has another sampling rate.
 #

@@ -16,7 +16,7 @@
 # {{ colab_badge }}
 #
 # A stop sign with a little noise on it. You see a stop sign, a classifier sees a speed limit. Somebody has *chosen*
-# that noise. Can a detector that knows only normal stop signs see that something is wrong? LR-GDAN (lesson 07) says
+# that noise. Can a detector that knows only normal stop signs see that something is wrong? LR-GDAN (lesson 09) says
 # so, with AUROC of 84 to 91. We build the classifier, the attacks and the detectors, and measure.
 #
 # A word first. In lessons 02 and 03 an *adversary* was a network that trains against another one. Here nothing trains
@@ -30,7 +30,7 @@
 # - read a table of attacks in which classifier and strength are not told.
 #
 # **You need** lessons [01](01_autoencoder_baseline.ipynb) and [05](05_dual_scoring.ipynb), and the table of
-# [07](07_lrgdan.ipynb).
+# [07](09_lrgdan.ipynb).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 45 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -99,7 +99,7 @@ adaptive_weight = 1.0
 # Traffic signs (GTSRB) may be downloaded by everyone and passed on by nobody, so a stand-in ships with the course:
 # a classifier of ten garments, in which the coat plays the stop sign. The real signs come in section 6, measured.
 # `load_labelled("gtsrb")` finds them in `$DUALAD_DATA/gtsrb` or downloads them (280 MB), and
-# `dualad run 10_adversarial_signs --profile paper` runs this lesson on them.
+# `dualad run 13_adversarial_signs --profile paper` runs this lesson on them.
 #
 # Three parts that share nothing: the classifier and the detectors learn from `train`; thresholds come from `held`;
 # `test` is attacked. Of signs the parts share no *physical sign*: GTSRB's images are frames of about 30 a sign, and
@@ -516,7 +516,7 @@ record(n_odd_attacked=count, share_attacked=float(is_attacked.float().mean()))
 # First the shares that were lost, then the AUROC at {{ main_strength | int }}/255. Three columns are new. `boundary`
 # has no bound, and as it is slow it attacked every fourth sign. `adaptive` is the attacker of section 5, with a
 # detector's own score; of the networks it knows the pixel score, which is not all that DualAD goes by. `other classes`
-# are no attacks at all: clean signs of the other classes. The rows `lrgdan, ...` are the ablation of lesson 07.
+# are no attacks at all: clean signs of the other classes. The rows `lrgdan, ...` are the ablation of lesson 09.
 
 # %%
 committed_rows = study_rows("signs")

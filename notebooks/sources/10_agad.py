@@ -16,7 +16,7 @@
 # {{ colab_badge }}
 #
 # AGAD (Shi & Zhang, 2023) reports 98.3 AUROC on CIFAR-10, from normal images alone and without any pretrained
-# network. Other methods that reconstruct have 61 to 67 in the table of lesson 06 (AnoGAN, MemAE, OCGAN, DASVDD). This
+# network. Other methods that reconstruct have 61 to 67 in the table of lesson 08 (AnoGAN, MemAE, OCGAN, DASVDD). This
 # lesson builds the method. Then it builds the *evaluation* that the code of its family comes with.
 #
 # **After this lesson you will be able to**
@@ -197,7 +197,7 @@ record(auroc_without=without)
 # %% [markdown]
 # With $l_{adcon}$ {{ auroc_honest | pct }}, without it {{ auroc_without | pct }}: on bags the idea of the paper is
 # worth {{ 100 * (auroc_honest - auroc_without) | f1 }} points. Over five seeds the means are 60.6 with it
-# and 43.4 without, and the two ranges do not meet (`figures/results/bands_08_agad.csv`). It is one class. Section 6
+# and 43.4 without, and the two ranges do not meet (`figures/results/bands_10_agad.csv`). It is one class. Section 6
 # asks again on full data.
 #
 # ## 2. The same network, scored as its code family does
@@ -314,7 +314,7 @@ record(
 #
 # AGAD can also be told of anomalies. Ours come from the *training* files of the other classes, all nine of them; none
 # is a test image. "5 %" means 5 of them to 100 normal images. This is then a *supervised* method, and belongs in
-# another table than lessons 01 to 06.
+# another table than lessons 01 to 08.
 #
 # On a labelled anomaly $G$ shall err: $l_{con}$, $l_{adv}$ and $l_{lat}$ are to go *up*. Minus $l$ would do that, and
 # would reward an ever larger error without end. The paper takes the reciprocal: $G$ lowers $w / l$, with $w$ the weight
@@ -383,7 +383,7 @@ record(
 #
 # A guess can be tested. Put all kinds into one batch, so that the batch says nothing: normal images and anomalies go
 # through $G$ together, and so do normal images and reconstructions. The losses stay as they are. If the guess is right,
-# labels now help in eval mode. (Lesson 07 mixes images and reconstructions for the same reason.)
+# labels now help in eval mode. (Lesson 09 mixes images and reconstructions for the same reason.)
 #
 # **Predict** both columns.
 
