@@ -23,6 +23,7 @@ _EXPORTS = {
     "LRGDAN": "detectors.lrgdan",
     "AGAD": "detectors.agad",
     "ADeGAN": "detectors.adegan",
+    "RebuiltADeGAN": "detectors.rebuilt_adegan",
     "PCA": "detectors.baselines",
     "Detector": "detectors.base",
     "Scores": "scoring",

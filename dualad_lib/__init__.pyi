@@ -25,6 +25,7 @@ from .detectors.lrgdan import LRGDAN as LRGDAN
 from .detectors.padim import PaDiM as PaDiM
 from .detectors.patchcore import PatchCore as PatchCore
 from .detectors.published import PublishedDualAD as PublishedDualAD
+from .detectors.rebuilt_adegan import RebuiltADeGAN as RebuiltADeGAN
 from .errors import (
     DataError as DataError,
     DataNotFoundError as DataNotFoundError,

@@ -12,6 +12,7 @@ from .lrgdan import LRGDAN
 from .padim import PaDiM
 from .patchcore import PatchCore
 from .published import PublishedDualAD
+from .rebuilt_adegan import RebuiltADeGAN
 from .registry import STAGES, SYSTEMS, create
 from .system import System
 
@@ -34,6 +35,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "PublishedDualAD",
+    "RebuiltADeGAN",
     "System",
     "create",
 ]

@@ -2,22 +2,22 @@
 
 import math
 
-import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from torch.nn.functional import cross_entropy, normalize, softmax
 
 from ..losses import info_nce, uniform_cross_entropy
 from ..neighbours import Bank
-from ..networks.patterns import PatternExtractor
-from ..scoring import Scores, precise
-from ..training import as_float
+from ..networks import PatternExtractor
+from ..scoring import Fusion, LogStandard, Scores, precise
+from ..training import Turn
 from ..transforms import jitter
 from .base import as_fitted
 from .system import System
 from .trained import Trained, check_side
 
 AT_ONCE = 512
+RAW = ("latent", "pattern")
 CLUSTERED = 6000  # codes of which the patterns are found
 
 
@@ -42,10 +42,10 @@ class RebuiltADeGAN(Trained):
 
     def __init__(
         self,
-        patterns=20,
+        patterns=50,
         within=True,
         between=True,
-        w_pattern=0.5,
+        w_pattern=0.1,
         pretext=1.5,
         temperature=0.2,
         starts=0.4,
@@ -75,6 +75,8 @@ class RebuiltADeGAN(Trained):
         self.false_alarm_rate = false_alarm_rate
         self.seed = seed
         self.device = device
+
+    FOLDS = 100
 
     @as_fitted
     def extract(self, x):
@@ -139,31 +141,49 @@ class RebuiltADeGAN(Trained):
         return normalize(share * z[first[apart]] + (1 - share) * z[second[apart]], dim=1)
 
     def _find_patterns(self):
-        E = self.parts_["E"]
-        some = torch.randperm(len(self._seen))[:CLUSTERED]
+        """What `patterns` means from here on: k-means of the codes of some training images, as E now sees them."""
+        E, few = self.parts_["E"], self._seen[:: 1 + len(self._seen) // CLUSTERED]
         E.eval()
-        z = self._codes(self._seen[some])
+        self._point_at(self._codes(few))
         E.train()
+
+    def _point_at(self, z):
         means = KMeans(min(self.patterns, len(z)), n_init=1, max_iter=50, random_state=self.seed)
-        E.start_at(torch.from_numpy(means.fit(z.cpu().numpy()).cluster_centers_).to(z))
+        self.parts_["E"].start_at(torch.from_numpy(means.fit(z.cpu().numpy()).cluster_centers_).to(z))
 
     @torch.no_grad()
     def _codes(self, images):
         return torch.cat([self.parts_["E"](self._images(batch)) for batch in images.split(AT_ONCE)])
 
     def _learn(self, images):
-        self.bank_ = Bank(self._codes(images))
+        z = self._codes(images)
+        self._point_at(z[:: 1 + len(z) // CLUSTERED])  # once more: E has moved since
+        self.bank_ = Bank(z)
 
+    @torch.no_grad()
     def _score(self, images):
-        k = min(self.neighbors, len(self.bank_))
-        distance = self.bank_.nearest(self._codes(images), k)[0][:, k - 1]
-        return {"latent": precise(distance).square().cpu().numpy() / 2}
+        z, k = self._codes(images), min(self.neighbors, len(self.bank_))
+        neighbour = self.bank_.nearest(z, k)[0][:, k - 1]
+        cosine = z @ normalize(self.parts_["E"].directions, dim=1).T
+        return {
+            "latent": precise(neighbour).square().cpu().numpy() / 2,
+            "pattern": 1 - precise(cosine.amax(1)).cpu().numpy(),
+        }
+
+    def _calibrate(self, raw, images):
+        self.fusion_ = Fusion.fit(raw)
+
+    def _combine(self, raw):
+        return Scores(latent=raw["latent"], dual=self.fusion_(raw))
 
     def _own_state(self):
-        return {"codes": self.bank_.vectors}
+        scales = [[scale.mean, scale.deviation] for scale in self.fusion_.scales.values()]
+        return {"codes": self.bank_.vectors, "scales": torch.tensor(scales, dtype=torch.float64)}
 
     def _restore_own(self, state):
         self.bank_ = Bank(state["codes"])
+        scales = {n: LogStandard(*row) for n, row in zip(RAW, state["scales"].tolist(), strict=True)}
+        self.fusion_ = Fusion(scales, dict.fromkeys(scales, 1.0))
 
 
 SYSTEM = System(

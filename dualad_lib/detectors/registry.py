@@ -15,6 +15,7 @@ from . import (
     padim,
     patchcore,
     published,
+    rebuilt_adegan,
 )
 
 #: Name on the command line and in results files -> System.
@@ -32,6 +33,7 @@ SYSTEMS = {
         lrgdan.SYSTEM,
         agad.SYSTEM,
         adegan.SYSTEM,
+        rebuilt_adegan.SYSTEM,
     )
 }
 

@@ -137,7 +137,18 @@ def _agad():
 
 
 def _adegan():
-    """One class left out, the sweep of the number of patterns, and the rows to beat: PCA, neighbours, DualAD."""
+    """One class left out: rebuilt and as printed, its parts, the sweep of patterns, and PCA, neighbours, DualAD."""
+    left_out, off = {"protocol": "leave_one_class_out"}, {"within": False, "between": False}
+    for dataset in ("mnist", "fashion_mnist"):
+        yield dataset, "adegan_rebuilt", range(10), {**left_out, "setting": "rebuilt"}
+    for setting, params in {
+        "rebuilt, pretext alone": {**off, "w_pattern": 0.0},
+        "rebuilt, patterns, no interpolations": off,
+        "rebuilt, no between": {"between": False},
+    }.items():
+        for dataset in ("mnist", "fashion_mnist"):
+            options = {**left_out, "setting": setting, "params": params}
+            yield dataset, "adegan_rebuilt", range(10), options
     for dataset in ("mnist", "fashion_mnist"):
         yield dataset, "pca", range(10), {"protocol": "leave_one_class_out"}
         yield (

@@ -1,0 +1,106 @@
+"""ADe-GAN rebuilt: patterns of real images, what is made within and between them, its score."""
+
+import numpy as np
+import pytest
+import torch
+
+from dualad_lib import RebuiltADeGAN
+from dualad_lib.evaluation import auroc
+from dualad_lib.training import Step
+
+TINY = {"width": 4, "latent_dim": 6, "patterns": 3, "steps": 5, "batch_size": 16, "device": "cpu"}
+X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def bars(n, seed):
+    """Images of three patterns, bars of random place: horizontal, vertical, and a cross of both; and which it is."""
+    random = np.random.default_rng(seed)
+    x, kind = np.zeros((n, 1, 12, 12), np.float32), random.integers(3, size=n)
+    for image, k, place in zip(x, kind, random.integers(2, 8, size=n), strict=True):
+        if k != 1:
+            image[0, place : place + 3] = 1
+        if k != 0:
+            image[0, :, place : place + 3] = 1
+    return torch.from_numpy(x), kind
+
+
+def game(**changed):
+    model = RebuiltADeGAN(**{**TINY, **changed}).fit(X)
+    model._seen = X
+    model.parts_.train()
+    return model, model._game()[0][0].loss
+
+
+def test_patterns_begin_after_their_share_of_the_training():
+    history = RebuiltADeGAN(**{**TINY, "steps": 10, "starts": 0.4}).fit(X).history_
+    assert len(history["views"]) == 10 and len(history["pattern"]) == len(history["between"]) == 6
+
+
+def test_the_interpolations_are_switches():
+    assert "between" not in RebuiltADeGAN(**TINY, between=False).fit(X).history_
+    apart, alone = (game(within=within, between=False, w_pattern=0.0) for within in (True, False))
+    step = Step(4, 0.9, {"train": X[:12]})
+    found = []
+    for model, loss in (apart, alone):
+        model.parts_.load_state_dict(apart[0].parts_.state_dict())
+        torch.manual_seed(0)
+        found.append(loss(step)["views"].item())
+    assert found[0] < found[1]  # fewer images to be told from
+
+
+def test_what_is_mixed_lies_between_two_codes_of_different_patterns():
+    model, _ = game()
+    z = torch.nn.functional.normalize(torch.randn(20, 6), dim=1)
+    of = torch.arange(20) % 3
+    mixed = model._mixed(z, of)
+    assert mixed.shape == (10, 6) and torch.allclose(mixed.norm(dim=1), torch.ones(10))
+    for code in mixed:
+        residues = [
+            torch.linalg.lstsq(torch.stack([z[i], z[j]], 1), code[:, None]).solution.flatten()
+            for i in range(20)
+            for j in range(i)
+            if of[i] != of[j]
+        ]
+        pairs = [(i, j) for i in range(20) for j in range(i) if of[i] != of[j]]
+        exact = [
+            w
+            for w, (i, j) in zip(residues, pairs, strict=True)
+            if torch.allclose(w[0] * z[i] + w[1] * z[j], code, atol=1e-5)
+        ]
+        assert exact and all((w > 0).all() for w in exact[:1])
+    assert not len(model._mixed(z, torch.zeros(20, dtype=torch.long)))  # of one pattern alone: nothing
+
+
+def test_a_training_in_which_all_is_one_pattern_goes_on():
+    assert np.isfinite(
+        RebuiltADeGAN(**{**TINY, "patterns": 2, "batch_size": 2}).fit(X).history_["views"]
+    ).all()
+
+
+def test_more_patterns_than_images():
+    probabilities, z = RebuiltADeGAN(**{**TINY, "patterns": 60}).fit(X).extract(X[:4])
+    assert probabilities.shape == (4, 60) and torch.allclose(probabilities.sum(1), torch.ones(4))
+    assert z.shape == (4, 6) and torch.allclose(z.norm(dim=1), torch.ones(4), atol=1e-5)
+
+
+def test_a_file_keeps_bank_and_scales(tmp_path):
+    model = RebuiltADeGAN(**TINY).fit(X)
+    model.save(tmp_path / "m.safetensors")
+    again = RebuiltADeGAN.load(tmp_path / "m.safetensors")
+    assert np.allclose(again.anomaly_scores(X).dual, model.anomaly_scores(X).dual)
+    assert np.allclose(again.anomaly_scores(X).latent, model.anomaly_scores(X).latent)
+
+
+@pytest.mark.slow
+def test_it_finds_the_patterns_of_real_images_and_what_has_none():
+    x, kind = bars(600, 0)
+    settings = {"width": 8, "latent_dim": 16, "patterns": 3, "batch_size": 48, "steps": 120, "device": "cpu"}
+    model = RebuiltADeGAN(**settings).fit(x)
+    found = model.extract(x)[0].argmax(1).numpy()
+    counts = np.array([[(found[kind == k] == c).sum() for c in range(3)] for k in range(3)])
+    assert counts.max(0).sum() > 0.9 * len(x)
+    test, _ = bars(100, 1)
+    other = torch.rand(100, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    scores = model.anomaly_scores(torch.cat([test, other]))
+    for values in (scores.latent, scores.dual):
+        assert auroc(np.repeat([0, 1], 100), values) > 0.95
