@@ -102,5 +102,5 @@ def test_it_finds_the_patterns_of_real_images_and_what_has_none():
     test, _ = bars(100, 1)
     other = torch.rand(100, 1, 12, 12, generator=torch.Generator().manual_seed(0))
     scores = model.anomaly_scores(torch.cat([test, other]))
-    for values in (scores.latent, scores.dual):
+    for values in (scores.pixel, scores.latent, scores.dual):
         assert auroc(np.repeat([0, 1], 100), values) > 0.95

@@ -6,10 +6,11 @@ import torch
 from sklearn.cluster import KMeans
 from torch.nn.functional import cross_entropy, normalize, softmax
 
+from ..errors import DataError
 from ..losses import info_nce, uniform_cross_entropy
-from ..neighbours import Bank
+from ..neighbours import Bank, nearest_mixture
 from ..networks import PatternExtractor
-from ..scoring import Fusion, LogStandard, Scores, precise
+from ..scoring import Fusion, LogStandard, Scores, pixel_score, precise
 from ..training import Turn
 from ..transforms import jitter
 from .base import as_fitted
@@ -17,8 +18,8 @@ from .system import System
 from .trained import Trained, check_side
 
 AT_ONCE = 512
-RAW = ("latent", "pattern")
 CLUSTERED = 6000  # codes of which the patterns are found
+KEPT = 20_000  # training images that others are drawn from
 
 
 class RebuiltADeGAN(Trained):
@@ -30,15 +31,20 @@ class RebuiltADeGAN(Trained):
     cross-entropy: an image has the pattern that both its views point to. Interpolations within a pattern are normal
     (eq. 4, 5): images of one pattern are not pushed apart any more. Interpolations between two patterns (eq. 6) are
     not: mixed codes of two images are what every image must be told from, and L_ip asks that they look like no pattern.
-    They are made of E's own codes and move with it: the game needs no generator, and no discriminator beside E.
+    They are made of E's own codes and move with it: the game needs no network beside E.
 
-    Score: cosine distance of the code to that of the `neighbors`-th nearest training image.
+    Scores, both from interpolation. pixel: the error ||x - x_hat||, where x_hat (`reconstruct`) is the nearest mixture
+    of `drawn_with` training images of the one pattern that E names; what lies between two patterns cannot be drawn.
+    latent: cosine distance of the code to that of the `neighbors`-th nearest training image. dual: the mean of both,
+    log-standardised on held-out normal images. All rise with what is odd.
 
     pretext: how far views are changed (1: the changes of `transforms.jitter`). within, between: switches of the two
-    interpolations; with both off and w_pattern=0 the pretext is left, and neighbours in its codes. w_pattern: weight of
-    L_sl, and half of it that of L_ip. Source: the idea is ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et
-    al., ICML 2020), mixed codes as negatives are those of Kalantidis et al. (NeurIPS 2020).
+    interpolations in training; with both off and w_pattern=0 the pretext is left. w_pattern: weight of L_sl, and half
+    of it that of L_ip. Source: the idea is ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et al., ICML 2020),
+    mixed codes as negatives are those of Kalantidis et al. (NeurIPS 2020).
     """
+
+    FOLDS = 100
 
     def __init__(
         self,
@@ -50,6 +56,7 @@ class RebuiltADeGAN(Trained):
         temperature=0.2,
         starts=0.4,
         neighbors=5,
+        drawn_with=10,
         latent_dim=64,
         width=16,
         steps=350,
@@ -67,6 +74,7 @@ class RebuiltADeGAN(Trained):
         self.temperature = temperature
         self.starts = starts
         self.neighbors = neighbors
+        self.drawn_with = drawn_with
         self.latent_dim = latent_dim
         self.width = width
         self.steps = steps
@@ -76,13 +84,20 @@ class RebuiltADeGAN(Trained):
         self.seed = seed
         self.device = device
 
-    FOLDS = 100
-
     @as_fitted
     def extract(self, x):
         """Pattern probabilities (N, patterns) and codes (N, latent_dim) of length 1, on the CPU."""
         z = self._codes(self._checked(x))
         return softmax(self.parts_["E"].patterns(z), 1).detach().cpu(), z.cpu()
+
+    @as_fitted
+    def reconstruct(self, x):
+        """What each image is drawn as from others of its pattern: float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
+        drawn = []
+        with torch.no_grad():
+            for batch in self._checked(x).split(AT_ONCE):
+                drawn.append(self._draw(self._images(batch), self._codes(batch)).clamp(0, 1).cpu())
+        return torch.cat(drawn)
 
     def _check_parameters(self):
         check_side(self.image_shape_)
@@ -158,31 +173,66 @@ class RebuiltADeGAN(Trained):
     def _learn(self, images):
         z = self._codes(images)
         self._point_at(z[:: 1 + len(z) // CLUSTERED])  # once more: E has moved since
-        self.bank_ = Bank(z)
+        self._keep(z, images[self._kept(len(images))])
+
+    def _kept(self, count):
+        """Which of `count` training images are kept to draw from."""
+        return slice(None, None, 1 + count // KEPT)
+
+    def _keep(self, z, images):
+        """Codes of all training images, and the images to draw from, by their pattern."""
+        own = z[self._kept(len(z))]
+        if images.shape != (len(own), *self.image_shape_):
+            raise DataError(
+                f"it holds images of shape {tuple(images.shape)} to draw from, which is not theirs."
+            )
+        self.bank_, self.drawn_from_ = Bank(z), images
+        self.of_ = self.parts_["E"].patterns(own).argmax(1)
+
+    def _draw(self, x, z):
+        """The interpolation of images of one pattern, that of x, that is nearest to x: (n, C, H, W)."""
+        logits = self.parts_["E"].patterns(z)
+        empty = torch.bincount(self.of_, minlength=self.patterns) == 0
+        named, flat, drawn = (
+            logits.masked_fill(empty, -torch.inf).argmax(1),
+            x.flatten(1),
+            torch.empty_like(x),
+        )
+        for pattern in named.unique().tolist():
+            rows, members = named == pattern, self.of_ == pattern
+            own = self._images(self.drawn_from_[members.to(self.drawn_from_.device)]).flatten(1)
+            _, index = Bank(own).nearest(flat[rows], min(self.drawn_with, len(own)))
+            drawn[rows] = nearest_mixture(flat[rows], own[index]).view(-1, *self.image_shape_)
+        return drawn
 
     @torch.no_grad()
     def _score(self, images):
+        x = self._images(images)
         z, k = self._codes(images), min(self.neighbors, len(self.bank_))
-        neighbour = self.bank_.nearest(z, k)[0][:, k - 1]
-        cosine = z @ normalize(self.parts_["E"].directions, dim=1).T
         return {
-            "latent": precise(neighbour).square().cpu().numpy() / 2,
-            "pattern": 1 - precise(cosine.amax(1)).cpu().numpy(),
+            "pixel": precise(pixel_score(x, self._draw(x, z))).cpu().numpy(),
+            "latent": precise(self.bank_.nearest(z, k)[0][:, k - 1]).square().cpu().numpy() / 2,
         }
 
     def _calibrate(self, raw, images):
         self.fusion_ = Fusion.fit(raw)
 
     def _combine(self, raw):
-        return Scores(latent=raw["latent"], dual=self.fusion_(raw))
+        return Scores(**raw, dual=self.fusion_(raw))
 
     def _own_state(self):
         scales = [[scale.mean, scale.deviation] for scale in self.fusion_.scales.values()]
-        return {"codes": self.bank_.vectors, "scales": torch.tensor(scales, dtype=torch.float64)}
+        return {
+            "codes": self.bank_.vectors,
+            "images": self.drawn_from_,
+            "scales": torch.tensor(scales, dtype=torch.float64),
+        }
 
+    @torch.no_grad()
     def _restore_own(self, state):
-        self.bank_ = Bank(state["codes"])
-        scales = {n: LogStandard(*row) for n, row in zip(RAW, state["scales"].tolist(), strict=True)}
+        self._keep(state["codes"], state["images"])
+        scales = zip(("pixel", "latent"), state["scales"].tolist(), strict=True)
+        scales = {name: LogStandard(*row) for name, row in scales}
         self.fusion_ = Fusion(scales, dict.fromkeys(scales, 1.0))
 
 
@@ -190,11 +240,8 @@ SYSTEM = System(
     "adegan_rebuilt",
     RebuiltADeGAN,
     small={"width": 4, "latent_dim": 8, "patterns": 4, "steps": 40, "batch_size": 16, "learning_rate": 5e-3},
-    losses={
-        "views": "losses.info_nce",
-        "L_ip": "losses.uniform_cross_entropy",
-    },
-    scores={"neighbours": "neighbours.Bank"},
+    losses={"views": "losses.info_nce", "L_ip": "losses.uniform_cross_entropy"},
+    scores={"pixel": "neighbours.nearest_mixture", "latent": "neighbours.Bank", "dual": "scoring.Fusion"},
     lesson=("adegan", "2. The parts"),
     title="ADe-GAN rebuilt",
 )
