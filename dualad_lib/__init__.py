@@ -21,6 +21,7 @@ _EXPORTS = {
     "OneClassSVM": "detectors.baselines",
     "PublishedDualAD": "detectors.published",
     "LRGDAN": "detectors.lrgdan",
+    "RebuiltLRGDAN": "detectors.rebuilt_lrgdan",
     "AGAD": "detectors.agad",
     "ADeGAN": "detectors.adegan",
     "RebuiltADeGAN": "detectors.rebuilt_adegan",

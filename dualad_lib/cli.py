@@ -384,19 +384,22 @@ def _report(arguments):
 
     for path in collect(arguments.results) if arguments.results else ():
         print(f"took over {path.name}")
-    print("tables of RESULTS.md drawn anew" if report() else "tables of RESULTS.md were up to date")
+    print("tables of RESULTS.md and README drawn anew" if report() else "tables were up to date")
 
 
 def _site_options(parser):
     parser.add_argument(
         "--output", type=takes.place, metavar="DIR", default="runs/site", help="default: runs/site"
     )
+    parser.add_argument(
+        "--without-try", action="store_true", help='without the page "Try it", whose runtime npm fetches once'
+    )
 
 
 def _site(arguments):
     from dualad_lib.course.site import build_site
 
-    print(build_site(arguments.output, say=_say))
+    print(build_site(arguments.output, say=_say, with_try=not arguments.without_try))
 
 
 def _course_options(parser):
@@ -471,7 +474,12 @@ COMMANDS = [
         _reproduce_options,
         _reproduce,
     ),
-    ("report", "Draw the tables of RESULTS.md from the committed results.", _report_options, _report),
+    (
+        "report",
+        "Draw the tables of RESULTS.md and README from the committed results.",
+        _report_options,
+        _report,
+    ),
     ("site", "Build the reading site from the committed notebooks and results.", _site_options, _site),
     ("course", "Assignments, slides and exams; validate and grade submissions.", _course_options, _course),
     ("bands", "Measure a lesson's metrics over seeds and propose tolerance bands.", _bands_options, _bands),

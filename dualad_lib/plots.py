@@ -7,6 +7,7 @@ into a notebook as a PNG that carries its alternative text.
 import base64
 import functools
 import io
+import itertools
 
 import numpy as np
 
@@ -16,6 +17,8 @@ NORMAL, ANOMALOUS = COLOURS[0], COLOURS[1]
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "d", "*")
 HATCHES = ("", "///", "...", "\\\\\\", "xx", "++", "oo")
+#: Scores that have the same look in every figure that shows one of them; the others of that figure come after.
+SCORES = ("pixel", "latent", "dual")
 DPI = 96
 STYLE = {
     "font.size": 10,
@@ -70,14 +73,16 @@ def png(figure):
 
 
 @_styled
-def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
+def image_grid(rows, titles=None, maps=(), size=0.85, title=None, captions=None):
     """Rows of images, each row with its name at the left.
 
     rows: dict from a row's name to its images, (K, C, H, W) or (K, H, W); uint8, or float in [0, 1].
     titles: K short texts above the columns.
     maps: names of the rows that are maps of non-negative numbers and no pictures: they get a sequential colour map
     with one scale for all of them, and a colour bar. Grey pictures always use the scale 0 to 1.
+    captions: dict from a row's name to K short texts below its images.
     """
+    captions = captions or {}
     rows = {name: _pictures(images, name in maps) for name, images in rows.items()}
     counts = {name: len(images) for name, images in rows.items()}
     if not rows or min(counts.values()) == 0 or len(set(counts.values())) > 1:
@@ -87,15 +92,16 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
     columns = next(iter(counts.values()))
     top = max((float(rows[name].max()) for name in maps), default=1.0) or 1.0
     name_width = 0.09 * max(len(name) for name in rows) + 0.2
-    height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0)
+    height = size * len(rows) + (0.25 if titles else 0.05) + (0.3 if title else 0) + 0.2 * len(captions)
     figure, axes = _axes((name_width + size * columns + (0.6 if maps else 0), height), len(rows), columns)
     for row, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(row, images, strict=True):
+        for axis, image, caption in zip(row, images, captions.get(name, [""] * columns), strict=True):
             if name in maps:
                 shown = axis.imshow(image, cmap="cividis", vmin=0, vmax=top)
             else:
                 axis.imshow(image, cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
+            axis.set_xlabel(caption, fontsize=9, labelpad=2)
             axis.grid(False)
             axis.spines[:].set_visible(False)
         large = 14 if name.startswith("$") else None  # symbols are hard to read at the size of words
@@ -115,23 +121,49 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None):
 
 @_styled
 def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", title=None, bins=40):
-    """Two histograms of anomaly scores on one axis, each scaled to area one; a dashed line at `threshold`."""
+    """Two histograms of anomaly scores on one axis, each scaled to area one.
+
+    threshold: a dashed line, and beside it the share of both kinds whose score is higher. The longest half per cent of
+    all scores is drawn in the last bin, which then says so.
+    """
     normal, anomalous = (np.asarray(part, dtype=float) for part in (normal, anomalous))
     everything = np.concatenate([normal, anomalous])
     low, high = everything.min(), np.quantile(everything, 0.995)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
-    figure, axis = _axes((6.4, 3.0))
+    figure, axis = _axes((6.8, 3.3))
     parts = ((normal, "normal", NORMAL, ""), (anomalous, "anomalous", ANOMALOUS, "///"))
+    last = 0.0
     for values, name, colour, hatch in parts:
-        # The longest half per cent of the tail is drawn in the last bin.
-        axis.hist(
+        heights, _, _ = axis.hist(
             np.clip(values, edges[0], edges[-1]), edges, density=True, histtype="stepfilled",
             facecolor=colour + "55", edgecolor=colour, linewidth=1.4, hatch=hatch, label=f"{name} ({len(values)})",
         )  # fmt: skip
+        last = max(last, heights[-1])
+    top = axis.get_ylim()[1]
+    beyond = int((everything > edges[-1]).sum())
+    if beyond:
+        axis.annotate(
+            f"the {beyond} highest scores,\nup to {everything.max():.3g}", (edges[-1], last),
+            (edges[-1], last + 0.16 * top), ha="right", va="bottom", fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+            arrowprops={"arrowstyle": "->", "linewidth": 0.8},
+        )  # fmt: skip
     if threshold is not None:
         axis.axvline(threshold, color="black", linestyle="--", linewidth=1.4, label="threshold")
-    axis.set(xlabel=xlabel, ylabel="density", title=title)
-    axis.legend()
+        left = threshold > edges[0] + 0.7 * (edges[-1] - edges[0])  # there is more room
+        where = {"ha": "right" if left else "left", "va": "top", "fontsize": 9}
+        texts = [("alarm $\\rightarrow$", "black", "bold")]
+        texts += [(f"{100 * (v > threshold).mean():.1f} % of {n}", c, "normal") for v, n, c, _ in parts]
+        for k, (text, colour, weight) in enumerate(texts):
+            point = (-6 if left else 6, -2 - 13 * k)
+            axis.annotate(
+                text, (threshold, 1), point, ("data", "axes fraction"), "offset points",
+                color=colour, fontweight=weight, **where,
+            )  # fmt: skip
+    axis.set(xlabel=xlabel, ylabel="density", xlim=(edges[0], edges[-1] + 0.01 * (edges[-1] - edges[0])))
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+    if title:
+        figure.suptitle(title, fontsize=11)
     return figure
 
 
@@ -204,7 +236,7 @@ def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)", legend="score"
         left += len(group) + 0.7
     figure, axis = _axes((min(10.0, max(4.5, 1.2 + 0.62 * left)), 3.4))
     highest = floor
-    for i, score in enumerate(scores):
+    for i, score in zip(_looks(scores), scores, strict=True):
         x, y, below, above = np.array(places[score]).T
         axis.bar(
             x, y - floor, bottom=floor, width=0.86, label=score, color=_pick(COLOURS, i) + "99",
@@ -238,7 +270,7 @@ def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title
     which draws the band between lows and highs. Numbers are multiplied by `scale` (100 turns AUROC into per cent).
     """
     figure, axis = _axes((6.4, 3.4))
-    for i, (name, numbers) in enumerate(lines.items()):
+    for i, (name, numbers) in zip(_looks(lines), lines.items(), strict=True):
         numbers = scale * np.asarray(numbers, dtype=float)
         if numbers.shape[-1] != len(values):
             raise ValueError(f"Line {name!r} has {numbers.shape[-1]} numbers for {len(values)} settings.")
@@ -289,6 +321,52 @@ def spheres(panels, title=None):
         )  # fmt: skip
     axes[0][0].set_ylabel("$z_2$")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@_styled
+def codes_2d(panels, spheres=None, share=0.99, title=None):
+    """Codes of two numbers as a scatter: a panel a network or a moment, all with the same axes.
+
+    panels: dict from a panel's name to a dict from a group's name to its codes (n, 2). A group has the same colour and
+    mark in every panel; the first is the normal one, in dots. spheres: dict from a panel's name to (centre (2,),
+    radius), the radius as in `spheres`. The axes hold the middle `share` of all codes in each direction, and all
+    spheres; codes further out are drawn at the edge.
+    """
+    names = list(dict.fromkeys(name for groups in panels.values() for name in groups))
+    everything = np.concatenate(
+        [np.asarray(z, dtype=float) for groups in panels.values() for z in groups.values()]
+    )
+    corners = [np.quantile(everything, [(1 - share) / 2, (1 + share) / 2], axis=0)]
+    for centre, radius in (spheres or {}).values():
+        corners.append(np.add.outer([-1.5, 1.5], np.zeros(2)) * radius + np.asarray(centre, dtype=float))
+    low, high = np.concatenate(corners).min(0), np.concatenate(corners).max(0)
+    middle, reach = (low + high) / 2, 0.53 * max((high - low).max(), 1e-9)
+    side = min(3.4, 9.0 / len(panels))
+    figure, axes = _axes((side * len(panels) + 1.8, side + 0.55), 1, len(panels))
+    handles, turn = {}, np.linspace(0, 2 * np.pi, 200)
+    for axis, (panel, groups) in zip(axes[0], panels.items(), strict=True):
+        for name in sorted(groups, key=names.index, reverse=True):  # the normal group on top
+            i = names.index(name)
+            look = {"alpha": 0.6, "linewidths": 0} if i == 0 else {"alpha": 0.75, "linewidths": 0.6}
+            z = np.clip(np.asarray(groups[name], dtype=float), middle - reach, middle + reach)
+            handles[name] = axis.scatter(
+                *z.T, s=11, marker=_pick(MARKERS, i), color=_pick(COLOURS, i), **look
+            )
+        if panel in (spheres or {}):
+            centre, radius = np.asarray(spheres[panel][0], dtype=float), 2**0.5 * float(spheres[panel][1])
+            circle = centre[:, None] + radius * np.array([np.cos(turn), np.sin(turn)])
+            (handles["sphere $(c, R)$"],) = axis.plot(*circle, color="black", linewidth=1.6)
+            axis.plot(*centre, marker="+", markersize=10, color="black")
+        axis.set(
+            xlim=(middle[0] - 1.03 * reach, middle[0] + 1.03 * reach), xlabel="$z_1$", aspect="equal",
+            ylim=(middle[1] - 1.03 * reach, middle[1] + 1.03 * reach), title=panel,
+        )  # fmt: skip
+    axes[0][0].set_ylabel("$z_2$")
+    order = [name for name in (*names, "sphere $(c, R)$") if name in handles]
+    figure.legend([handles[name] for name in order], order, loc="outside right upper", markerscale=1.8)
     if title:
         figure.suptitle(title, fontsize=11)
     return figure
@@ -454,6 +532,60 @@ def sound(samples, panels, rate, hop, title=None):
     return figure
 
 
+@_styled
+def who_chooses(normal, others, test_normal, test_anomalous):
+    """Which images a detector learns from, which set its threshold, which choose its settings, which measure it.
+
+    normal, others: how many training images there are of the normal class and of all others; test_normal and
+    test_anomalous: of the test files. The drawing is not to scale. Its rules are those of `Detector.fit`, which holds
+    back a tenth, and of `load_one_class(split="development")`, a fifth of each class.
+    """
+    fifth, rest = round(normal / 5), round(others / 5)
+    jobs = {
+        "learn": ("sets the weights", COLOURS[0], ""),
+        "hold": ("sets the threshold", COLOURS[2], "..."),
+        "develop": ("chooses settings, once for all classes", COLOURS[4], "\\\\"),
+        "test": ("measures, and chooses nothing", COLOURS[1], "///"),
+        "idle": ("not used", "#999999", ""),
+    }
+    rows = {
+        "to fit a detector:\ntraining files": [
+            ("learn", 3.6, "normal", round(0.9 * normal)), ("hold", 1.6, "held-out tenth", round(0.1 * normal)),
+            ("idle", 4.8, "other classes", others),
+        ],
+        "to measure it:\ntest files": [
+            ("test", 5.2, "normal", test_normal), ("test", 4.8, "anomalous", test_anomalous),
+        ],
+        "to choose a setting:\ntraining files again": [
+            ("learn", 2.0, "normal", round(0.9 * (normal - fifth))),
+            ("hold", 1.2, "tenth", round(0.1 * (normal - fifth))), ("develop", 2.0, "development split", fifth),
+            ("idle", 2.8, "other classes", others - rest), ("develop", 2.0, "development split", rest),
+        ],
+    }  # fmt: skip
+    figure, axis = _axes((9.4, 3.5))
+    handles = {}
+    for place, boxes in enumerate(rows.values()):
+        left = 0.0
+        for job, width, name, count in boxes:
+            text, colour, hatch = jobs[job]
+            (handles[text],) = axis.barh(
+                place, width - 0.08, 0.72, left, color=colour + "33", edgecolor=colour, hatch=hatch, linewidth=1.4
+            )  # fmt: skip
+            axis.text(
+                left + width / 2 - 0.04, place, f"{name}\n{count:,}", ha="center", va="center", fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0},
+            )  # fmt: skip
+            left += width
+    axis.set_yticks(range(len(rows)), list(rows))
+    axis.set(xticks=[], xlim=(-0.05, 10.0), ylim=(len(rows) - 0.5, -0.5))
+    axis.tick_params(left=False)
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    order = [text for text, _, _ in jobs.values()]
+    figure.legend([handles[text] for text in order], order, loc="outside lower center", ncols=3, fontsize=9)
+    return figure
+
+
 PARTS = ("D", "FC", "MI", "dual")
 
 
@@ -557,6 +689,18 @@ def loss_graph(parts=(), new=()):
     return figure
 
 
+@_styled
+def canvas(width, height, rows=1, columns=1, **options):
+    """An empty figure in the course's style, for a drawing of a lesson's own: (figure, axes (rows, columns)).
+
+    options: what matplotlib's `subplots` takes, such as sharex. Names of axes and legends are the caller's to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
 def _axes(size, rows=None, columns=None):
     """A figure outside pyplot and its axes: a 2-D array where `rows` is given, else one."""
     from matplotlib.figure import Figure
@@ -581,6 +725,19 @@ def _pictures(images, is_map):
 
 def _triple(value):
     return tuple(value) if np.ndim(value) else (value, value, value)
+
+
+def _looks(names):
+    """A number for the colour, mark and hatch of each name; one that begins with a name of SCORES has that score's."""
+    names = list(names)
+    scores = [
+        next((k for k, score in enumerate(SCORES) if str(name).startswith(score)), None) for name in names
+    ]
+    known = [k for k in scores if k is not None]
+    if not known or len(set(known)) < len(known):
+        return range(len(names))
+    others = itertools.count(len(SCORES))
+    return [next(others) if k is None else k for k in scores]
 
 
 def _pick(sequence, i):

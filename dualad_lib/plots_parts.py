@@ -4,9 +4,10 @@ import functools
 
 import numpy as np
 
-from .plots import ANOMALOUS, DPI, NORMAL, STYLE
+from .plots import ANOMALOUS, COLOURS, DPI, HATCHES, MARKERS, NORMAL, STYLE
 
 MARK = "#56B4E9"  # outline of what a person marked, light enough for dark photographs
+ALARM = COLOURS[3]
 COVER = 0.75  # of the photograph that the hottest heat hides
 
 
@@ -59,14 +60,31 @@ def heat_maps(
     return figure
 
 
+def pairs(images, maps, masks=None, titles=None, scale=None, label="anomaly score"):
+    """Each photograph bare at the left, with the outline of what a person marked, and under its heat map at the right.
+
+    Arguments as in `heat_maps`; titles stand above the left one.
+    """
+    images, maps = np.asarray(images), np.asarray(maps, dtype=float)
+    low = (scale or (np.quantile(maps, 0.95),))[0]
+    both = np.stack([np.full_like(maps, low), maps], 1).reshape(-1, *maps.shape[1:])
+    outlines = None if masks is None else np.asarray(masks)
+    if outlines is not None:
+        outlines = np.stack([outlines, np.zeros_like(outlines)], 1).reshape(-1, *maps.shape[1:])
+    titles = titles and [text for title in titles for text in (title, "its heat map")]
+    scale = scale or (low, maps.max())
+    return heat_maps(np.repeat(images, 2, 0), both, outlines, titles, scale=scale, label=label)
+
+
 @_styled
-def timelines(panels, threshold=None, xlabel="day", ylabel="score"):
+def timelines(panels, threshold=None, xlabel="day", ylabel="score", alarms=None):
     """Scores of places over time, a panel a place above the next.
 
-    panels: dict from a place's name to (times (n,), scores (n,), marked bool (n,)). threshold: a dashed line. Each
-    photograph is a dot, filled where an engineer marked it.
+    panels: dict from a place's name to (times (n,), scores (n,), marked bool (n,)). threshold: a dashed line. alarms:
+    dict from a place's name to the time of its alarm, a vertical line. Each photograph is a dot, a diamond where an
+    engineer marked it; the first mark is named.
     """
-    figure, axes = _axes((8.0, 1.15 * len(panels) + 0.6), len(panels), 1)
+    figure, axes = _axes((8.6, 1.25 * len(panels) + 0.7), len(panels), 1)
     everything = np.concatenate([np.asarray(scores, dtype=float) for _, scores, _ in panels.values()])
     bottom, top = everything.min(), everything.max()
     for axis, (name, (times, scores, marked)) in zip(axes[:, 0], panels.items(), strict=True):
@@ -81,6 +99,11 @@ def timelines(panels, threshold=None, xlabel="day", ylabel="score"):
             )
         if threshold is not None:
             axis.axhline(threshold, color="black", linestyle="--", linewidth=1.2, label="threshold")
+        if alarms and name in alarms:
+            axis.axvline(alarms[name], color=ALARM, linewidth=2, zorder=0)
+            _note(axis, alarms[name], 0.93, "alarm", ALARM)
+        if marked.any():
+            _note(axis, times[marked][0], 0.1, "first mark", ANOMALOUS)
         axis.set(ylim=(bottom - 0.05 * (top - bottom), top + 0.08 * (top - bottom)))
         axis.text(0.01, 0.9, name, transform=axis.transAxes, va="top", fontweight="bold")
         axis.label_outer()
@@ -89,6 +112,13 @@ def timelines(panels, threshold=None, xlabel="day", ylabel="score"):
     axes[-1, 0].set_xlabel(xlabel)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
+
+
+def _note(axis, time, height, text, colour):
+    """A short text at the left of a time, in a share of the axis' height."""
+    place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "xytext": (-5, 0)}
+    place["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+    axis.annotate(text, (time, height), ha="right", va="center", color=colour, fontsize=9, **place)
 
 
 @_styled
@@ -104,11 +134,77 @@ def banks(points, chosen):
         nearest = kept[np.linalg.norm(points[:, None] - kept[None], axis=-1).argmin(1)]
         for a, b in zip(points, nearest, strict=True):
             axis.plot([a[0], b[0]], [a[1], b[1]], color="#bbbbbb", linewidth=0.5, zorder=1)
-        axis.scatter(*points.T, s=8, color=NORMAL, label="patches", zorder=2)
+        axis.scatter(*points.T, s=8, color=NORMAL, label="cells", zorder=2)
         axis.scatter(*kept.T, s=48, color=ANOMALOUS, marker="D", edgecolor="black", label="kept", zorder=3)
         axis.set(xticks=[], yticks=[], title=name, aspect="equal")
         axis.grid(False)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@_styled
+def rate_bars(rates, promised=None, ylabel="false alarms (%)", title=None):
+    """Rates as grouped bars, in per cent, each with its number.
+
+    rates: dict from a series to a dict from a group to a share in [0, 1]. promised: a dashed line.
+    """
+    groups = list(next(iter(rates.values())))
+    figure, axis = _axes((1.6 * len(groups) + 1.5, 3.0), 1, 1)
+    axis = axis[0, 0]
+    width = 0.8 / len(rates)
+    for k, (name, values) in enumerate(rates.items()):
+        place = np.arange(len(groups)) + (k - (len(rates) - 1) / 2) * width
+        heights = [100 * values[group] for group in groups]
+        bars = axis.bar(
+            place, heights, 0.92 * width, color=COLOURS[k], hatch=HATCHES[k], edgecolor="white", label=name
+        )
+        axis.bar_label(bars, fmt="%.0f", fontsize=9, padding=1)
+    if promised is not None:
+        axis.axhline(100 * promised, color="black", linestyle="--", linewidth=1.2, label="promised")
+    axis.set(xticks=range(len(groups)), xticklabels=groups, ylabel=ylabel, ylim=(0, 112), title=title)
+    axis.grid(False, axis="x")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=len(rates) + 1)
+    return figure
+
+
+@_styled
+def strips(groups, threshold, xlabel="anomaly score"):
+    """Scores as dots on a line a group, the names at the left, and a dashed threshold.
+
+    groups: dict name -> (n,); the last one holds the anomalies.
+    """
+    figure, axis = _axes((8.0, 0.62 * len(groups) + 0.9), 1, 1)
+    axis, jitter = axis[0, 0], np.random.default_rng(0)
+    for k, scores in enumerate(groups.values()):
+        y = -k + jitter.uniform(-0.22, 0.22, len(scores))
+        colour = ANOMALOUS if k == len(groups) - 1 else NORMAL
+        axis.scatter(scores, y, s=22, color=colour, marker=MARKERS[k], alpha=0.8)
+    axis.axvline(threshold, color="black", linestyle="--", linewidth=1.4)
+    axis.text(threshold, 0.62, " alarm", ha="left", va="center")
+    axis.set(
+        yticks=-np.arange(len(groups)),
+        yticklabels=list(groups),
+        xlabel=xlabel,
+        ylim=(0.45 - len(groups), 0.85),
+    )
+    axis.grid(False, axis="y")
+    return figure
+
+
+@_styled
+def rate_histogram(rates, promised, xlabel="false alarms (%)", ylabel="divisions"):
+    """How often a division had which rate, a panel a row above the next: dict name -> (n,) in [0, 1]."""
+    figure, axes = _axes((7.0, 1.6 * len(rates) + 0.7), len(rates), 1)
+    most = max(np.max(values) for values in rates.values())
+    for k, (axis, (name, values)) in enumerate(zip(axes[:, 0], rates.items(), strict=True)):
+        axis.hist(
+            100 * np.asarray(values), np.arange(0, 100 * most + 4, 4), color=COLOURS[k], edgecolor="white"
+        )
+        axis.axvline(100 * promised, color="black", linestyle="--", linewidth=1.4, label="promised")
+        axis.text(0.99, 0.9, name, transform=axis.transAxes, ha="right", va="top", fontweight="bold")
+        axis.set(xlim=(0, 100 * most + 4), ylabel=ylabel)
+        axis.label_outer()
+    axes[-1, 0].set_xlabel(xlabel)
     return figure
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+#: What `spoilt` does to images: kinds to be named by who is trained on them.
+SPOILS = ("squeeze", "flatten", "enlarge", "shrink", "lean", "lean back", "shift", "lift", "swap")
 #: Kinds of pseudo-anomaly that weigh the scores. None is trained on, so they tell what a score sees by itself.
 PSEUDO_ANOMALIES = ("shear", "squeeze", "swap", "mirror", "dilate", "erode", "mix")
 
@@ -138,6 +140,40 @@ def pseudo_anomalies(x, kind):
     if kind == "mix":
         return (x + x.roll(1, 0)) / 2
     raise ValueError(f"unknown pseudo-anomaly {kind!r}: choose from {', '.join(PSEUDO_ANOMALIES)}.")
+
+
+def spoilt(x, kind):
+    """Each image as it is (kind 0) or spoilt in one of SPOILS (kind 1, 2, ...), by a random amount.
+
+    x: (N, C, H, W); kind: long tensor (N,). Squeezed or flattened to 0.6 to 0.75 of its width or height, enlarged or
+    shrunk, sheared to either side, shifted or lifted round the frame by a third of it, or its lower half swapped with
+    that of the image before it.
+    """
+
+    def uniform(low, high):
+        return torch.empty(len(x), device=x.device).uniform_(low, high)
+
+    def chosen(*names):
+        return torch.stack([kind == 1 + SPOILS.index(name) for name in names]).any(0)
+
+    def put(new, name):
+        return torch.where(chosen(name)[:, None, None, None], new, out)
+
+    def rolled(dim):
+        step = x.shape[dim] // 3
+        back = torch.randint(2, (len(x), 1, 1, 1), device=x.device).bool()
+        return torch.where(back, x.roll(-step, dim), x.roll(step, dim))
+
+    one, small, large, lean = uniform(1, 1), uniform(0.6, 0.75), uniform(1.25, 1.5), uniform(0.25, 0.6)
+    large = torch.where(chosen("enlarge"), large, one)
+    scale_x = torch.where(chosen("squeeze", "shrink"), small, large)
+    scale_y = torch.where(chosen("flatten", "shrink"), small, large)
+    shear = lean * (chosen("lean").float() - chosen("lean back").float())
+    out = affine(x, scale_x=scale_x, scale_y=scale_y, shear=shear)
+    half = x.shape[2] // 2
+    out = put(rolled(3), "shift")
+    out = put(rolled(2), "lift")
+    return put(torch.cat([x[:, :, :half], x.roll(1, 0)[:, :, half:]], 2), "swap")
 
 
 def made_of(kept, kind):

@@ -35,7 +35,7 @@ html_js_files = ["site.js"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "try": []},
     "show_prev_next": True,
     "footer_start": ["copyright"],
     "footer_end": [],

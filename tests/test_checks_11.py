@@ -1,5 +1,7 @@
 """The checks of lesson 07: right answers pass, wrong ones fail with a message that names the misconception."""
 
+import math
+
 import numpy as np
 import pytest
 from checking import fails, todo
@@ -33,6 +35,17 @@ def test_conformal_p_value():
         lambda c, s: (1 + len(c) - np.searchsorted(c, s)) / (len(c) + 1),
         "any order",
     )
+
+
+def test_images_needed():
+    check = checks.check_images_needed
+    assert check(todo) is False
+    assert check(lambda rate: math.ceil(1 / rate - 1)) and check(lambda rate: math.ceil(1 / rate) - 1)
+    fails(check, lambda rate: math.ceil(1 / rate), "One image fewer")
+    fails(check, lambda rate: round(1 / rate - 1), "Round up")
+    fails(check, lambda rate: 1 / rate - 1, "come whole")
+    fails(check, lambda rate: 1 / (rate + 1), "solve")
+    fails(check, lambda rate: 19, "For the rate 0.1 it is 9")
 
 
 def test_the_answers_on_promises_are_true():

@@ -96,7 +96,23 @@ def test_the_grader_knows_the_checks_and_their_tables():
     assert answer_tables(["no such question"]) == []
 
 
-@pytest.mark.parametrize("name", ["heat_maps", "timelines", "banks"])
+TIMES = {"A": (np.arange(5), torch.rand(5), torch.arange(5) > 2)}
+
+
+def test_pairs_show_the_outline_on_the_bare_photograph_alone():
+    from dualad_lib import plots_parts
+
+    maps, masks = np.random.default_rng(0).random((2, 16, 40)), np.zeros((2, 16, 40), bool)
+    masks[:, 4:8, 4:8] = True
+    figure = plots_parts.pairs(np.zeros((2, 3, 16, 40), np.uint8), maps, masks, ["a", "b"], (0.0, 1.0))
+    panels = figure.axes[:4]
+    assert [axis.get_title() for axis in panels] == ["a", "its heat map", "b", "its heat map"]
+    assert [len(axis.collections) for axis in panels] == [1, 0, 1, 0]
+    hidden = [float(np.max(axis.images[-1].get_alpha())) for axis in panels]
+    assert hidden[0] == hidden[2] == 0 and min(hidden[1], hidden[3]) > 0.5
+
+
+@pytest.mark.parametrize("name", ["heat_maps", "pairs", "timelines", "banks", "bars and strips"])
 def test_the_lessons_figures_take_arrays_and_tensors(name):
     from dualad_lib import plots, plots_parts
 
@@ -110,7 +126,17 @@ def test_the_lessons_figures_take_arrays_and_tensors(name):
             plots_parts.heat_maps(images[:, :1], maps.numpy(), columns=3),
         ],
         "timelines": lambda: [
-            plots_parts.timelines({"A": (np.arange(5), torch.rand(5), torch.arange(5) > 2)}, threshold=0.5)
+            plots_parts.timelines(TIMES, threshold=0.5),
+            plots_parts.timelines(TIMES, threshold=0.5, alarms={"A": 1.0}),
+        ],
+        "pairs": lambda: [
+            plots_parts.pairs(images, maps),
+            plots_parts.pairs(images, maps.numpy(), masks, ["a", "b", "c"], (0.2, 0.9)),
+        ],
+        "bars and strips": lambda: [
+            plots_parts.rate_bars({"a": {"x": 0.1, "y": 1.0}, "b": {"x": 0.0, "y": 0.2}}, 0.05),
+            plots_parts.strips({"a": np.arange(4), "b": torch.arange(3)}, 2.0),
+            plots_parts.rate_histogram({"a": np.array([0.0, 0.1]), "b": np.array([0.05])}, 0.05),
         ],
         "banks": lambda: [plots_parts.banks(torch.rand(9, 2), {"first": [0, 1], "last": torch.tensor([8])})],
     }

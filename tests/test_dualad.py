@@ -204,6 +204,15 @@ def test_views_and_parameters_are_still_known_by_their_old_names():
         assert views("gentle") == "weak"
 
 
+def test_a_critic_of_weight_nought_has_no_say_in_the_score():
+    """The control of the ablation trains on copies, and no critic that learned nothing answers in its score."""
+    x = torch.rand(40, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    without, with_critic = (DualAD(w_critic=w, **TINY).fit(x) for w in (0.0, 0.1))
+    assert set(without._raw(x[:3])) == {"pixel", "mahalanobis", "neighbours"}
+    assert set(with_critic._raw(x[:3])) == {"pixel", "mahalanobis", "neighbours", "transformation"}
+    assert np.isfinite(without.score_samples(x)).all()
+
+
 def test_separation_weight_by_hand():
     assert separation_weight(np.array([0.0, 1.0]), np.array([2.0, 3.0])) == pytest.approx((0.5 / 0.02) ** 2)
     assert separation_weight(np.array([0.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx((0.001 / 0.52) ** 2)

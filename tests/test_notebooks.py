@@ -52,7 +52,8 @@ def test_parameters_are_good_in_every_profile(lesson):
 def test_first_cells_are_title_badge_and_bootstrap(lesson):
     nb = read_source(lesson)
     assert nb.cells[0].cell_type == "markdown"
-    assert nb.cells[0].source.startswith("# ")
+    number = lesson.name.partition("_")[0]
+    assert nb.cells[0].source.startswith(f"# {number} · ")
     assert "{{ colab_badge }}" in nb.cells[0].source
     assert "Last verified: {{ run_date }}, torch {{ run_torch }}." in nb.cells[0].source
     assert bootstrap_cell(lesson) == bootstrap_text(lesson.folder)

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -19,6 +20,13 @@ SCORES = RANDOM.normal(size=100) + LABELS
 
 def labels_of(axis):
     return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def _canvas():
+    figure, ((left, right),) = plots.canvas(6, 3, 1, 2, sharey=True)
+    left.plot([0, 1], [1, 0])
+    right.plot([0, 1], [0, 1])
+    return figure
 
 
 FIGURES = {
@@ -39,12 +47,21 @@ FIGURES = {
             "end": (IMAGES[:, 0, 0, :2], [0, 0], 1, IMAGES[:, 0, 1, :2]),
         }
     ),
+    "codes_2d": lambda: plots.codes_2d(
+        {
+            "a": {"bag": IMAGES[:, 0, 0, :2], "shoe": IMAGES[:, 0, 1, :2]},
+            "b": {"shoe": 9 + IMAGES[:, 0, 1, :2]},
+        },
+        spheres={"b": ([9, 9], 1.0)},
+    ),
+    "who_chooses": lambda: plots.who_chooses(1000, 9000, 200, 1800),
     "score_plane": lambda: plots.score_plane(
         RANDOM.normal(size=(30, 2)), RANDOM.normal(size=(50, 2)) + 2, {"equal": (0.5, 0.5, 1.0)}
     ),
     "sound": lambda: plots.sound(
         RANDOM.normal(size=4000), {"bands": (IMAGES[0, 0], np.linspace(4000, 100, 8))}, rate=8000, hop=500
     ),
+    "canvas": _canvas,
     "confusion": lambda: plots.confusion({"a": np.eye(3) + 1, "b": np.ones((3, 3))}, labels=range(3)),
 }
 
@@ -188,6 +205,14 @@ def test_paired_differences_stand_in_their_order():
     assert axis.get_ylim()[0] > axis.get_ylim()[1]
 
 
+def test_captions_stand_below_the_images_of_their_row():
+    rows = {"a": IMAGES[:2], "b": IMAGES[2:4]}
+    axes = plots.image_grid(rows, captions={"b": ["12 %", "90 %"]}).axes
+    assert [axis.get_xlabel() for axis in axes] == ["", "", "12 %", "90 %"]
+    with pytest.raises(ValueError, match="zip"):
+        plots.image_grid(rows, captions={"b": ["one"]})
+
+
 def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
     frequencies = np.array([4000.0, 2000.0, 1000.0, 500.0])
     figure = plots.sound(
@@ -197,3 +222,55 @@ def test_sound_shares_one_time_axis_and_marks_the_row_of_a_frequency():
     assert wave.get_xlim() == bands.get_xlim() == (0, 0.125)
     marks = dict(zip((text.get_text() for text in bands.get_yticklabels()), bands.get_yticks(), strict=True))
     assert marks["4,000"] == 0 and marks["1,000"] == 2 and marks["500"] == 3
+
+
+def test_codes_share_axes_and_a_group_looks_the_same_in_every_panel():
+    first, second = FIGURES["codes_2d"]().axes
+    assert first.get_xlim() == second.get_xlim() and first.get_ylim() == second.get_ylim()
+    normal, anomalous = first.collections[1], first.collections[0]
+    (again,) = second.collections
+    assert anomalous.get_facecolor()[0] == pytest.approx(again.get_facecolor()[0])
+    assert len(anomalous.get_paths()[0].vertices) == len(again.get_paths()[0].vertices)
+    assert normal.get_facecolor()[0] != pytest.approx(again.get_facecolor()[0])
+
+
+def test_codes_far_out_are_drawn_at_the_edge():
+    z = np.concatenate([np.random.default_rng(0).normal(size=(500, 2)), [[1000.0, 0.0]]])
+    axis = plots.codes_2d({"a": {"bag": z}}, share=0.98).axes[0]
+    low, high = axis.get_xlim()
+    drawn = axis.collections[0].get_offsets()
+    assert high - low < 10 and len(drawn) == 501
+    assert low < drawn[:, 0].min() and drawn[:, 0].max() < high
+
+
+def test_histograms_say_what_lies_beyond_the_threshold_and_in_the_last_bin():
+    normal, anomalous = np.linspace(0, 1, 200), np.append(np.linspace(0, 2, 199), 50.0)
+    texts = {text.get_text() for text in plots.score_histograms(normal, anomalous, 0.75).axes[0].texts}
+    assert "25.0 % of normal" in texts and any(text.startswith("62.") for text in texts)
+    assert any("highest scores" in text and "up to 50" in text for text in texts)
+    assert len(plots.score_histograms(normal, normal).axes[0].texts) == 1  # no threshold, no shares
+
+
+def test_every_training_image_has_one_job_in_a_row():
+    axis = FIGURES["who_chooses"]().axes[0]
+    rows = {}
+    for text in axis.texts:
+        rows.setdefault(text.get_position()[1], []).append(int(text.get_text().split()[-1].replace(",", "")))
+    fit, measure, choose = rows.values()
+    assert sum(fit) == sum(choose) == 10_000 and sum(measure) == 2000
+    assert fit[:2] == [900, 100] and choose[:3] == [720, 80, 200]
+
+
+def test_a_score_looks_the_same_in_every_figure():
+    bars = plots.auroc_bars({"a": {"latent": 0.9, "pixel": 0.8}, "PCA": {"score": 0.7}}).axes[0].patches
+    lines = plots.sweep([2, 4], {"PCA": [0.7, 0.8], "latent score": [0.9, 0.9]}, xlabel="d").axes[0].lines
+    latent, pixel, score = (bar.get_edgecolor()[:3] for bar in bars)
+    assert to_rgb(lines[1].get_color()) == latent and to_rgb(lines[0].get_color()) == score
+    assert pixel == to_rgb(plots.COLOURS[0])
+
+
+def test_a_canvas_has_the_style_of_the_course():
+    figure, axes = plots.canvas(6, 3, 2, 3, sharex=True)
+    assert axes.shape == (2, 3) and not axes[0, 0].spines["top"].get_visible()
+    axes[1, 0].set_xlim(2, 5)
+    assert axes[0, 0].get_xlim() == (2, 5) and figure.dpi == plots.DPI

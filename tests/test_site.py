@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import shutil
 import threading
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag
@@ -15,6 +16,7 @@ from dualad_lib.course.provenance import ROOT
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed: uv sync")
 SERIOUS = ("serious", "critical")
+NPM = shutil.which("npm") is not None  # fetches what the page "Try it" runs on
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.e2e
 def site(tmp_path_factory):
     from dualad_lib.course.site import build_site
 
-    return build_site(tmp_path_factory.mktemp("site") / "html").parent
+    return build_site(tmp_path_factory.mktemp("site") / "html", with_try=NPM).parent
 
 
 class Page(HTMLParser):
@@ -67,6 +69,7 @@ def test_every_lesson_and_page_is_there(site, pages):
     assert {f"lessons/{lesson.name}.html" for lesson in load_course().lessons} <= names
     assert {
         "index.html",
+        "try.html",
         "results.html",
         "glossary.html",
         "api.html",
@@ -159,7 +162,8 @@ def address(site):
 
 
 LOOKED_AT = [
-    "index", "lessons", "results", "glossary", "teaching", "api", "data", "model_card", "contributing", "references",
+    "index", "lessons", "try", "results", "glossary", "teaching", "api", "data", "model_card", "contributing",
+    "references",
     *(f"lessons/{lesson.name}" for lesson in load_course().lessons),
 ]  # fmt: skip
 
@@ -182,7 +186,7 @@ def test_a_phone_need_not_scroll_sideways(browser, address, name):
     assert wide <= 1
 
 
-DARK = ["index", "results", "lessons/03_feature_constraint"]  # as a reader's system may ask for
+DARK = ["index", "try", "results", "lessons/03_feature_constraint"]  # as a reader's system may ask for
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,78 @@ def test_axe_finds_nothing_serious(browser, address, name, scheme):
     found = axe.run(page).response["violations"]
     page.close()
     assert [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in SERIOUS] == []
+
+
+def test_the_first_page_shows_a_part_four_doors_and_a_figure_of_each_lesson(site, pages, browser):
+    first = pages[site / "index.html"]
+    shown = [image["src"] for image in first.images]
+    assert [
+        name
+        for name in shown
+        if name.endswith(("part.jpg", "heat.jpg", "teach.svg", "strip.jpg", "frontier.png"))
+    ]
+    with_figures = [
+        lesson
+        for lesson in load_course().lessons
+        if '"image/png"' in lesson.notebook.read_text(encoding="utf-8")
+    ]
+    for lesson in with_figures:
+        assert f"_static/home/{lesson.name}.png" in shown and f"lessons/{lesson.name}.html" in first.links
+    doors = {"teaching.html", "results.html", "try.html", f"lessons/{load_course().lessons[0].name}.html"}
+    assert doors <= set(first.links)
+    assert "uv run dualad run" in (site / "index.html").read_text(encoding="utf-8").replace(
+        "<span></span>", ""
+    )
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())  # from the file system
+    page.focus(".home-compare input")
+    page.keyboard.press("Home")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.home-heat')).clipPath")
+        == "inset(0px 0px 0px 100%)"
+    )
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_try_it_inside_the_site_from_the_file_system(site, browser, tmp_path, scheme):
+    """Photographs judged, then axe over all that has appeared; no error on the console."""
+    from PIL import Image
+
+    if not NPM:
+        pytest.skip("npm is not installed: the site was built without the page")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    files = []
+    for k in range(24):  # stripes; the last ones lie askew
+        stripes = Image.linear_gradient("L").resize((16, 64)).rotate(90 if k > 20 else k % 5, expand=True)
+        files.append(tmp_path / f"{k:02}.png")
+        stripes.resize((80, 60)).save(files[-1])
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 844})
+    page.set_default_timeout(120_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.goto((site / "try.html").as_uri())
+    assert page.evaluate("tryPage.ready"), page.inner_text("#try-status")
+    page.set_input_files("#own-good", files[:21])
+    page.click("#own-fit")
+    page.wait_for_selector("#own-judge:not([hidden])")
+    page.set_input_files("#own-others", files[21:])
+    page.wait_for_selector("#own[data-done='3']")
+    page.click("#camera summary")
+    found = axe.run(page).response["violations"]
+    wide = page.evaluate("() => document.scrollingElement.scrollWidth - window.innerWidth")
+    page.close()
+    assert [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in SERIOUS] == []
+    assert wide <= 1 and errors == []
+
+
+def test_a_site_without_that_page_says_so(tmp_path):
+    from dualad_lib.course.site import prepare
+
+    prepare(tmp_path / "source", with_try=False)
+    assert "--without-try" in (tmp_path / "source" / "try.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "source" / "static" / "try" / "parts").exists()
 
 
 def test_search_finds_a_lesson(browser, address):

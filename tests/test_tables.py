@@ -43,6 +43,22 @@ def test_paired_differences_cancel_what_the_classes_have_in_common():
     assert (line["won"], line["classes"]) == (3, 3)
 
 
+def test_settings_of_a_study_are_paired_class_by_class():
+    """Class 0: 3 and 1 points by seed; class 1: 4; a seed of one side alone and a setting beside them do not count."""
+    measured = {("new", 0): (0.83, 0.81), ("old", 0): (0.8, 0.8), ("new", 1): (0.94,), ("old", 1): (0.9, 0.1)}
+    measured[("else", 0)] = (0.3,)
+    rows = [
+        row("mnist", "lrgdan", score, value, k, seed=seed, setting=setting)
+        for (setting, k), values in measured.items()
+        for seed, value in enumerate(values)
+        for score in ("score", "pixel")
+    ]
+    rows = [r if r["score"] == "score" else {**r, "auroc": 0.5} for r in rows]
+    line = tables.paired_settings(rows, "new", "old")
+    assert line["mean"] == pytest.approx(3.0) and (line["won"], line["classes"]) == (2, 2)
+    assert line["high"] - line["mean"] == pytest.approx(12.7062 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
+
+
 def test_ablation_keeps_the_order_of_the_stages():
     rows = [
         r

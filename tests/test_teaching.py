@@ -6,6 +6,7 @@ import csv
 import json
 from types import SimpleNamespace
 
+import misconceptions
 import pytest
 import torch
 from wrong_answers import WRONG
@@ -194,6 +195,12 @@ def wrong_answer(exercise, number):
     (table,) = answer_tables(answers)
     other = next(a for a, _ in table.values() if a != answers[key])
     return f"answers = {answers | {key: other}!r}", key
+
+
+@pytest.mark.results
+def test_what_teaching_says_of_wrong_answers_is_what_the_checks_say():
+    text = misconceptions.PAGE.read_text(encoding="utf-8")
+    assert misconceptions.drawn(text, load_course()) == text, "uv run python tests/misconceptions.py"
 
 
 def test_a_student_gets_no_solution_and_no_hidden_test():

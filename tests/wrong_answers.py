@@ -180,6 +180,11 @@ WRONG = {
         ("return (1 + (calibration > score).sum()) / (len(calibration) + 1)", "Ties"),
         ("return (1 + (calibration <= score).sum()) / (len(calibration) + 1)", "reversed"),
     ],
+    "images_needed": [
+        ("import math\nreturn math.ceil(1 / rate)", "One image fewer"),
+        ("return int(1 / rate - 1)", "Round up"),
+        ("return 1 / rate - 1", "come whole"),
+    ],
     "to_image": [
         ("return (20 * (energy / energy.max()).log10() / floor + 1).clamp(0, 1)", "amplitudes"),
         ("return (10 * (energy / energy.max()).log() / floor + 1).clamp(0, 1)", "natural"),

@@ -10,17 +10,22 @@ import pandas as pd
 
 from ..detectors import SYSTEMS
 from ..errors import RunError
+from .home import home_page
 from .manifest import load_course
 from .notebook import FOLDED
 from .provenance import ROOT, results_folder
+from .try_page import RUNTIME, write_parts
 
 PAGES = ROOT / "site"
+FEATURES_LESSON = "features_that_know_images"  # what follows its number
+LEFT_OUT = "This copy of the site was built without this page (`--without-try`).\n"
 
 
-def build_site(output, say=print):
+def build_site(output, say=print, with_try=True):
     """Build the site into a folder; return its index page. Raises RunError where Sphinx is missing or complains.
 
-    The site is built beside the folder and put in its place when it is whole.
+    The site is built beside the folder and put in its place when it is whole. with_try: with the page "Try it", whose
+    runtime npm fetches once; without it a line stands in its place.
     """
     try:
         from sphinx.cmd.build import build_main
@@ -42,7 +47,7 @@ def build_site(output, say=print):
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=output.parent) as folder:
         source, html = Path(folder) / "source", Path(folder) / "html"
-        prepare(source)
+        prepare(source, with_try)
         say(
             f"building {len(list(source.rglob('*.ipynb')))} lessons and {len(list(source.glob('*.md')))} pages"
         )
@@ -54,8 +59,8 @@ def build_site(output, say=print):
     return output / "index.html"
 
 
-def prepare(source):
-    """Write what Sphinx reads: pages of site/ and of the repository, the lessons, and sections of the README."""
+def prepare(source, with_try=True):
+    """Write what Sphinx reads: pages of site/ and of the repository, and the lessons."""
     shutil.copytree(PAGES, source, ignore=shutil.ignore_patterns("_build", "__pycache__"))
     course = load_course()
     (source / "lessons").mkdir()
@@ -67,14 +72,38 @@ def prepare(source):
     api = source / "api.md"
     api.write_text(api.read_text(encoding="utf-8").replace("@DETECTORS@", detectors_page()), encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = (ROOT / "RESULTS.md").read_text(encoding="utf-8")
+    _first_page(source, course, readme, results)
+    _try_page(source, course, with_try)
     for name, text in {
-        "teaching": "# Teaching with it\n" + _section(readme, "Teaching with it"),
-        "results": (ROOT / "RESULTS.md").read_text(encoding="utf-8") + "\n## Files\n\n" + _files(),
+        "teaching": (ROOT / "TEACHING.md").read_text(encoding="utf-8"),
+        "results": results + "\n## Files\n\n" + _files(),
         "data": (ROOT / "data" / "README.md").read_text(encoding="utf-8"),
         "model_card": (ROOT / "MODEL_CARD.md").read_text(encoding="utf-8"),
         "contributing": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
     }.items():
         (source / f"{name}.md").write_text(_links(text), encoding="utf-8")
+
+
+def _first_page(source, course, readme, results):
+    page, ablation = source / "index.md", ROOT / "figures" / "ablation.png"
+    text = page.read_text(encoding="utf-8")
+    made = home_page(text, course, readme, results, ablation, source / "static" / "home")
+    page.write_text(made, encoding="utf-8")
+
+
+def _try_page(source, course, wanted):
+    """The page "Try it" with its parts, or a line that says how to get it."""
+    page, code = source / "try.md", source / "static" / "try"
+    if wanted:
+        write_parts(code / "parts", code)
+        (lesson,) = course.select([FEATURES_LESSON])
+        text = page.read_text(encoding="utf-8").replace("@RUNTIME@", RUNTIME)
+        page.write_text(
+            text.replace("@FEATURES_LESSON@", f"lessons/{lesson.notebook.name}"), encoding="utf-8"
+        )
+    else:
+        page.write_text("# Try it\n\n" + LEFT_OUT, encoding="utf-8")
 
 
 def detectors_page():
@@ -136,11 +165,6 @@ def lessons_page(course):
         "",
     ]
     return "\n".join(lines)
-
-
-def _section(readme, heading):
-    """The text under a heading of the README, up to the next one of its level."""
-    return re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", readme, re.DOTALL | re.MULTILINE)[1]
 
 
 def _files():

@@ -13,6 +13,7 @@ from .padim import PaDiM
 from .patchcore import PatchCore
 from .published import PublishedDualAD
 from .rebuilt_adegan import RebuiltADeGAN
+from .rebuilt_lrgdan import RebuiltLRGDAN
 from .registry import STAGES, SYSTEMS, create
 from .system import System
 
@@ -36,6 +37,7 @@ __all__ = [
     "PatchCore",
     "PublishedDualAD",
     "RebuiltADeGAN",
+    "RebuiltLRGDAN",
     "System",
     "create",
 ]

@@ -60,7 +60,8 @@ class DualAD(Autoencoder):
     image_discriminator: D with adversarial loss and feature matching. feature_constraint: the FC module, of which
     `hypersphere` and `critic` are the two constraints. mutual_information: global and local statistics networks, and
     with strong views a contrastive one. w_adversarial, w_matching, w_sphere, w_critic, w_information, w_views: weights
-    beside a reconstruction loss of weight 1.
+    beside a reconstruction loss of weight 1. w_critic=0 leaves the copies and takes away what the critic brings, its
+    score included.
 
     With the critic each image is seen in copies, each under one of K symmetries T_t of its frame, and the decoder
     restores the upright image. views: "weak" makes two slightly jittered copies, each under one of all symmetries;
@@ -347,7 +348,9 @@ class DualAD(Autoencoder):
     def _raw_names(self):
         if not self._has_critic:
             return super()._raw_names()
-        return ("pixel", *self._distance.names, "transformation")
+        # a critic of weight 0 has learned nothing, and its answers are noise
+        answers = ("transformation",) if self.w_critic > 0 else ()
+        return ("pixel", *self._distance.names, *answers)
 
     def _latent_state(self):
         return self.copies_.state() if self._has_critic else super()._latent_state()
@@ -390,5 +393,5 @@ SYSTEM = System(
         "latent, neighbours": "neighbours.Bank",
         "dual": "scoring.Fusion",
     },
-    lesson=("dual_scoring", "8. The ablation: what each part was worth"),
+    lesson=("dual_scoring", "5. What each part was worth"),
 )

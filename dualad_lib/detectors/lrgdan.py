@@ -44,7 +44,7 @@ class LRGDAN(Trained):
     is the mean. Score: mean |x - D'(G(x))|; without D', mean |x - G(x)|.
 
     judged: what D' is asked when scores are made. "reconstruction": to restore G(x), as in the paper. The others are
-    ours; lesson 09 measures what they are worth. "image": to restore x itself, score mean |x - D'(x)|. "code": to find
+    ours; the study lrgdan says what they are worth. "image": to restore x itself, score mean |x - D'(x)|. "code": to find
     G's code in G(x), score the root mean square of G_e(x) - D'_e(G(x)), L_zrec of one image, as GANomaly scores.
 
     image_discriminator, dual, mutual_information: the rows of the paper's table 1; all off is an autoencoder on L_irec.
@@ -53,7 +53,7 @@ class LRGDAN(Trained):
     the paper, with its norms read as means over elements. w_adv: its 5 against a sum over 784 elements, which is 0.0064
     against a mean. beta and gamma weigh information and KL inside w_e.
 
-    Three things are ours, without which the game was lost on development splits (lesson 09 shows how). warm_up: the
+    Three things are ours, without which the game was lost on development splits (lesson 09 shows one way). warm_up: the
     games begin after this share of the steps, and are fully played after twice as much (0: at once; then G finds that
     a black image is what D' restores best). cap: as in `losses.dual_game` (None: as printed; then D' draws negatives).
     augmented: the paper's random crop and flip is a choice, and off, because it cost 17 points on a digit.
@@ -263,5 +263,5 @@ SYSTEM = System(
         "KL": "losses.kl_to_standard_normal",
     },
     scores={"pixel, after both autoencoders": "scoring.pixel_score"},
-    lesson=("lrgdan", "2. Three players"),
+    lesson=("lrgdan", "6. What the paper's version gives"),
 )

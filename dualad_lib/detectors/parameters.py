@@ -13,6 +13,7 @@ RANGES = {
     "n_components": (1, math.inf, True),
     "nu": (1e-6, 1, False),
     "warm_up": (0, 1, False),
+    "spoils": (0, 1, False),  # a share
 }
 
 

@@ -16,6 +16,7 @@ from . import (
     patchcore,
     published,
     rebuilt_adegan,
+    rebuilt_lrgdan,
 )
 
 #: Name on the command line and in results files -> System.
@@ -31,6 +32,7 @@ SYSTEMS = {
         patchcore.SYSTEM,
         padim.SYSTEM,
         lrgdan.SYSTEM,
+        rebuilt_lrgdan.SYSTEM,
         agad.SYSTEM,
         adegan.SYSTEM,
         rebuilt_adegan.SYSTEM,

@@ -21,6 +21,16 @@ STAGES = {
     "features": "... + D + FC + MI = DualAD",
 }
 FINAL = ("score", "dual")
+#: Lines of README's table: title, which rows, detector, setting.
+SUMMARY = (
+    ("PCA of pixels", "main", "pca", ""),
+    ("nearest neighbours of pixels", "main", "knn", ""),
+    ("autoencoder", "main", "autoencoder", ""),
+    ("**DualAD**, from nothing but the class", "main", "dualad", ""),
+    ("nearest neighbours of features", "whole", "feature_neighbours", ""),
+    ("PatchCore", "whole", "patchcore", ""),
+    ("**DualAD on features**", "whole", "dualad", "features"),
+)
 
 
 def whole_table(rows):
@@ -68,6 +78,37 @@ def photographs_table(rows, measures):
         if any(cells):
             lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def summary_table(main, whole, photographs, measures):
+    """Markdown table of README: the fused score of seven detectors, mean AUROC in percent, a column a question.
+
+    main: rows of the main tables; whole, photographs: those of the studies on features; measures: by pixel.
+    """
+    frames = {name: pd.DataFrame(rows) for name, rows in (("main", main), ("whole", whole))}
+    parts, maps = pd.DataFrame(photographs), pd.DataFrame(measures)
+    maps = maps[maps.measure == "pixel_auroc"]
+    lines = [
+        "| mean AUROC, % | MNIST | Fashion-MNIST | CIFAR-10 | tiles, by image | screws, by pixel |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for title, source, detector, setting in SUMMARY:
+        cells = []
+        for dataset in ("mnist", "fashion_mnist", "cifar10"):
+            rows = frames[source][frames[source].dataset == dataset]
+            rows = rows[(rows.detector == detector) & rows.score.isin(FINAL)]
+            rows = rows[rows.setting == setting] if source == "whole" else rows
+            cells.append(_mean(rows.groupby("normal_class").auroc.mean()))
+        tiles = _of(parts[parts.score.isin(FINAL)], "magnetic_tiles", detector, "parts", setting)
+        learned = source == "main" and detector != "pca"  # was not measured on these splits
+        cells += ["" if learned else _mean(tiles.auroc)]
+        cells += ["" if learned else _mean(_of(maps, "ball_screws", detector, "places", setting).value)]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _mean(values):
+    return f"{100 * values.mean():.1f}" if len(values) else ""
 
 
 def alarms_table(measures):

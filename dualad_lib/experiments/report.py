@@ -17,6 +17,7 @@ from .feature_tables import (
     peers_table,
     photographs_table,
     practitioner_table,
+    summary_table,
     whole_table,
 )
 from .grid import MAIN
@@ -292,6 +293,16 @@ TABLES = {
     "workers": lambda: workers_table(benchmark("workers", RESULTS)),
 }
 
+#: The one table of README.
+SUMMARY = {
+    "summary": lambda: summary_table(
+        committed(),
+        study_rows("features", RESULTS),
+        study_rows("photographs", RESULTS),
+        read_measures("photographs", RESULTS / "measures"),
+    )
+}
+
 
 def committed():
     """Rows of the committed benchmark: full data, protocol P2, all methods."""
@@ -307,12 +318,12 @@ def _on_features():
     return [row for name in ("features", "photographs") for row in study_rows(name, RESULTS)]
 
 
-def render(text):
-    """The text of RESULTS.md with each marked table drawn anew."""
-    for name, draw in TABLES.items():
+def render(text, tables=None, page="RESULTS.md"):
+    """The text of a page with each marked table drawn anew (default: those of RESULTS.md)."""
+    for name, draw in (tables or TABLES).items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         if text.count(start) != 1 or text.count(end) != 1:
-            raise RunError(f"RESULTS.md needs the markers {start} and {end} once each.")
+            raise RunError(f"{page} needs the markers {start} and {end} once each.")
         before, rest = text.split(start)
         text = f"{before}{start}\n{draw()}\n{end}{rest.split(end)[1]}"
     return text
@@ -353,16 +364,21 @@ def _now(text):
 
 
 def report(page=None):
-    """Write the tables of RESULTS.md and the figures; return whether a table changed."""
-    path = Path(page or ROOT / "RESULTS.md")
-    old = path.read_text(encoding="utf-8")
-    new = render(old)
+    """Write the tables of RESULTS.md and of README, and the figures; return whether a table changed."""
+    pages = {Path(page or ROOT / "RESULTS.md"): TABLES}
+    if page is None:
+        pages[ROOT / "README.md"] = SUMMARY
+    changed = False
+    for path, tables_of in pages.items():
+        old = path.read_text(encoding="utf-8")
+        new = render(old, tables_of, path.name)
+        if new != old:
+            changed = True
+            with atomic_write(path) as temporary:
+                temporary.write_text(new, encoding="utf-8")
     draw_figures(committed(), FIGURES)
     draw_frontier(benchmark("frontier", RESULTS), FIGURES)
-    if new != old:
-        with atomic_write(path) as temporary:
-            temporary.write_text(new, encoding="utf-8")
-    return new != old
+    return changed
 
 
 def draw_figures(rows, folder):

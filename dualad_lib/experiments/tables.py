@@ -66,19 +66,28 @@ def paired(rows, dataset, first, second):
     seeds = [set(frame.seed[(frame.detector == d) & (frame.score == s)]) for d, s in (first, second)]
     both = [row for row in rows if row["seed"] in seeds[0] & seeds[1]]
     table = by_class(both, dataset).drop(columns="mean")
-    difference = (table.loc[first] - table.loc[second]).dropna()
-    count = len(difference)
+    return _interval(table.loc[first] - table.loc[second])
+
+
+def paired_settings(rows, first, second):
+    """Difference first - second of two settings of a study, class by class, as `paired` gives it.
+
+    rows: of one data set and protocol. Only final scores count, and seeds that both settings have of a class.
+    """
+    frame = pd.DataFrame([row for row in rows if row["score"] in ("score", "dual")])
+    frame = frame[frame.setting.isin((first, second))]
+    table = 100 * frame.pivot_table(index=["normal_class", "seed"], columns="setting", values="auroc")
+    table = table.reindex(columns=[first, second]).dropna()
+    return _interval((table[first] - table[second]).groupby(level="normal_class").mean())
+
+
+def _interval(difference):
+    """Mean of differences by class, its 95 % interval (Student), classes won, and their number."""
+    difference = difference.dropna()
+    count, mean = len(difference), difference.mean()
     half = difference.std() * _student(count) / np.sqrt(count)
-    mean = difference.mean()
-    return pd.Series(
-        {
-            "mean": mean,
-            "low": mean - half,
-            "high": mean + half,
-            "won": (difference > 0).sum(),
-            "classes": count,
-        }
-    )
+    won = (difference > 0).sum()
+    return pd.Series({"mean": mean, "low": mean - half, "high": mean + half, "won": won, "classes": count})
 
 
 def ablation(rows, dataset):

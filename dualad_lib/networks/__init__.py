@@ -16,7 +16,7 @@ from .autoencoder import (
 from .classifier import ConvClassifier
 from .discriminator import ConvDiscriminator, MLPDiscriminator
 from .feature_constraint import Hypersphere, TransformationCritic
-from .mutual_information import GlobalStatistics, LocalStatistics, ViewStatistics
+from .mutual_information import GlobalStatistics, LocalStatistics, LocalTurns, ViewStatistics
 from .patterns import PatternExtractor
 from .unet import UNet
 
@@ -31,6 +31,7 @@ __all__ = [
     "GlobalStatistics",
     "Hypersphere",
     "LocalStatistics",
+    "LocalTurns",
     "MLPAutoencoder",
     "MLPDiscriminator",
     "PatternExtractor",

@@ -44,6 +44,25 @@ class LocalStatistics(nn.Module):
         return self.net(self.see(seen) + self.know(z)[:, :, None, None]).squeeze(1)
 
 
+class LocalTurns(nn.Module):
+    """T_l(h, t): which of K transformations made the image that each place of a feature map saw?
+
+    map_shape: (c, h, w) -> of maps (N, c, h, w) logits (N, h, w, K). 1x1 convolutions, and a bias for each place: what
+    is usual there under each transformation.
+    """
+
+    def __init__(self, map_shape, transformations, hidden=128):
+        super().__init__()
+        channels, *places = map_shape
+        self.net = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1), nn.LeakyReLU(0.1), nn.Conv2d(hidden, transformations, 1)
+        )
+        self.usual = nn.Parameter(torch.zeros(*places, transformations))
+
+    def forward(self, seen):
+        return self.net(seen).permute(0, 2, 3, 1) + self.usual
+
+
 class ViewStatistics(nn.Module):
     """T_v(h, h'): do these two feature maps show the same object? Cosine of two projections over a temperature.
 

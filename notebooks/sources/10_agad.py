@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 08 · AGAD, and where 98.3 may come from
+# # 10 · AGAD, and where 98.3 may come from
 #
 # {{ colab_badge }}
 #

@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 10 · Adversarial signs: can the detector see an attack?
+# # 13 · Adversarial signs: can the detector see an attack?
 #
 # {{ colab_badge }}
 #

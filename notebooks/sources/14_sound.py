@@ -11,7 +11,7 @@
 # ---
 
 # %% [markdown]
-# # 12 · Sound: a spectrogram is an image
+# # 14 · Sound: a spectrogram is an image
 #
 # {{ colab_badge }}
 #

@@ -84,3 +84,30 @@ def check_conformal_p_value(function):
     shuffled = np.random.default_rng(0).permutation(calibration)
     if not np.isclose(call(shuffled, 4.0), 4 / 8):
         raise CheckFailed("Calibration scores come in any order: count, or sort them first.")
+
+
+@reports("enough images for the smallest p-value to be an alarm")
+def check_images_needed(function):
+    """function(rate) -> the smallest n with 1 / (n + 1) <= rate, a whole number."""
+    call = numbers(function, "one number", shape=())
+    known = {0.05: 19, 0.1: 9, 0.01: 99, 0.03: 33, 0.5: 1}
+    given = {rate: float(call(rate)) for rate in known}
+    wrong = {
+        "The new image is one of n + 1: with 19 calibration images the smallest p-value is 1/20, and that is 5 %. One "
+        "image fewer is enough.": {0.05: 20, 0.1: 10, 0.01: 100, 0.03: 34, 0.5: 2},
+        "Round up: with 32 images the smallest p-value is 1/33, which is above 3 %.": {**known, 0.03: 32},
+        "Images come whole. Round up to the next number.": {rate: 1 / rate - 1 for rate in known},
+        "That is the smallest p-value of so many images, not their number: solve 1 / (n + 1) = rate for n.": {
+            rate: 1 / (rate + 1) for rate in known
+        },
+    }
+    if given == known:
+        return
+    for message, values in wrong.items():
+        if all(np.isclose(given[rate], values[rate]) for rate in known):
+            raise CheckFailed(message)
+    rate = next(rate for rate in known if given[rate] != known[rate])
+    raise CheckFailed(
+        f"For the rate {rate:g} it is {known[rate]}: 1 / ({known[rate]} + 1) is at most {rate:g}, and with one image "
+        f"fewer it would not be. You give {given[rate]:g}."
+    )

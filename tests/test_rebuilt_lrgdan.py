@@ -1,0 +1,185 @@
+"""LR-GDAN rebuilt: its parts, what D' is asked, what each part of its score sees, and how images are spoilt."""
+
+import numpy as np
+import pytest
+import torch
+
+from dualad_lib import DataError, RebuiltLRGDAN
+from dualad_lib.training import Step
+from dualad_lib.transforms import SPOILS, dihedral, spoilt
+
+X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "device": "cpu"}
+DISTANCES = {"upright mahalanobis", "upright neighbours"}
+TURNED = {"mahalanobis", "neighbours", "code"}
+
+
+def fitted(**parameters):
+    return RebuiltLRGDAN(**TINY, **parameters).fit(X)
+
+
+def terms(model, images=X[:16]):
+    """Terms of the autoencoders' turn on one batch, and what it leaves for D."""
+    (first, *_), _ = model._game()
+    model.parts_.train()
+    torch.manual_seed(0)
+    step = Step(0, 0.0, {"train": images})
+    return first.loss(step), step
+
+
+@pytest.mark.parametrize(
+    ("switches", "parts", "scores"),
+    [
+        ({"image_discriminator": False, "dual": False}, {"G"}, DISTANCES),
+        ({"dual": False}, {"G", "D"}, DISTANCES),
+        ({"mutual_information": False}, {"G", "D", "A"}, DISTANCES | TURNED),
+        ({"spoils": 0.0}, {"G", "D", "A", "T_g", "T_l"}, DISTANCES | TURNED | {"information"}),
+        ({}, {"G", "D", "A", "T_g", "T_l", "T_s"}, DISTANCES | TURNED | {"information"}),
+    ],
+)
+def test_the_rows_of_the_ablation(switches, parts, scores):
+    model = fitted(**switches)
+    assert set(model.parts_) == parts
+    assert set(model._raw(X)) == scores == set(model.evidence(X)) - {"fused"}
+
+
+def test_weights_are_on_their_terms():
+    names = ("w_adversarial", "w_matching", "w_zrec", "w_global", "w_local")
+    light, heavy = (
+        terms(RebuiltLRGDAN(**TINY, learning_rate=0.0, **dict.fromkeys(names, w)).fit(X))[0] for w in (1, 3)
+    )
+    assert set(light) == {
+        *("irec", "girec", "zrec", "global", "local", "spoilt", "adversarial", "matching"),
+    }
+    for name, value in light.items():
+        factor = 1 if name in ("irec", "girec") else 3
+        assert heavy[name].item() == pytest.approx(factor * value.item(), rel=1e-4), name
+
+
+def test_g_gives_the_code_and_d_prime_finds_it():
+    """L_zrec moves D' alone: were G moved too, both codes could shrink to one point."""
+    model = fitted()
+    zrec = terms(model)[0]["zrec"]
+    gradients = torch.autograd.grad(zrec, list(model.parts_["G"].parameters()), allow_unused=True)
+    assert all(g is None for g in gradients)
+    found = torch.autograd.grad(
+        terms(model)[0]["zrec"], list(model.parts_["A"].encoder.parameters()), allow_unused=True
+    )
+    assert any(g is not None and g.abs().sum() > 0 for g in found)
+
+
+def test_d_sees_what_both_autoencoders_draw():
+    model = fitted()
+    _, step = terms(model)
+    assert len(step.shared["x"]) == 16 and len(step.shared["drawn"]) == 32
+    _, step = terms(fitted(dual=False))
+    assert len(step.shared["drawn"]) == 16
+
+
+def test_counterfeits_are_one_kind_more():
+    plain, more = fitted(), fitted(counterfeits=True)
+    kinds = [model.parts_["T_s"].logits.out_features for model in (plain, more)]
+    assert kinds == [1 + len(SPOILS), 2 + len(SPOILS)]
+    assert fitted(spoils=0.0, counterfeits=True).parts_["T_s"].logits.out_features == 2 + len(SPOILS)
+
+
+def test_the_score_is_the_mean_of_its_evidence():
+    model = fitted()
+    parts = model.evidence(X)
+    fused = parts.pop("fused")
+    np.testing.assert_allclose(fused, np.mean(list(parts.values()), 0))
+    np.testing.assert_allclose(fused, model.anomaly_scores(X).final)
+
+
+def test_other_questions_to_the_same_networks():
+    of_g, of_d = ("upright mahalanobis", "upright neighbours"), ("mahalanobis", "neighbours", "code")
+    told = {"G": of_g, "D'": (*of_d, "information"), "distances": (*of_g, *of_d)}
+    model = fitted()
+    for asked, names in told.items():
+        model.set_params(asked=asked).recalibrate(X[:20])
+        parts = model.evidence(X)
+        np.testing.assert_allclose(model.anomaly_scores(X).final, np.mean([parts[n] for n in names], 0))
+    with pytest.raises(DataError, match="asked must be one of 'all', 'G', 'distances'"):
+        fitted(dual=False, asked="D'")
+
+
+def test_what_it_restores_are_images():
+    for switches in ({}, {"dual": False}):
+        found = fitted(**switches).reconstruct(X[:3])
+        assert found.shape == (3, 1, 8, 8) and found.min() >= 0 and found.max() <= 1
+
+
+def test_a_share_is_a_share():
+    with pytest.raises(DataError, match="spoils must be a finite number from 0 to 1"):
+        fitted(spoils=1.5)
+
+
+# --------------------------------------------------------------------------------------------- spoilt images
+
+
+def picture():
+    """An upright L, off the middle, 30 times."""
+    x = torch.zeros(30, 1, 24, 24)
+    x[:, :, 6:18, 8:11] = 1
+    x[:, :, 15:18, 8:16] = 1
+    return x
+
+
+def extent(x):
+    """Rows and columns that an image's object spans."""
+    seen = x[0] > 0.5
+    return int(seen.any(1).sum()), int(seen.any(0).sum())
+
+
+def test_what_is_not_spoilt_stays():
+    x = picture()
+    torch.testing.assert_close(spoilt(x, torch.zeros(30, dtype=torch.long)), x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", SPOILS)
+def test_each_kind_does_what_its_name_says(name):
+    torch.manual_seed(0)
+    x = picture()
+    x[1::2] = x[1::2].flip(3)  # so that halves of two images differ
+    kind = torch.full((30,), 1 + SPOILS.index(name))
+    found = spoilt(x, kind)
+    assert found.shape == x.shape and (found - x).abs().amax((1, 2, 3)).min() > 0.4
+    high, wide = np.mean([extent(image) for image in found[::2]], 0)
+    before = extent(x[0])
+    narrower, lower = wide < before[1] - 1, high < before[0] - 1
+    assert narrower == (name in ("squeeze", "shrink")) and lower == (name in ("flatten", "shrink"))
+    assert (high > before[0] + 1) == (name == "enlarge")
+    if name in ("shift", "lift"):
+        torch.testing.assert_close(found.sum((1, 2, 3)), x.sum((1, 2, 3)))
+    if name == "swap":
+        torch.testing.assert_close(found[:, :, :12], x[:, :, :12], atol=1e-5, rtol=0)
+        torch.testing.assert_close(found[1:, :, 12:], x[:-1, :, 12:])
+
+
+def test_leaning_goes_both_ways():
+    torch.manual_seed(0)
+    x, columns = picture(), torch.arange(24.0)
+
+    def lean(image):
+        """How far the head of the L lies to the right of its foot."""
+        top, low = image[0, 6:9], image[0, 12:15]
+        return float((top.sum(0) @ columns) / top.sum() - (low.sum(0) @ columns) / low.sum())
+
+    one, other = (
+        np.mean([lean(i) for i in spoilt(x, torch.full((30,), 1 + SPOILS.index(name)))])
+        for name in ("lean", "lean back")
+    )
+    assert one * other < 0 and min(abs(one), abs(other)) > 0.5
+
+
+def test_turns_are_undone_by_naming_them():
+    """A picture that every turn changes gives information on it; one that no turn changes gives none."""
+    generator = torch.Generator().manual_seed(1)
+    bright = torch.zeros(200, 1, 8, 8)
+    bright[:, :, :3, :5] = 0.6 + 0.4 * torch.rand(200, 1, 3, 5, generator=generator)
+    model = RebuiltLRGDAN(
+        **{**TINY, "width": 8, "steps": 120, "batch_size": 32}, spoils=0.0, image_discriminator=False
+    ).fit(bright)
+    even = torch.full((20, 1, 8, 8), 0.3)
+    assert model._raw(even)["information"].mean() > model._raw(bright[:20])["information"].mean() + 0.5
+    torch.testing.assert_close(dihedral(even, 5), even)
