@@ -176,7 +176,7 @@ MECHANISMS = {
         ("error_normal", "error_strange"),
     ],
     "10_agad": [("auroc_sorted", "auroc_shuffled"), ("mixed_1", "apart_1")],
-    "11_adegan": [("auroc_eq_11", "auroc_log_density"), ("sure_drawn", "sure_normal")],
+    "11_adegan": [("purity", "purity_chance"), ("share_between", "share_between_normal")],
     "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),

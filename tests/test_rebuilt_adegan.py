@@ -13,15 +13,15 @@ X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def bars(n, seed):
-    """Images of three patterns, bars of random place: horizontal, vertical, and a cross of both; and which it is."""
+    """Noisy images of three patterns, a horizontal bar, a vertical one, and both; and which it is."""
     random = np.random.default_rng(seed)
-    x, kind = np.zeros((n, 1, 12, 12), np.float32), random.integers(3, size=n)
-    for image, k, place in zip(x, kind, random.integers(2, 8, size=n), strict=True):
+    x, kind = random.uniform(0, 0.3, (n, 1, 12, 12)).astype(np.float32), random.integers(3, size=n)
+    for image, k, place in zip(x, kind, random.integers(4, 6, size=n), strict=True):
         if k != 1:
-            image[0, place : place + 3] = 1
+            image[0, place : place + 3] += 0.7
         if k != 0:
-            image[0, :, place : place + 3] = 1
-    return torch.from_numpy(x), kind
+            image[0, :, place : place + 3] += 0.7
+    return torch.from_numpy(x.clip(0, 1)), kind
 
 
 def game(**changed):
@@ -83,21 +83,50 @@ def test_more_patterns_than_images():
     assert z.shape == (4, 6) and torch.allclose(z.norm(dim=1), torch.ones(4), atol=1e-5)
 
 
+def test_an_image_is_drawn_from_images_of_the_pattern_that_is_named():
+    model = RebuiltADeGAN(**TINY, drawn_with=4).fit(X)
+    drawn = model.reconstruct(X[:6])
+    assert drawn.shape == (6, 1, 8, 8) and drawn.min() >= 0 and drawn.max() <= 1
+    x = X[:6]
+    named = model.extract(x)[0].argmax(1)
+    drawn = model._draw(x, model._codes(x)).flatten(1)
+    for image, pattern in zip(drawn, named, strict=True):
+        own, rest = (
+            model.drawn_from_[chosen].flatten(1) for chosen in (model.of_ == pattern, model.of_ != pattern)
+        )
+        for images, wanted in ((own, True), (rest, False)):
+            if 1 < len(images) < 60:
+                apart = (images[1:] - images[0]).T
+                left = image - images[0]
+                left = left - apart @ torch.linalg.lstsq(apart, left[:, None]).solution[:, 0]
+                assert (left.norm() < 1e-3) == wanted
+
+
+def test_an_empty_pattern_is_never_named():
+    model = RebuiltADeGAN(**{**TINY, "patterns": 60}).fit(X)
+    empty = torch.bincount(model.of_, minlength=60) == 0
+    assert empty.any()
+    with torch.no_grad():
+        pointing = torch.nn.functional.normalize(model.parts_["E"].directions[empty][:1], dim=1)
+    assert torch.isfinite(model._draw(X[:1], pointing)).all()
+
+
 def test_a_file_keeps_bank_and_scales(tmp_path):
     model = RebuiltADeGAN(**TINY).fit(X)
     model.save(tmp_path / "m.safetensors")
     again = RebuiltADeGAN.load(tmp_path / "m.safetensors")
     assert np.allclose(again.anomaly_scores(X).dual, model.anomaly_scores(X).dual)
-    assert np.allclose(again.anomaly_scores(X).latent, model.anomaly_scores(X).latent)
+    for name in ("pixel", "latent"):
+        assert np.allclose(getattr(again.anomaly_scores(X), name), getattr(model.anomaly_scores(X), name))
 
 
 @pytest.mark.slow
 def test_it_finds_the_patterns_of_real_images_and_what_has_none():
     x, kind = bars(600, 0)
-    settings = {"width": 8, "latent_dim": 16, "patterns": 3, "batch_size": 48, "steps": 120, "device": "cpu"}
+    settings = {"width": 8, "latent_dim": 16, "patterns": 9, "batch_size": 48, "steps": 120, "device": "cpu"}
     model = RebuiltADeGAN(**settings).fit(x)
     found = model.extract(x)[0].argmax(1).numpy()
-    counts = np.array([[(found[kind == k] == c).sum() for c in range(3)] for k in range(3)])
+    counts = np.array([[(found[kind == k] == c).sum() for c in range(9)] for k in range(3)])
     assert counts.max(0).sum() > 0.9 * len(x)
     test, _ = bars(100, 1)
     other = torch.rand(100, 1, 12, 12, generator=torch.Generator().manual_seed(0))

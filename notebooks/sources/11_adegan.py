@@ -245,8 +245,8 @@ tried = {
 pd.Series(tried).mul(100).round(1)
 
 # %% [markdown]
-# A bag must be drawn from whatever pattern it was taken for, and it shows: the error from one pattern has
-# {{ auroc_one | pct }}. The codes alone have {{ auroc_codes | pct }} on these nine thousand small pictures.
+# A bag must be drawn from whatever pattern it was taken for, and it shows: from one pattern the error has
+# {{ auroc_one | pct }}, from any {{ auroc_any | pct }}. (What is drawn from any looks more like a bag.)
 #
 # The **score** of the rebuilt system is the mean of the two, error and distance of codes, each as the number of
 # deviations from what held-out normal images have (lesson 05). Both rise with what is odd, whatever the other says. The
@@ -306,9 +306,9 @@ earned.mul(100).round(1)
 
 # %% [markdown]
 # Between the two rows lie {{ 100 * (auroc_codes - auroc_codes_plain) | f1 }} points for the codes and
-# {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} for both scores together. One training each cannot tell that from luck;
-# another seed is the last exercise. What carries this system is the use of patterns *after* training, when an image has
-# to be drawn from one of them.
+# {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} for both scores together, and one training each cannot tell that from
+# luck. The contrast does most of the learning here. What patterns earn they earn *afterwards*, where an image has to be
+# drawn from one of them (section 4).
 #
 # ## 6. On complete data
 #
