@@ -6,6 +6,7 @@ import torch
 
 from dualad_lib import RebuiltADeGAN
 from dualad_lib.evaluation import auroc
+from dualad_lib.neighbours import Bank, nearest_mixture
 from dualad_lib.training import Step
 
 TINY = {"width": 4, "latent_dim": 6, "patterns": 3, "steps": 5, "batch_size": 16, "device": "cpu"}
@@ -100,6 +101,15 @@ def test_an_image_is_drawn_from_images_of_the_pattern_that_is_named():
                 left = image - images[0]
                 left = left - apart @ torch.linalg.lstsq(apart, left[:, None]).solution[:, 0]
                 assert (left.norm() < 1e-3) == wanted
+
+
+def test_drawn_from_any_is_drawn_from_all():
+    model = RebuiltADeGAN(**TINY, one_pattern=False).fit(X)
+    assert (model.of_ == 0).all()
+    all_of_them = model.drawn_from_.flatten(1)
+    _, ten = Bank(all_of_them).nearest(X.flatten(1), 10)
+    drawn = nearest_mixture(X.flatten(1), all_of_them[ten]).view_as(X).clamp(0, 1)
+    assert torch.allclose(model.reconstruct(X), drawn, atol=1e-5)
 
 
 def test_an_empty_pattern_is_never_named():

@@ -40,8 +40,9 @@ class RebuiltADeGAN(Trained):
 
     pretext: how far views are changed (1: the changes of `transforms.jitter`). within, between: switches of the two
     interpolations in training; with both off and w_pattern=0 the pretext is left. w_pattern: weight of L_sl, and half
-    of it that of L_ip. Source: the idea is ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et al., ICML 2020),
-    mixed codes as negatives are those of Kalantidis et al. (NeurIPS 2020).
+    of it that of L_ip. one_pattern: False draws from all training images, whatever their pattern. Source: the idea is
+    ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et al., ICML 2020), mixed codes as negatives are those of
+    Kalantidis et al. (NeurIPS 2020).
     """
 
     FOLDS = 100
@@ -52,6 +53,7 @@ class RebuiltADeGAN(Trained):
         within=True,
         between=True,
         w_pattern=0.1,
+        one_pattern=True,
         pretext=1.5,
         temperature=0.2,
         starts=0.4,
@@ -70,6 +72,7 @@ class RebuiltADeGAN(Trained):
         self.within = within
         self.between = between
         self.w_pattern = w_pattern
+        self.one_pattern = one_pattern
         self.pretext = pretext
         self.temperature = temperature
         self.starts = starts
@@ -187,17 +190,19 @@ class RebuiltADeGAN(Trained):
                 f"it holds images of shape {tuple(images.shape)} to draw from, which is not theirs."
             )
         self.bank_, self.drawn_from_ = Bank(z), images
-        self.of_ = self.parts_["E"].patterns(own).argmax(1)
+        self.of_ = self._named(own)
+
+    def _named(self, z, never=None):
+        """The pattern of each code (n,), none of those that `never` (patterns,) marks; without `one_pattern` all 0."""
+        if not self.one_pattern:
+            return torch.zeros(len(z), dtype=torch.long, device=z.device)
+        logits = self.parts_["E"].patterns(z)
+        return (logits if never is None else logits.masked_fill(never, -torch.inf)).argmax(1)
 
     def _draw(self, x, z):
         """The interpolation of images of one pattern, that of x, that is nearest to x: (n, C, H, W)."""
-        logits = self.parts_["E"].patterns(z)
         empty = torch.bincount(self.of_, minlength=self.patterns) == 0
-        named, flat, drawn = (
-            logits.masked_fill(empty, -torch.inf).argmax(1),
-            x.flatten(1),
-            torch.empty_like(x),
-        )
+        named, flat, drawn = self._named(z, empty), x.flatten(1), torch.empty_like(x)
         for pattern in named.unique().tolist():
             rows, members = named == pattern, self.of_ == pattern
             own = self._images(self.drawn_from_[members.to(self.drawn_from_.device)]).flatten(1)
