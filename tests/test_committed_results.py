@@ -329,7 +329,10 @@ def test_what_is_said_of_adegan_rebuilt_holds():
         own = [r for r in rows if (r["detector"], r["setting"], r["score"]) == (detector, setting, score)]
         return {r["normal_class"]: 100 * r["auroc"] for r in own if r["seed"] == 0}
 
-    rebuilt, neighbour = by_digit("adegan_rebuilt", "rebuilt", "dual"), by_digit("knn", "k=5, PCA-64", "score")
+    rebuilt, neighbour = (
+        by_digit("adegan_rebuilt", "rebuilt", "dual"),
+        by_digit("knn", "k=5, PCA-64", "score"),
+    )
     assert set(rebuilt) == set(neighbour) == set(range(10))
     assert sum(rebuilt.values()) / 10 > 90.7 and all(rebuilt[k] > neighbour[k] for k in rebuilt)
     codes = by_digit("adegan_rebuilt", "rebuilt", "latent")

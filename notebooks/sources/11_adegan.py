@@ -340,8 +340,8 @@ plots.show(
 
 # %% [markdown]
 # The digit that neighbours lose is the 1, because a short straight stroke is near to almost everything. There the
-# rebuilt system gains most, {{ rebuilt_one | int }} against {{ knn_one | int }}, followed by the look-alikes 9, 7 and 4.
-# (With the codes alone the 1 would have {{ codes_one | int }}: any pattern can draw a stroke, so its error says nothing.)
+# rebuilt system gains most, {{ rebuilt_one | int }} against {{ knn_one | int }}, then on the look-alikes 9, 7 and 4.
+# (The codes alone would have {{ codes_one | int }} on the 1: any pattern can draw a stroke, so its error says nothing.)
 # Where neighbours are good already, little is left to gain.
 #
 # What the paper's own version gives, in one table:
