@@ -309,8 +309,8 @@ earned.mul(100).round(1)
 # Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which one
 # training each cannot tell from luck. And the codes of a network that was hardly trained have
 # {{ auroc_codes_untrained | pct }}: of bags, views that are turned and resized teach $E$ next to nothing. Which views
-# are right depends on the things (lesson 03 asks the same of transformations). For digits these are, as the table at the
-# end of the next section shows: there the codes alone are far above neighbours on pixels.
+# are right depends on the things (lesson 03 asks the same of transformations). For digits these are: in the table of
+# the next section the codes alone are far above neighbours on pixels.
 #
 # ## 6. On complete data
 #
