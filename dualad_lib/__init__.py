@@ -26,6 +26,7 @@ _EXPORTS = {
     "RebuiltAGAD": "detectors.rebuilt_agad",
     "FeatureAGAD": "detectors.feature_agad",
     "ADeGAN": "detectors.adegan",
+    "RebuiltADeGAN": "detectors.rebuilt_adegan",
     "PCA": "detectors.baselines",
     "Detector": "detectors.base",
     "Scores": "scoring",

@@ -26,6 +26,7 @@ from .detectors.lrgdan import LRGDAN as LRGDAN
 from .detectors.padim import PaDiM as PaDiM
 from .detectors.patchcore import PatchCore as PatchCore
 from .detectors.published import PublishedDualAD as PublishedDualAD
+from .detectors.rebuilt_adegan import RebuiltADeGAN as RebuiltADeGAN
 from .detectors.rebuilt_agad import RebuiltAGAD as RebuiltAGAD
 from .detectors.rebuilt_lrgdan import RebuiltLRGDAN as RebuiltLRGDAN
 from .errors import (

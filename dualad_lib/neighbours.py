@@ -49,6 +49,21 @@ class Bank:
         return distances[:, 1:].mean(1)
 
 
+def nearest_mixture(x, neighbours, shrinkage=0.3):
+    """The mixture of its neighbours that lies nearest to each point. x: (n, d), neighbours: (n, k, d) -> (n, d).
+
+    The weights sum to 1; each may be negative. shrinkage: how strongly they are drawn to equal ones, as a share of the
+    neighbours' mean square distance from their mean. Source: local hyperplanes (Vincent & Bengio, NeurIPS 2001, eq. 5).
+    """
+    mean = neighbours.mean(1, keepdim=True)
+    apart, wanted = neighbours - mean, (x[:, None] - mean).transpose(1, 2)
+    products = apart @ apart.transpose(1, 2)
+    scale = shrinkage * products.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-12)
+    ridge = products + torch.diag_embed(scale[:, None].expand(-1, products.shape[1]))
+    weights = torch.linalg.solve(ridge, apart @ wanted)
+    return mean[:, 0] + (apart.transpose(1, 2) @ weights)[..., 0]
+
+
 def greedy_coreset(vectors, count, seed=0, projection=64):
     """Indices (count,) of vectors that cover all others: each next one is the farthest from those chosen (k-centre).
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 from checking import fails, todo
+from torch.nn.functional import normalize
 
 from dualad_lib.evaluation import hter
+from dualad_lib.losses import info_nce, uniform_cross_entropy
 from dualad_lib.scoring import eq_11
 from dualad_lib.teaching import checks
 
@@ -22,7 +24,7 @@ PREDICTED = {
         checks.PAPER_FLAGS,
         ("baseline", "batch", "best look", "formula", "fine"),
     ),
-    "eq_11": (checks.check_eq_11, checks.EQ_11, ("up", "down", "same")),
+    "pattern_changes": (checks.check_pattern_changes, checks.PATTERN_CHANGES, ("up", "down", "same")),
 }
 
 
@@ -39,7 +41,15 @@ def test_predictions(name, capsys):
 
 @pytest.mark.parametrize(
     "name",
-    ["paired_interval", "half_total_error", "at_strength", "depends_on_company", "wrong_way", "stable_eq_11"],
+    [
+        "paired_interval",
+        "half_total_error",
+        "at_strength",
+        "depends_on_company",
+        "wrong_way",
+        "between_codes",
+        "stable_eq_11",
+    ],
 )
 def test_an_open_stub_is_not_an_error(name):
     assert getattr(checks, f"check_{name}")(todo) is False
@@ -123,15 +133,49 @@ def test_stable_eq_11():
     assert check(single)
 
 
-def test_the_answers_on_eq_11_are_true():
+def test_between_codes():
+    def mixed(keep=lambda a, b: a != b, length=lambda z: normalize(z, dim=1), turn=False):
+        def function(first, second, of_first, of_second, share):
+            kept = keep(of_first, of_second)
+            w = share[kept][:, None]
+            w = 1 - w if turn else w
+            return length(w * first[kept] + (1 - w) * second[kept])
+
+        return function
+
+    check = checks.check_between_codes
+    assert check(mixed())
+    fails(check, mixed(keep=lambda a, b: a == a), "within a pattern")
+    fails(check, mixed(keep=lambda a, b: a == b), "ONE pattern")
+    fails(check, mixed(length=lambda z: z), "on the sphere")
+    fails(check, mixed(turn=True), "FIRST")
+    fails(check, mixed(length=lambda z: -z), "brought back")
+    fails(check, lambda *given: torch.zeros(3, 3), "different patterns")
+    fails(check, 3, "without calling")
+
+
+def test_the_answers_on_patterns_and_on_company_are_true():
     """The keys of the exercises, held against the library itself."""
+    similar = torch.tensor([[-torch.inf, 1.0, 0.5, 0.2]])
 
-    def a(u, confidence, n=10):
-        p = torch.special.ndtr(torch.tensor(float(u), dtype=torch.float64)).item()
-        return -1 / n - (1 - p) * (confidence - 1 / n)
+    def contrast(similarity):
+        return -info_nce(similarity, torch.tensor([1])) + torch.isfinite(similarity[0]).sum().log()
 
-    assert a(1, 0.8) > a(0, 0.8) and a(0, 0.9) < a(0, 0.5) < a(0, 0.1)
-    assert round(a(20, 0.9), 2) == round(a(20, 0.3), 2)
+    def changed(**values):
+        now = similar.clone()
+        for place, value in values.items():
+            now[0, int(place[1:])] = value
+        return contrast(now)
+
+    assert changed(_1=1.5) < contrast(similar) and changed(_2=-torch.inf) < contrast(similar)
+    assert contrast(torch.cat([similar, torch.tensor([[0.1]])], 1)) > contrast(similar)
+    assert uniform_cross_entropy(torch.tensor([[5.0, 0]])) > uniform_cross_entropy(torch.tensor([[1.0, 0]]))
+    norm = torch.nn.BatchNorm1d(1)
+    x, more = torch.randn(8, 1), torch.randn(9, 1)
+    assert torch.allclose(norm(x).flip(0), norm(x.flip(0)), atol=1e-6)
+    assert not torch.allclose(norm(torch.cat([x, more]))[:8], norm(x))
+    norm.eval()
+    assert torch.equal(norm(torch.cat([x, more]))[:8], norm(x))
 
 
 def test_wrong_way():

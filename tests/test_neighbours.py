@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dualad_lib import DataError, neighbours
-from dualad_lib.neighbours import Bank, greedy_coreset
+from dualad_lib.neighbours import Bank, greedy_coreset, nearest_mixture
 
 
 def cloud(n, d, seed=0, far=0.0):
@@ -133,3 +133,16 @@ def test_no_vector_is_chosen_twice_before_all_are():
 def test_a_coreset_larger_than_the_set_is_refused(count):
     with pytest.raises(DataError, match=f"a coreset of {count} asked for, of 30 vectors"):
         greedy_coreset(cloud(30, 4), count)
+
+
+def test_the_nearest_mixture_is_a_mixture_and_the_nearest():
+    neighbours, x = cloud(4, 15).view(4, 3, 5), cloud(4, 5, seed=1)
+    inside = 0.5 * neighbours[:, 0] + 0.8 * neighbours[:, 1] - 0.3 * neighbours[:, 2]
+    assert torch.allclose(nearest_mixture(inside, neighbours, 0.0), inside, atol=1e-3)
+    assert torch.allclose(nearest_mixture(x, neighbours, 1e6), neighbours.mean(1), atol=1e-4)  # equal weights
+    moved = nearest_mixture(x + 7, neighbours + 7)
+    assert torch.allclose(moved, nearest_mixture(x, neighbours) + 7, atol=1e-4)  # weights that sum to 1
+    near = (x - nearest_mixture(x, neighbours, 0.0)).norm(dim=1)
+    assert (near <= (x - neighbours.mean(1)).norm(dim=1) + 1e-5).all()
+    alone = neighbours[:, :1]
+    assert torch.allclose(nearest_mixture(x, alone), alone[:, 0])

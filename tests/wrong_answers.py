@@ -144,6 +144,24 @@ WRONG = {
         ("return not np.allclose(np.asarray(score(x)), np.asarray(score(x.flip(0)))[::-1])", "not noticed"),
         ("return bool((np.asarray(score(x))[:1] != np.asarray(score(x[:1]))).any())", "ninth digit"),
     ],
+    "between_codes": [
+        (
+            "w = share[:, None]\nreturn torch.nn.functional.normalize(w * first + (1 - w) * second, dim=1)",
+            "within a pattern",
+        ),
+        (
+            "kept = of_first != of_second\n"
+            "w = share[kept][:, None]\n"
+            "return w * first[kept] + (1 - w) * second[kept]",
+            "on the sphere",
+        ),
+        (
+            "kept = of_first != of_second\n"
+            "w = share[kept][:, None]\n"
+            "return torch.nn.functional.normalize((1 - w) * first[kept] + w * second[kept], dim=1)",
+            "FIRST",
+        ),
+    ],
     "stable_eq_11": [
         ("return torch.special.log_ndtr(-u) + (confidence - 1 / n).log()", "reversed"),
         ("return -torch.special.log_ndtr(-u) - confidence.log()", "1/n is missing"),

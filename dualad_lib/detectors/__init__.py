@@ -13,6 +13,7 @@ from .lrgdan import LRGDAN
 from .padim import PaDiM
 from .patchcore import PatchCore
 from .published import PublishedDualAD
+from .rebuilt_adegan import RebuiltADeGAN
 from .rebuilt_agad import RebuiltAGAD
 from .rebuilt_lrgdan import RebuiltLRGDAN
 from .registry import STAGES, SYSTEMS, create
@@ -38,6 +39,7 @@ __all__ = [
     "PaDiM",
     "PatchCore",
     "PublishedDualAD",
+    "RebuiltADeGAN",
     "RebuiltAGAD",
     "RebuiltLRGDAN",
     "System",

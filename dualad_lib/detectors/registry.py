@@ -16,6 +16,7 @@ from . import (
     padim,
     patchcore,
     published,
+    rebuilt_adegan,
     rebuilt_agad,
     rebuilt_lrgdan,
 )
@@ -38,6 +39,7 @@ SYSTEMS = {
         rebuilt_agad.SYSTEM,
         feature_agad.SYSTEM,
         adegan.SYSTEM,
+        rebuilt_adegan.SYSTEM,
     )
 }
 

@@ -17,6 +17,7 @@ from .classifier import ConvClassifier
 from .discriminator import ConvDiscriminator, MLPDiscriminator
 from .feature_constraint import Hypersphere, TransformationCritic
 from .mutual_information import GlobalStatistics, LocalStatistics, LocalTurns, ViewStatistics
+from .patterns import PatternExtractor
 from .unet import UNet
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "LocalTurns",
     "MLPAutoencoder",
     "MLPDiscriminator",
+    "PatternExtractor",
     "PooledAutoencoder",
     "PooledEncoder",
     "Standardise",

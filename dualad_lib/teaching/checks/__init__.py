@@ -1,7 +1,7 @@
 """Self-checks for the exercises, one file a lesson; a lesson calls `checks.check_...` whatever file it stands in."""
 # ruff: noqa: F401 (lessons call these)
 
-from .adegan import EQ_11, check_eq_11, check_stable_eq_11
+from .adegan import PATTERN_CHANGES, check_between_codes, check_pattern_changes, check_stable_eq_11
 from .adversarial_signs import ATTACKERS, check_attack_step, check_attackers
 from .agad import PSEUDO_ANOMALIES, check_at_strength, check_depends_on_company, check_pseudo_anomalies
 from .autoencoder_baseline import EXTREMES, check_extremes, check_nearest_code, check_shift_tolerant_score

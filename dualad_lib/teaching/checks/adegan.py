@@ -4,27 +4,69 @@ import numpy as np
 
 from .checking import CheckFailed, as_array, compare_answers, numbers, reports
 
-EQ_11 = {
-    "larger error, same pattern probability": ("up", "1 - P falls, and with it what is subtracted."),
-    "same usual error, surer of its pattern": (
+PATTERN_CHANGES = {
+    "the two views of an image come closer: the contrast": (
         "down",
-        "More is subtracted: an image that is surely of one pattern is less odd.",
+        "Their similarity stands above the fraction: that is what the contrast asks for.",
     ),
-    "same usual error, all patterns equally probable": (
+    "mixed codes join the others: the contrast": (
         "up",
-        "Then max P = 1/n and nothing is subtracted: A has its largest value, whatever the error.",
+        "Each adds a positive term below the fraction: there is more to be told from.",
     ),
-    "enormous error, surer of its pattern": (
+    "images of its pattern are no longer among the others: the contrast": (
+        "down",
+        "Terms below the fraction go: within a pattern nothing has to be told apart any more.",
+    ),
+    "a mixed code becomes sure of one pattern: L_ip": (
+        "up",
+        "L_ip is lowest where all patterns are equally probable: between two patterns there is none.",
+    ),
+    "a mixed code becomes sure of one pattern: the contrast": (
         "same",
-        "For an enormous error 1 - P is zero, and A = -1/n whatever the pattern says: either is enough.",
+        "The contrast knows similarities of codes; pattern probabilities do not occur in it.",
     ),
 }
 
 
-@reports("either is enough: an error that is too large, or no pattern")
-def check_eq_11(answers):
-    """answers: dict from each change in EQ_11 to "up", "down" or "same"."""
-    compare_answers(answers, EQ_11, ("up", "down", "same"))
+@reports("what each loss asks for is clear to you")
+def check_pattern_changes(answers):
+    """answers: dict from each change in PATTERN_CHANGES to "up", "down" or "same": what the loss does."""
+    compare_answers(answers, PATTERN_CHANGES, ("up", "down", "same"))
+
+
+@reports("codes between two patterns, as long as all others")
+def check_between_codes(function):
+    """function(first, second, of_first, of_second, share) -> (k, d): mixed codes of the pairs of different patterns."""
+    import torch
+    from torch.nn.functional import normalize
+
+    if not callable(function):
+        raise CheckFailed("Hand over the function itself, without calling it: check(my_function).")
+    generator = torch.Generator().manual_seed(0)
+    first, second = normalize(torch.randn(2, 20, 6, generator=generator), dim=2)
+    of_first, of_second = torch.randint(3, (2, 20), generator=generator)
+    share = 0.3 + 0.4 * torch.rand(20, generator=generator)
+    result = function(first, second, of_first, of_second, share)
+    if result is None:
+        raise NotImplementedError
+    given, apart = as_array(result), of_first != of_second
+    if given.shape == (20, 6):
+        raise CheckFailed("Pairs of one pattern are still among them: what lies within a pattern is normal.")
+    if given.shape == (20 - int(apart.sum()), 6) and given.shape != (int(apart.sum()), 6):
+        raise CheckFailed("You kept the pairs of ONE pattern: it is the others that are wanted.")
+    if given.shape != (int(apart.sum()), 6):
+        raise CheckFailed(
+            f"{int(apart.sum())} pairs have different patterns, so the shape is ({int(apart.sum())}, 6)."
+        )
+    a, b, w = first[apart], second[apart], share[apart][:, None]
+    if np.allclose(given, w * a + (1 - w) * b, atol=1e-5):
+        raise CheckFailed(
+            "These mixed codes are shorter than 1: all codes lie on the sphere, so bring them back to it."
+        )
+    if np.allclose(given, normalize((1 - w) * a + w * b, dim=1), atol=1e-5):
+        raise CheckFailed("The share is that of the FIRST code; here it belongs to the second.")
+    if not np.allclose(given, normalize(w * a + (1 - w) * b, dim=1), atol=1e-5):
+        raise CheckFailed("The codes are not share * first + (1 - share) * second, brought back to length 1.")
 
 
 @reports("the order of A, and no ties")
