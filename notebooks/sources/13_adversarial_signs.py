@@ -483,7 +483,7 @@ print(f"stop signs, one who knows squeezing: AUROC {100 * adaptive['auroc']:.1f}
 #   noise.
 #
 # **What comes next.** Paper can attack as well: a photograph of a face held before the camera. If you have the
-# face sets of [data/README](../data/README.md), `read_casia` and `read_replay` read them, and
+# face sets of `data/README.md`, `read_casia` and `read_replay` read them, and
 # `cross_dataset_hter` tells whether a threshold travels from one set to the other. [Lesson 14](14_sound.ipynb)
 # leaves pictures for sounds.
 
