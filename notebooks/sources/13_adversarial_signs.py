@@ -181,7 +181,7 @@ print(f"lost: {100 * success_rate(net, x, one_step, y):.1f} %")
 
 # %% [markdown]
 # Below each picture stands what the classifier says of it; the last one resisted. One step takes
-# {{ lost_fgsm | pct }} % of all the images, and your eye finds no more than a faint speckle in the black. Why is so
+# {{ lost_fgsm | pct }} % of all the images, and your eye finds no more than a faint speckle. Why is so
 # little enough? Goodfellow et al. explain it by a sum. A linear function of {{ n_pixels | int }} inputs adds up
 # hundreds of small steps, and the signs see to it that all of them push the same way.
 #
@@ -276,17 +276,18 @@ table = pd.DataFrame(table).T
 (100 * table).round(1)
 
 # %% [markdown]
-# A coin has 50. The autoencoder and DualAD know normal images, and against attacks they are hardly better than coins.
+# A coin has 50. The autoencoder and DualAD know normal images, and against attacks they are hardly better than
+# coins.
 #
 # Doubt sees DeepFool with {{ doubt_deepfool | pct }} and BIM with {{ doubt_bim | pct }}. DeepFool stops at the
 # border, where every classifier doubts; BIM goes on, and the classifier is surer of the wrong class. Squeezing
 # is the other way round: it sees those best that went far.
 #
-# And the isolation forest, the best of all? Look at its last column before you celebrate: random noise alarms it
-# nearly as much as an attack. It cuts at single pixels, and the background of these pictures is exactly 0 in nearly
-# all clean images; whatever lifts those zeros alarms it. So it has found a property of this *data set*. Photographs
-# have no such background, and in section 6 its lead is gone. Roughness sees noise as well. Only doubt and squeezing,
-# which ask the attacked classifier, tell an attack from harmless noise.
+# And the isolation forest, the best of all? Look at its last column before you celebrate: random noise alarms
+# it nearly as much as an attack. It cuts at single pixels, and the background of these pictures is exactly 0 in
+# nearly all clean images; whatever lifts those zeros alarms it. So it has found a property of this *data set*.
+# Photographs have no such background, and in section 6 its lead is gone. Roughness sees noise as well. Only
+# doubt and squeezing, which ask the attacked classifier, tell an attack from harmless noise.
 #
 # ### Why reconstruction is blind
 #
@@ -437,7 +438,7 @@ readable = {
 signs = attack_table(committed_rows, f"{main}/255").loc[list(readable)].rename(index=readable)
 printed = pd.DataFrame(ADVERSARIAL_SIGNS).T.loc[["LR-GDAN", "isolation forest"]]
 signs = pd.concat([signs.drop(columns="adaptive"), printed.rename(index="{}, as published".format)])
-signs.round(1).fillna("")
+signs.map("{:.1f}".format).replace("nan", "")
 
 # %% [markdown]
 # The detectors that look at the image alone (roughness and the four below it) lie between
