@@ -135,10 +135,9 @@ clip = torch.from_numpy(clips[normal_class])
 print(f'"{normal_word}", {clip_speakers[normal_class]}: {len(clip)} samples, {len(clip) / rate:.2f} seconds')
 
 # %% [markdown]
-# **Step 1, cut.** A sound changes, so we look at it through a window of 256 samples, 32 milliseconds, that
-# moves on by
-# 128. Each position gives one *frame*. (A Hann window fades each piece in and out. A piece that begins abruptly
-#      would seem to hold frequencies that only its edges make.)
+# **Step 1, cut.** A sound changes, so we look at it through a window of 256 samples, 32 milliseconds. The window
+# moves on by half of its length at a time, and each position gives one *frame*. (A Hann window fades each piece in
+# and out. A piece that begins abruptly would seem to hold frequencies that only its edges make.)
 #
 # **Step 2, Fourier transform.** It takes each piece apart into waves of equally spaced frequencies, the *bins*.
 # Bin 0 is at 0 Hz, and bin 1 is the wave that fits into the window once. We keep how strong each wave is, and
@@ -516,7 +515,10 @@ quiet, test = (
 is_beep = is_event[event_file].astype(int)
 pick = np.concatenate([np.flatnonzero(is_event)[:3], np.flatnonzero(event_file & ~is_event)[:3]])
 figure = plots.image_grid(
-    {"": images[pick].repeat_interleave(2, 2)}, titles=["beep"] * 3 + ["none"] * 3, size=1.3
+    {"": images[pick].repeat_interleave(2, 2)},
+    titles=["beep"] * 3 + ["none"] * 3,
+    size=1.3,
+    title="one second each",
 )
 plots.show(
     figure,
