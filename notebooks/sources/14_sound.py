@@ -437,7 +437,7 @@ plots.show(
 #
 # ## 5. All ten words
 #
-# Was it the word "seven", or that one seed? Here are two divisions of the same 3,000 clips with each word as
+# Was it just the word "seven"? Here are two divisions of the same 3,000 clips with each word as
 # normal in turn, from a committed measurement (`dualad reproduce --study sound --executor python`). *Heard* is
 # the authors' own, with all speakers on both sides. For *unheard* four speakers train, and the two others test.
 #
@@ -473,8 +473,8 @@ print(
 # Among known speakers nobody needs a network. With strangers all fall, and DualAD is ahead: what it adds to the
 # autoencoder looks like nothing in the first column and is worth
 # {{ 100 * unheard_dualad - 100 * unheard_autoencoder | f1 }} points in the second. The test set decides what
-# you can see. Its lead over PCA leaves the question open, for the interval reaches zero, and ten words are many
-# but two strangers few.
+# you can see. Whether it beats PCA stays open, for the interval reaches zero; and ten words are many, but two
+# strangers and one seed are few.
 #
 # ## 6. Recordings with events
 #
