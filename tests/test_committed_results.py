@@ -458,12 +458,12 @@ def test_what_lesson_12_says_in_words_holds():
 
 
 def test_what_is_said_of_the_package_holds():
-    """Copies bring most of the package on clothes, less than half on digits; the critic the rest, the sphere nothing."""
+    """Copies bring most of the package on clothes, less than half on digits; the critic the rest; the sphere none."""
     for dataset, shares in {"fashion_mnist": (0.75, 0.9), "mnist": (0.3, 0.5)}.items():
         rows = [r for r in study_rows("feature_constraint") if r["dataset"] == dataset]
         rows += [r for r in ROWS if r["dataset"] == dataset and r["detector"] in ("dualad_d", "dualad_d_fc")]
 
-        def mean(detector, setting):
+        def mean(detector, setting, rows=tuple(rows)):
             found = {
                 r["normal_class"]: r["auroc"]
                 for r in rows

@@ -217,10 +217,10 @@ steps.round(2)
 # {{ mean_dualad_d_fc_cifar10 | f1 }} points. The discriminator adds a few tenths on grey images and costs some
 # on CIFAR-10, and mutual information adds nothing that ten classes can tell from chance.
 #
-# Be careful with the name of the winner. "Feature Constraint" is a package: it reads the feature map, trains on copies,
-# averages over copies, and adds a critic and a sphere. Lesson 03 took it apart, and RESULTS.md does so on full data. The
-# copies bring most of the gain on clothes, the critic more than half of it on digits, and the sphere nothing. So do not
-# read this line as praise for a sphere.
+# Be careful with the name of the winner. "Feature Constraint" is a package: it reads the feature map, trains on
+# copies, averages over copies, and adds a critic and a sphere. Lesson 03 took it apart, and RESULTS.md does so
+# on full data. The copies bring most of the gain on clothes, the critic more than half of it on digits, and the
+# sphere nothing. So do not read this line as praise for a sphere.
 #
 # ## 5. What it costs
 #
