@@ -10,6 +10,7 @@ from ..networks.redrawing import FeatureCritic, FeatureRedrawer
 from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise
 from ..training import Turn, train
 from .feature_neighbours import FeatureNeighbours
+from .features import FeatureDetector
 from .system import System
 from .told import Told
 from .trained import Trained
@@ -151,7 +152,7 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
         return Scores(latent=self.fusion_(raw))
 
     def _state(self):
-        return Trained._state(self)
+        return super(FeatureDetector, self)._state()  # that of Trained: with the networks
 
     def _own_state(self):
         rows = [[scale.mean, scale.deviation] for scale in self.fusion_.scales.values()]
@@ -160,7 +161,7 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
 
     def _restore(self, state):
         self.judges_ = len(state["fusion"]) != 3  # 3: the distances alone
-        Trained._restore(self, self._restored(state))
+        super(FeatureDetector, self)._restore(self._restored(state))
 
     def _restore_own(self, state):
         self._learn(state["bank"])
