@@ -15,7 +15,6 @@ from ..scoring import Scores, precise
 from ..training import Turn, channels_last
 from ..transforms import dihedral, dihedral_elements, jitter, strong_view
 from .agad import untracked
-from .autoencoder import Autoencoder
 from .base import as_fitted
 from .dualad import DualAD
 from .system import System
@@ -95,7 +94,7 @@ class RebuiltAGAD(Told, DualAD):
         return not (self.redrawn or self.turned or self.contrast)
 
     def _parts(self):
-        parts = Autoencoder._parts(self)
+        parts = super(DualAD, self)._parts()  # G alone; what DualAD adds is not used here
         with torch.no_grad():
             _, h, _ = forward_features(parts["G"].eval(), torch.zeros(1, *self.image_shape_))
         parts["G"].train()
