@@ -39,6 +39,9 @@ class FeatureNeighbours(FeatureDetector):
         self.device = device
 
     levels = ("head",)
+    remembered = (
+        None  # studies set a function (compute, network, size, images) that remembers features of images
+    )
 
     def _fit(self, images):
         self._check_parameters()
@@ -48,9 +51,14 @@ class FeatureNeighbours(FeatureDetector):
             )
         self.bank_ = Bank(self._pooled(images))
 
-    @torch.no_grad()
     def _pooled(self, images):
         """Features of length one, (N, c)."""
+        if self.remembered is None:
+            return self._computed(images)
+        return type(self).remembered(self._computed, self._network(), self._size, images)
+
+    @torch.no_grad()
+    def _computed(self, images):
         return torch.cat([self._pooled_of(self._seen(batch)) for batch in self._batches(images)])
 
     def _pooled_of(self, x):

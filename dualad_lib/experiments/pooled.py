@@ -40,11 +40,9 @@ def pooled_once(path):
     For studies in which many cells look at the same images. Kept in half precision, by what is in the image, the
     network and the side; features of length one, float32, come out.
     """
-    compute = FeatureNeighbours._pooled
 
-    def pooled(self, images):
-        network = self._network()
-        what = f"{network.fingerprint} {network.dtype} {self._size}".encode()[:64]
+    def remembered(compute, network, size, images):
+        what = f"{network.fingerprint} {network.dtype} {size}".encode()[:64]
         known = _read_features(path)
         keys = [
             hashlib.blake2b(i.cpu().contiguous().numpy().tobytes(), digest_size=16, key=what).hexdigest()
@@ -52,16 +50,16 @@ def pooled_once(path):
         ]
         new = [n for n, key in enumerate(keys) if key not in known]
         if new:
-            known.update(zip((keys[n] for n in new), compute(self, images[new]).cpu().half(), strict=True))
+            known.update(zip((keys[n] for n in new), compute(images[new]).cpu().half(), strict=True))
             with atomic_write(path) as temporary:
                 torch.save({"keys": list(known), "features": torch.stack(list(known.values()))}, temporary)
         return normalize(torch.stack([known[key] for key in keys]).float()).to(images.device)
 
-    FeatureNeighbours._pooled = pooled
+    FeatureNeighbours.remembered = staticmethod(remembered)
     try:
         yield
     finally:
-        FeatureNeighbours._pooled = compute
+        FeatureNeighbours.remembered = None
 
 
 @functools.lru_cache(maxsize=1)
