@@ -174,13 +174,6 @@ MECHANISMS = {
         ("latent_fc", "latent_d"),
     ],
     "04_mutual_information": [("own_strong", "own_without")],
-    "09_lrgdan": [
-        ("stage_3", "stage_0"),
-        ("stage_3", "printed_normal"),
-        ("error_normal", "error_strange"),
-    ],
-    "10_agad": [("against_drawings", "against_others"), ("auroc_rebuilt", "auroc_printed")],
-    "11_adegan": [("purity", "purity_chance"), ("share_between", "share_between_normal")],
     "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),
