@@ -489,22 +489,6 @@ def test_the_model_cards_figure_is_the_measured_one():
     )
 
 
-#: Lesson -> what its prose says of five seeds: (metric, column, percent or plain, as it stands there).
-OVER_SEEDS = {}
-
-
-@pytest.mark.parametrize(("lesson", "claims"), OVER_SEEDS.items())
-def test_what_lessons_say_of_five_seeds_is_what_was_measured(lesson, claims):
-    source = (ROOT / f"notebooks/sources/{lesson}.py").read_text(encoding="utf-8").replace("\n# ", " ")
-    source = " ".join(source.split())
-    with open(RESULTS / f"bands_{lesson}.csv", newline="") as file:
-        rows = {row["metric"]: row for row in csv.DictReader(file)}
-    for metric, column, factor, said in claims:
-        value = abs(factor * float(rows[metric][column]))
-        assert said in source, said
-        assert f"{value:.1f}" in said or f"{value:.0f} " in said + " ", (metric, value, said)
-
-
 def test_where_features_help_and_where_they_do_not():
     """What RESULTS says of clothes and digits: DualAD on features beside DualAD from nothing, ten classes each."""
     gains = {}
