@@ -15,16 +15,16 @@
 #
 # {{ colab_badge }}
 #
-# A network that has only ever rebuilt bags should be bad at rebuilding shoes. That one sentence is the most used
-# idea in image anomaly detection. In this lesson we look at it, build it from nothing, and then find out where it is
-# wrong.
+# A network that has only ever rebuilt bags should be bad at rebuilding shoes. That one sentence is one of the
+# most used ideas in image anomaly detection. In this lesson we look at it, build it from nothing, and then find
+# out where it is wrong.
 #
 # **After this lesson you will be able to**
 #
 # - write a convolutional autoencoder and its training loop on one page;
 # - turn reconstructions into an anomaly score, and measure it beside PCA;
-# - show three ways in which the squared error fails (the shift, the easy anomaly, the bottleneck), and mend one of
-#   them;
+# - show three ways in which the squared error fails (the shift, the easy anomaly, the bottleneck), and mend one
+#   of them;
 # - read a second score from the code of the network, and say when it helps.
 #
 # **You need** [lesson 00](00_start_here.ipynb) (one-class task, anomaly score, AUROC) and some PyTorch: modules,
@@ -93,10 +93,9 @@ task
 # %% [markdown]
 # ## 1. Will it draw a shoe?
 #
-# An **autoencoder** has two halves. The **encoder** $G_e$ squeezes an image $x$ into a **code** $z$ of $d$ numbers,
-# and the **decoder** $G_d$ draws an image $\hat x$ from the code alone. It is trained to make $\hat x$ equal to $x$,
-# on normal images and on nothing else.
-
+# An **autoencoder** has two halves. The **encoder** $G_e$ squeezes an image $x$ into a **code** $z$ of $d$
+# numbers, and the **decoder** $G_d$ draws an image $\hat x$ from the code alone. It is trained to make $\hat x$
+# equal to $x$, on normal images and on nothing else.
 # %%
 figure = plots.loss_graph()
 plots.show(
@@ -105,11 +104,10 @@ plots.show(
     "loss, the mean squared difference of x and x-hat, drawn above them from x to x-hat.",
 )
 
+
 # %% [markdown]
-# The library has one ready. Here it learns from bags for a few seconds. **Predict:** then it gets a sneaker. Will it
-# draw a sneaker, a bag, or a blur?
-
-
+# The library has one ready. Here it learns from bags for a few seconds. **Predict:** then it gets a sneaker.
+# Will it draw a sneaker, a bag, or a blur?
 # %%
 def autoencoder(images, d=latent_dim):
     settings = {"width": width, "steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -135,18 +133,17 @@ plots.show(
     "the stripes of the sneaker are lost, and there the errors are.",
 )
 
+
 # %% [markdown]
-# None of the three, quite. The network does *not* turn strangers into bags: it draws a blur of about the right
-# outline and brightness, for things that it was never shown. What is lost lies inside the outline, the gap between
-# the legs or the stripes of the sneaker. So what it has learned is partly "how to draw bags" and partly just "how to
-# draw". Keep that in mind for the rest of the lesson.
+# A blur, but not any blur. The network does *not* turn strangers into bags: it draws about the right outline
+# and brightness, for things that it was never shown. What is lost is detail: the gap between the legs, the
+# stripes of the sneaker, and every sharp edge, those of the bags too. So what it has learned is partly "how to
+# draw bags" and partly just "how to draw". Keep that in mind for the rest of the lesson.
 #
 # ## 2. Build it
 #
-# Now from nothing. One block, used again and again: a 3 × 3 convolution, **batch normalisation** (leak 2 of lesson
-# 00: forget `eval()` and images see one another), and a non-linearity.
-
-
+# Now from nothing. One block, used again and again: a 3 × 3 convolution, **batch normalisation** (leak 2 of
+# lesson 00: forget `eval()` and images see one another), and a non-linearity.
 # %%
 def conv_block(channels_in, channels_out, stride=1):
     return nn.Sequential(
@@ -158,10 +155,8 @@ def conv_block(channels_in, channels_out, stride=1):
 
 # %% [markdown]
 # The encoder halves the side with stride 2 until it is at most 4, and doubles its channels the first two times.
-# Before the last halving it takes one more look. What is left, the **feature map** $h$, is flattened, and one linear
-# layer maps it to the code.
-
-
+# Before the last halving it takes one more look. What is left, the **feature map** $h$, is flattened, and one
+# linear layer maps it to the code.
 # %%
 class ConvEncoder(nn.Module):
     def __init__(self, image_shape, width=16, latent_dim=64):
@@ -185,11 +180,9 @@ class ConvEncoder(nn.Module):
 
 
 # %% [markdown]
-# The decoder goes the other way: a linear layer, then **transposed convolutions** that double the side. The last
-# doubling is done cheaply, by **pixel shuffle**: a convolution makes four channels for each image channel, and lays
-# them out as 2 × 2 pixels. A sigmoid keeps the output in $[0, 1]$.
-
-
+# The decoder goes the other way: a linear layer, then **transposed convolutions** that double the side. The
+# last doubling is done cheaply, by **pixel shuffle**: a convolution makes four channels for each image channel,
+# and lays them out as 2 × 2 pixels. A sigmoid keeps the output in $[0, 1]$.
 # %%
 class ConvDecoder(nn.Module):
     def __init__(self, image_shape, width=16, latent_dim=64):
@@ -241,8 +234,8 @@ print("x", tuple(x.shape), "-> z", tuple(z.shape), "-> x_hat", tuple(x_hat.shape
 print(f"{sum(p.numel() for p in G.parameters()):,} numbers to learn")
 
 # %% [markdown]
-# The bottleneck is the point: {{ n_pixels }} pixels have to pass through {{ code_length }} numbers. The network can
-# only do that by finding out what its training images have in common, and keeping what differs. The loss is
+# The bottleneck is the point: {{ n_pixels }} pixels have to pass through {{ code_length }} numbers. The network
+# can only do that by finding out what its training images have in common, and keeping what differs. The loss is
 #
 # $$\mathcal{L}_{rec} = \text{mean over images and pixels of } (\hat x - x)^2 .$$
 
@@ -253,11 +246,9 @@ def squared_error(x_hat, x):
 
 
 # %% [markdown]
-# And this is the whole training: draw a batch, reconstruct, measure, step downhill. The learning rate rises over the
-# first steps and then falls to zero along a cosine. So the last step is as good a place to stop as any, and nobody
-# is tempted to pick one (leak 1).
-
-
+# And this is the whole training: draw a batch, reconstruct, measure, step downhill. The learning rate rises
+# over the first steps and then falls to zero along a cosine. So the last step is the natural place to stop. It
+# need not be the best one, as lesson 00 showed, but it is fixed before anybody looks (leak 1).
 # %%
 def train(network, images, steps, learning_rate):
     """Train on uint8 images; return the loss of each step."""
@@ -321,13 +312,12 @@ print(
 )
 
 # %% [markdown]
-# The library's `Autoencoder` has the network and the loss that you have just read. It also holds back a tenth of the
-# normal images for the threshold, draws its batches in another way, and starts from the images' mean brightness.
-# From here on we use it, so that the same row has the same number in every lesson.
+# The library's `Autoencoder` has the network and the loss that you have just read. It also holds back a tenth
+# of the normal images for the threshold, draws its batches in another way, and starts from the images' mean
+# brightness. From here on we use it, so that the same row has the same number in every lesson.
 #
-# **Predict:** the autoencoder is non-linear and convolutional. PCA with the same code length is linear and took one
-# line. Which has the higher AUROC on bags, and by how much?
-
+# **Predict:** the autoencoder is non-linear and convolutional. PCA with the same code length is linear and took
+# one line. Which has the higher AUROC on bags, and by how much?
 # %%
 s_pca = PCA(n_components=latent_dim, seed=seed).fit(task.train).anomaly_scores(task.test).final
 figure = plots.roc_curve({"autoencoder": (y, scores.pixel), f"PCA-{latent_dim}": (y, s_pca)})
@@ -338,9 +328,10 @@ plots.show(
 )
 
 # %% [markdown]
-# PCA wins by {{ 100 * (auroc_pca - auroc_pixel) | f1 }} points. If you expected the network to win, be suspicious of
-# the idea, and not of the code. PCA *is* an autoencoder, the best linear one for this very loss (Baldi & Hornik,
-# 1989). So a better draughtsman can be a worse detector. Why? We look at three reasons.
+# PCA wins by {{ 100 * (auroc_pca - auroc_pixel) | f1 }} points. If you expected the network to win, be
+# suspicious of the idea, and not of the code. PCA *is* an autoencoder, the best linear one for this very loss
+# (Baldi & Hornik, 1989), and after its short training ours does not even draw bags better than PCA does.
+# But to draw better would not be enough. We look at three reasons.
 #
 # ## 4. It fails: one pixel to the right
 #
@@ -376,10 +367,11 @@ plots.show(
 )
 
 # %% [markdown]
-# For your eye the left four pairs are equal and the right four are not. For the squared error the left ones are the
-# more different: {{ share_below_shift | pct0 }} % of all anomalies have a smaller error than the typical shift. It
-# compares pixels at the *same place*, and has no idea of shape. A thin line that is drawn one pixel off costs twice
-# as much as no line at all. So the network learns to blur, and a bag with fine patterns looks anomalous.
+# For your eye the left four pairs are equal and the right four are not. For the squared error the left ones are
+# the more different: {{ share_below_shift | pct0 }} % of all anomalies have a smaller error than the typical
+# shift. It compares pixels at the *same place*, and has no idea of shape. A thin line that is drawn one pixel
+# off costs twice as much as no line at all. A loss like this rewards a blur where the network is unsure, and
+# you saw blurs in section 1.
 #
 # ## 5. It fails: easy anomalies
 #
@@ -398,12 +390,11 @@ table = pd.DataFrame(
 )
 table.sort_values(table.columns[2]).set_index("class").round({table.columns[1]: 3, table.columns[2]: 1})
 
+
 # %% [markdown]
-# Shirts and sneakers are hardly told from bags, although no bag looks like a sneaker. What makes an image easy? Let
-# us measure something that needs no network at all: **roughness**, the mean squared difference of neighbouring
-# pixels.
-
-
+# Shirts and sneakers are hardly told from bags, although no bag looks like a sneaker. What makes an image easy?
+# Let us measure something that needs no network at all: **roughness**, the mean squared difference of
+# neighbouring pixels.
 # %%
 def roughness_of(images):
     x = images.float() / 255
@@ -427,11 +418,11 @@ plots.show(
 
 # %% [markdown]
 # Both clouds rise together. The pixel score measures two things at once, how *unusual* an image is and how
-# *complicated*, and only the first was asked for. A threshold on it is a flat line here, with rough bags above and
-# plain strangers below. But at equal roughness the strangers lie above the bags! So tilt the line. A line through
-# the origin is a threshold on the **relative error**, the pixel score divided by roughness: how much of an image's
-# own detail was lost. Both lines have 5 % of the bags above them; the flat one finds {{ found_flat | pct0 }} % of
-# the anomalies, and the tilted one {{ found_tilted | pct0 }} %.
+# *complicated*, and only the first was asked for. A threshold on it is a flat line here, with rough bags above
+# and plain strangers below. But at equal roughness most strangers lie above most bags! So tilt the line. A line
+# through the origin is a threshold on the **relative error**, the pixel score divided by roughness: how much of
+# an image's own detail was lost. Both lines have 5 % of the bags above them; the flat one finds
+# {{ found_flat | pct0 }} % of the anomalies, and the tilted one {{ found_tilted | pct0 }} %.
 #
 # A division does that? Be suspicious: we had the idea while looking at *test* images (leak 1). So let us try it
 # where ideas may be tried, on the development splits, with PCA, and on all ten classes.
@@ -449,14 +440,14 @@ print(
 )
 
 # %% [markdown]
-# It holds. Generative models have the same illness, and the same cure helps them (Serrà et al., 2020). A number
-# needs a *unit* before numbers can be compared; you will meet that sentence again in lesson 06.
+# For PCA it holds, on all ten. (It is no law: section 8 has a class where it costs a little.) Generative models
+# have the same illness, and a related cure helps them (Serrà et al., 2020). A number needs a *unit* before
+# numbers can be compared; you will meet that sentence again in lesson 06.
 #
 # ## 6. It fails: the bottleneck
 #
-# Perhaps the code only needs the right length? A shorter one forgets more. **Predict** the shape of the curve: AUROC
-# of the pixel score against $d$, from 2 to 128.
-
+# Perhaps the code only needs the right length? A shorter one forgets more. **Predict** the shape of the curve:
+# AUROC of the pixel score against $d$, from 2 to 128.
 # %%
 sweep = {d: model if d == latent_dim else autoencoder(task.train, d) for d in bottlenecks}
 rows = {"$x$": shown} | {f"$d={d}$": sweep[d].reconstruct(task.test[taken]) for d in bottlenecks}
@@ -469,12 +460,11 @@ plots.show(
 )
 
 # %% [markdown]
-# With two numbers the decoder knows a few standard bags, and draws the dress as one of them: a poor drawing, and a
-# large error. With 128 it draws bags better, the loss falls from {{ loss_shortest | f3 }} to
+# With two numbers the decoder knows a few standard bags, and draws the dress as one of them: a poor drawing,
+# and a large error. With 128 it draws bags better, the loss falls from {{ loss_shortest | f3 }} to
 # {{ loss_longest | f3 }}, and *it draws the dress better too*. What counts is the **gap** between normal and
-# anomalous errors, and nothing in the loss asks for a gap. Here is the trade-off from which DualAD's authors start:
-# to be faithful to normal images, or to tell anomalies from them.
-
+# anomalous errors, and nothing in the loss asks for a gap. Here is the trade-off from which DualAD's authors
+# start: to be faithful to normal images, or to tell anomalies from them.
 # %%
 by_length = {d: sweep[d].anomaly_scores(task.test) for d in bottlenecks}
 linear = [PCA(n_components=d, seed=seed).fit(task.train).anomaly_scores(task.test).final for d in bottlenecks]
@@ -490,16 +480,16 @@ listed = "; ".join(f"{n}: " + ", ".join(f"{100 * v:.1f}" for v in values) for n,
 plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks}. {listed}.")
 
 # %% [markdown]
-# Every longer code detects *worse* than two numbers do. And the flat line hurts a little: the mean image, which has
-# no code at all, does better than the autoencoder with 8 numbers or more. But "longer is worse" is no law: PCA ends
-# on its highest point.
+# Every longer code detects *worse* than two numbers do. And the flat line hurts: the mean image, which has no
+# code at all, does better than the autoencoder with 8 numbers or more. But "longer is worse" is no law: PCA
+# ends on its highest point.
 #
 # (This figure is drawn from *test* labels, to understand. To choose $d$ from it would be leak 1.)
 #
 # ## 7. What the code knows
 #
-# So far we threw the code away. Yet $z$ is all that the decoder gets, so it has to say what the network sees. With
-# $d = 2$ we can look at it: each test image is a point.
+# So far we threw the code away. Yet $z$ is all that the decoder gets, so it has to say what the network sees.
+# With $d = 2$ we can look at it: each test image is a point.
 #
 # **Predict:** where do sneakers land, which the encoder has never seen?
 
@@ -533,16 +523,17 @@ plots.show(
 )
 
 # %% [markdown]
-# It is a map of bags, by brightness and by height: with two numbers to spend, these save the most squared error. A
-# sneaker is flat and dark, so it goes to the edge where bags are flat and dark. Two numbers have no room for "but
-# this is no bag". Perhaps more of them have.
+# It is a map of bags, by brightness and by height: with two numbers to spend, these save the most squared
+# error. A sneaker is flat and dark, so it goes to the edge where bags are flat and dark. Two numbers have no
+# room for "but this is no bag". Perhaps more of them have.
 #
-# A **latent score** asks how far a code lies from the codes of the training images, whatever the picture looks like:
+# A **latent score** asks how far a code lies from the codes of the training images, whatever the picture looks
+# like:
 #
 # $$s_{lat}(x) = \min_i \lVert \tilde z - \tilde z_i \rVert_2, \qquad \tilde z_i: \text{codes of training images}$$
 #
-# The tilde stands for **whitening**: codes are shifted, turned and scaled so that the training codes have mean zero
-# and about the same spread in every direction. Otherwise the largest coordinate would decide alone.
+# The tilde stands for **whitening**: codes are shifted, turned and scaled so that the training codes have mean
+# zero and about the same spread in every direction. Otherwise the largest coordinate would decide almost alone.
 #
 # **Predict:** is it better or worse than the pixel score? And what becomes of it at $d = 2$?
 
@@ -564,17 +555,16 @@ listed = "; ".join(f"{n}: " + ", ".join(f"{100 * v:.1f}" for v in values) for n,
 plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks}. {listed}.")
 
 # %% [markdown]
-# At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above the
-# pixel score. Here is a second detector that we got for nothing: it comes from the same network, and looks where the
-# first one doesn't. But mind the word *got*. Nothing in $\mathcal{L}_{rec}$ asks for a code that keeps strangers
-# away. That it does is luck, and lesson [03](03_feature_constraint.ipynb) asks for it.
+# At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above
+# the pixel score. Here is a second detector that we got for nothing: it comes from the same network, and looks
+# where the first one doesn't. But mind the word *got*. Nothing in $\mathcal{L}_{rec}$ asks for a code that
+# keeps strangers away. That it does is luck, and lesson [03](03_feature_constraint.ipynb) asks for it.
 #
 # ## 8. Does the autoencoder earn its place?
 #
-# One class proves little. So we repeat it with trousers and with shirts as the normal class, with the same settings.
-# The **dual score** is a weighted mean of pixel and latent score; it gets its weights without any label, and lesson
-# 05 shows how. **Predict:** which score is best on shirts, where the classes look most alike?
-
+# One class proves little. So we repeat it with trousers and with shirts as the normal class, with the same
+# settings. The **dual score** is a weighted mean of pixel and latent score; it gets its weights without any
+# label, and lesson 05 shows how. **Predict:** which score is best on shirts, where the classes look most alike?
 # %%
 results = {}
 for k in (normal_class, *more_classes):
@@ -596,9 +586,9 @@ plots.show(figure, alt=f"Bars of AUROC in per cent for three normal classes. {li
 
 # %% [markdown]
 # By its *pictures* the autoencoder does not earn its place. Its plain pixel score is below PCA's on all three
-# classes, and with the division, which helps more than the network does, PCA is ahead on bags and on shirts. By its
-# *code* it may: on shirts, where the division costs a little, the latent score is the best single score of all. On
-# trousers the code is the worst, and the dual score, which cannot know whom to trust, lands in between.
+# classes, and with the division, which helps more than the network does, PCA is ahead on bags and on shirts. By
+# its *code* it may: on shirts, where the division costs a little, the latent score is the best single score of
+# all. On trousers the code is the worst, and the dual score, which cannot know whom to trust, lands in between.
 #
 # So the bar for all that follows is not {{ auroc_pixel | pct }}. It is PCA and a division,
 # {{ auroc_pca_relative | pct }} on bags. Keep it in mind whenever a later lesson reports a gain.
@@ -609,15 +599,14 @@ plots.show(figure, alt=f"Bars of AUROC in per cent for three normal classes. {li
 #
 # **To remember**
 #
-# - An autoencoder learns to rebuild normal images, and its error is a score. But it learns to draw in general, too.
-#   A better drawing is not a better detector: what counts is the gap.
-# - The squared error punishes shifts and roughness, and forgives strangers that are plain. Divided by roughness, it
-#   rises on bags from {{ auroc_pixel | pct }} to {{ auroc_relative | pct }}.
+# - An autoencoder learns to rebuild normal images, and its error is a score. But it learns to draw in general,
+#   too. A better drawing is not a better detector: what counts is the gap.
+# - The squared error punishes shifts and roughness, and forgives strangers that are plain. Divided by
+#   roughness, it rises on bags from {{ auroc_pixel | pct }} to {{ auroc_relative | pct }}.
 # - The code holds a second score, {{ auroc_latent | pct }} on bags, although nobody asked for it.
 #
-# **Next:** the reconstructions are blurred. In lesson [02](02_image_discriminator.ipynb) an adversary demands sharp
-# ones. Does *it* earn its place?
-
+# **Next:** the reconstructions are blurred. In lesson [02](02_image_discriminator.ipynb) an adversary demands
+# sharp ones. Does *it* earn its place?
 # %% tags=["machinery"]
 from dualad_lib.course import record
 
@@ -673,9 +662,8 @@ if results_folder is not None:
 # %% [markdown]
 # ## Exercises
 #
-# **1. Predict.** Three networks that learned nothing useful. Are their pixel scores `"useless"` (the same for every
-# image) or do they say something about the image, so that they `"can work"`?
-
+# **1. Predict.** Three networks that learned nothing useful. Are their pixel scores `"useless"` (the same for
+# every image) or do they say something about the image, so that they `"can work"`?
 # %%
 answers = {
     "copies everything": None,  # x_hat = x
@@ -683,6 +671,7 @@ answers = {
     "noise": None,  # x_hat = random pixels, whatever x is
 }
 checks.check_extremes(answers)
+
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -697,9 +686,9 @@ checks.check_extremes(answers)
 # </details>
 # <details><summary>Solution</summary>
 #
-# Useless, can work, can work. A perfect copy has error 0 everywhere: only ties, AUROC 50. The distance to the mean
-# image is a simple detector. Even against noise the error depends on the image: large where it is far from medium
-# grey. Measure the second:
+# Useless, can work, can work. A perfect copy has error 0 everywhere: only ties, AUROC 50. The distance to the
+# mean image is a simple detector. Even against noise the error depends on the image: large where it is far from
+# medium grey. Measure the second:
 #
 # ```python
 # s = (task.test.float() / 255 - mean_image).square().flatten(1).mean(1)
@@ -708,11 +697,9 @@ checks.check_extremes(answers)
 #
 # </details>
 #
-# **2. Code.** Mend the one-pixel shift. Compare $x$ with all nine shifts of $\hat x$ by −1, 0 or 1 rows and columns,
-# and keep for each image the smallest mean squared error. Leave out the outermost pixel on each side of $x$, so that
-# each shift compares the same number of pixels.
-
-
+# **2. Code.** Mend the one-pixel shift. Compare $x$ with all nine shifts of $\hat x$ by −1, 0 or 1 rows and
+# columns, and keep for each image the smallest mean squared error. Leave out the outermost pixel on each side
+# of $x$, so that each shift compares the same number of pixels.
 # %%
 def shift_tolerant_score(x, x_hat):
     """x, x_hat: (N, C, H, W). Returns (N,): the smallest error over nine shifts, for each image."""
@@ -806,22 +793,23 @@ checks.check_nearest_code(nearest_code)
 # **5. Try.** Set `normal_class = 1` (trousers) and run all again. First predict whether the sweep has the same
 # shape. Which property of the class decides?
 #
-# **6. Try.** `noise=0.3` in `Autoencoder(...)` trains a *denoising* autoencoder (Vincent et al., 2008): noise is
-# added to the input, and the clean image has to come back. Predict which of the three scores gains, then measure it
-# on a development split.
+# **6. Try.** `noise=0.3` in `Autoencoder(...)` trains a *denoising* autoencoder (Vincent et al., 2008): noise
+# is added to the input, and the clean image has to come back. Predict which of the three scores gains, then
+# measure it on a development split.
 #
 # ## References
 #
 # - P. Baldi, K. Hornik. *Neural networks and principal component analysis: learning from examples without local
 #   minima.* Neural Networks 2, 1989.
-# - G. E. Hinton, R. R. Salakhutdinov. *Reducing the dimensionality of data with neural networks.* Science 313, 2006.
+# - G. E. Hinton, R. R. Salakhutdinov. *Reducing the dimensionality of data with neural networks.* Science 313,
+#   2006.
 # - P. Vincent, H. Larochelle, Y. Bengio, P.-A. Manzagol. *Extracting and composing robust features with denoising
 #   autoencoders.* ICML 2008.
 # - S. Ioffe, C. Szegedy. *Batch normalization: accelerating deep network training by reducing internal covariate
 #   shift.* ICML 2015.
 # - I. Loshchilov, F. Hutter. *Decoupled weight decay regularization* (AdamW). ICLR 2019.
-# - J. Serrà, D. Álvarez, V. Gómez, O. Slizovskaia, J. F. Núñez, J. Luque. *Input complexity and out-of-distribution
-#   detection with likelihood-based generative models.* ICLR 2020.
+# - J. Serrà, D. Álvarez, V. Gómez, O. Slizovskaia, J. F. Núñez, J. Luque. *Input complexity and
+#   out-of-distribution detection with likelihood-based generative models.* ICLR 2020.
 # - P. Lippe. *UvA deep learning tutorials, tutorial 9: deep autoencoders.* From there comes the idea to show the
 #   one-pixel shift.
 # - Wan, Feng. *DualAD.* IET Computer Vision, 2024. doi:10.1049/cvi2.12297.

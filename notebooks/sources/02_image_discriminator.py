@@ -115,9 +115,10 @@ plots.show(
 )
 
 # %% [markdown]
-# You would never take the lower row for photographs. The shapes are there, but prints, seams and thin handles
-# have been wiped out. And remember what lesson 01 does with the difference of the two rows: it *is* the pixel
-# score. A perfectly normal bag is charged for every print that its reconstruction has lost.
+# You would never take the lower row for photographs. Most of the shapes are there, but prints and seams have
+# been wiped out, and thin handles are faint or gone. And remember what lesson 01 does with the difference of
+# the two rows: it *is* the pixel score. A perfectly normal bag is charged for every print that its
+# reconstruction has lost.
 #
 # If you can tell the rows apart, a network can learn to. And what one network can see, another can be trained
 # to hide. So we add a judge, the **discriminator** $D$, and let the autoencoder play against it. Two questions
@@ -156,8 +157,8 @@ def small_network(inputs, outputs, hidden=64):
 
 # %% [markdown]
 # A small network, the *painter*, is trained with the squared error to draw such a row. It is fed four random
-# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. A decoder is in
-# the same position wherever its code is silent.
+# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. A decoder
+# is in the same position wherever its code is silent.
 #
 # **Predict:** which row does it draw?
 
@@ -194,8 +195,8 @@ plots.show(
 # but it can be learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of
 # networks trained against each other. The **generator** makes images. The **discriminator** $D$ gets real
 # images and made ones and says which is which. The generator, in turn, is trained to be taken for real. Our
-# generator is the painter for now, and later the autoencoder. (GANs came into anomaly detection with AnoGAN, Schlegl
-# et al., 2017, and GANomaly, Akcay et al., 2018.)
+# generator is the painter for now, and later the autoencoder. (GANs came into anomaly detection with AnoGAN,
+# Schlegl et al., 2017, and GANomaly, Akcay et al., 2018.)
 #
 # $D$ answers with a **logit**: positive means "real", negative means "made", and the sigmoid
 # $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. So $D$ is an ordinary classifier with two
@@ -219,7 +220,7 @@ def discriminator_loss(real, fake):
 # may thus have two reasons. Either there is nothing to tell apart, or $D$ has not learned to.
 #
 # Now the generator. The obvious loss is the negative of $D$'s second term, $-E\,\mathrm{softplus}(D(\hat x))$.
-# In practice everyone takes another one, which has the same goal:
+# In practice one usually takes another one, which has the same goal:
 #
 # $$\mathcal{L}_{adv} = E\,\mathrm{softplus}(-D(\hat x))$$
 
@@ -252,9 +253,9 @@ plots.show(
 #
 # ## 4. The toy again, with a judge
 #
-# A new painter, a small $D$, two optimisers, two turns a step. In the painter's turn the gradient passes
-# *through* $D$ on its way back, while $D$ stands still. In $D$'s turn the drawings are **detached**: $D$ sees
-# plain images, and nothing leads from its loss back into the painter.
+# We take a new painter and a small $D$, each with its own optimiser, and each step has two turns. In the
+# painter's turn the gradient passes *through* $D$ on its way back, while $D$ stands still. In $D$'s turn the
+# drawings are **detached**: $D$ sees plain images, and nothing leads from its loss back into the painter.
 #
 # **Predict** two things: what the drawings will look like, and their squared error in units of $V$.
 
@@ -302,14 +303,14 @@ plots.show(
 )
 
 # %% [markdown]
-# From left to right: the data, the painter without a judge, and the game at four moments. The ramp comes first
-# and then breaks up, row by row, into edges at different places. The random numbers, worthless until now, decide
-# where.
+# From left to right: the data, the painter without a judge, and the game at four moments. After a grey start
+# comes the ramp, and then it breaks up, row by row, into edges at different places. The random numbers,
+# worthless until now, decide where.
 #
-# Now read the errors. The sharp drawings cost about *twice* as much as the ramp, and so does the data itself when
-# one of its images is held against another. If the place cannot be known, a sharp edge is a **guess**: half of the
-# cost is that the image could have been another one, the other half that the guess could. Looking real has this
-# price in general, though never more than a factor of two (Blau & Michaeli, 2018).
+# Now read the errors. The sharp drawings cost about *twice* as much as the ramp, and so does the data itself
+# when one of its images is held against another. If the place cannot be known, a sharp edge is a **guess**:
+# half of the cost is that the image could have been another one, the other half that the guess could. Looking
+# real has this price in general, though never more than a factor of two (Blau & Michaeli, 2018).
 #
 # This should make you wary. Our pixel score *is* the squared error, and we are about to make it larger for normal
 # images. That helps only if the errors of anomalies grow more.
@@ -339,9 +340,9 @@ class ConvDiscriminator(nn.Module):
 
 
 # %% [markdown]
-# $\mathcal{L}_{adv}$ wants *some* picture that looks real. It does not care whether it is a picture of the bag that
-# went in. **Feature matching** (Salimans et al., 2016; here image by image, as in DualAD) asks for *this* bag, but
-# as $D$ sees it rather than pixel by pixel:
+# $\mathcal{L}_{adv}$ wants *some* picture that looks real. It does not care whether it is a picture of the bag
+# that went in. **Feature matching** (Salimans et al., 2016; here image by image, as in DualAD) asks for *this*
+# bag, but as $D$ sees it rather than pixel by pixel:
 #
 # $$\mathcal{L}_{fm} = \text{mean over images and features of } (f(\hat x) - f(x))^2$$
 
@@ -423,9 +424,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The spectator ends at {{ loss_D_spectator | f2 }}: blur is easy to recognise. In the game $G$ hides, and the same
-# $D$ ends at {{ loss_D_game | f2 }}. Notice that neither curve looks like a training loss, falling and then
-# flat. Each says how one player does *against the other*, and nothing about how good either is.
+# The spectator ends at {{ loss_D_spectator | f2 }}: blur is easy to recognise. In the game $G$ hides, and the
+# same $D$ ends at {{ loss_D_game | f2 }}. The spectator's curve falls and flattens like any training loss, and
+# the other one drifts. Do not read either as one. Each says how one player does *against the other*, and
+# nothing about how good either is.
 #
 # ## 6. Are the pictures better?
 
@@ -482,15 +484,15 @@ reports = {
 }
 pd.DataFrame(reports).T.mul(100).round(0).astype(int).add_suffix(" (%)")
 
+
 # %% [markdown]
-# The plain autoencoder invents nothing: blur draws only what it is sure of. With $D$ the edge energy on bags
-# rises from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, and most of what is new is
-# invented. That is the toy's lesson once more: where the code does not know, looking real means guessing.
+# The plain autoencoder invents nothing: for a mean, energy and edges found are equal (a little below 0 means
+# drawn too faintly). With $D$ the edge energy on bags rises from {{ edge_energy_plain | pct0 }} % to
+# {{ edge_energy_game | pct0 }} %, and most of what is new is invented. That is the toy's lesson once more:
+# where the code does not know, looking real means guessing.
 #
-# One test remains. Does $G$ look real, or has it only learned to fool *its* $D$? We train a **fresh** discriminator
-# on the finished reconstructions of the training images, and ask it about test images.
-
-
+# One test remains. Does $G$ look real, or has it only learned to fool *its* $D$? We train a **fresh**
+# discriminator on the finished reconstructions of the training images, and ask it about test images.
 # %%
 def fresh_auroc(G):
     torch.manual_seed(seed + 1)
@@ -565,8 +567,8 @@ plots.show(
 # %% [markdown]
 # Each mark is a mean over ten classes, each line its 95 % interval. On the dual score $D$ brings
 # {{ full_mnist | pct }} points on MNIST, {{ full_fashion_mnist | pct }} on Fashion-MNIST, and on the colour
-# photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}. This is how "nearly nothing" looks when it is
-# measured.
+# photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}. (By the dual score that interval just holds
+# zero.) This is how a small effect looks when it is measured.
 #
 # ## 8. When one side has won
 #
@@ -602,18 +604,19 @@ failure = {
 pd.DataFrame(failure).T.round({"L_D": 2, "L_rec": 3, "L_fm": 3, "AUROC pixel (%)": 1})
 
 # %% [markdown]
-# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. In the process its features have grown so
-# large that $\mathcal{L}_{fm}$ drowns the reconstruction error, and the pictures are covered with dots.
+# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. In the process its features have
+# grown so far that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error,
+# and the pictures are covered with dots.
 #
-# The last column is the one to remember. The broken network has a pixel AUROC of {{ ahead_auroc | pct }}, the healthy
-# one {{ pixel_game | pct }}. Whoever watches that number alone sees nothing wrong, so look at pictures and losses
-# before you look at the AUROC.
+# The last column is the one to remember. The broken network has a pixel AUROC of {{ ahead_auroc | pct }}, the
+# healthy one {{ pixel_game | pct }}. Whoever watches that number alone sees nothing wrong, so look at pictures
+# and losses before you look at the AUROC.
 #
 # ## What it means
 #
 # - The squared error asks for the mean of what might be. A sharp guess costs up to twice as much.
-# - In a GAN a generator and a discriminator train against each other. $\mathcal{L}_D = 2\log 2$ says that $D$ knows
-#   nothing, and not why.
+# - In a GAN a generator and a discriminator train against each other. $\mathcal{L}_D = 2\log 2$ says that $D$
+#   knows nothing, and not why.
 # - On bags the edges became stronger, and most of the new ones are invented. Sharper is not truer.
 # - A game that one side has won may not show in the AUROC. Look at the pictures.
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On

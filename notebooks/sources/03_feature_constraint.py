@@ -16,9 +16,9 @@
 # {{ colab_badge }}
 #
 # In lesson 01 the code turned out to hold a second score, and a good one. That was luck: nothing in
-# $\mathcal{L}_{rec}$ asks for a good code. What if we ask? DualAD's **Feature Constraint** (FC) asks in two ways, and
-# with it comes the largest step of the whole course. Which part of it makes the step is the question of this
-# lesson, and the answer may surprise you.
+# $\mathcal{L}_{rec}$ asks for a good code. What if we ask? DualAD's **Feature Constraint** (FC) asks in two
+# ways, and with it comes the largest step of the whole course. Which part of it makes the step is the question
+# of this lesson, and the answer may surprise you.
 #
 # **After this lesson you will be able to**
 #
@@ -138,22 +138,22 @@ plots.show(
     "and its loss L_C, which transformation was it?",
 )
 
+
 # %% [markdown]
 # Only the sphere is an adversary. It wants to be small, and the autoencoder $G$ needs room for its codes if it is
 # to rebuild images. The critic and $G$ want the same thing and lower one loss together.
 #
 # ## 2. The sphere's side of the game
 #
-# The sphere owns $c$ and $R$ and takes codes as given. It wants to be small, but a sphere around *all* codes would be
-# decided by the strangest image. So a share $\nu$ (in code: `outside`) may stay out (Ruff et al., 2018):
+# The sphere owns $c$ and $R$ and takes codes as given. It wants to be small, but a sphere around *all* codes
+# would be decided by the strangest image. So a share $\nu$ (in code: `outside`) may stay out (Ruff et al.,
+# 2018):
 #
 # $$\mathcal{L}_{sphere}(c, R) = R^2 + \frac{1}{\nu} \text{ mean of }
 # \max\left(0, \frac{\lVert z - c \rVert^2}{d} - R^2\right)$$
 #
-# Let $R^2$ grow a little: the first term gains 1, and the second loses $1/\nu$ for each code that is still
-# outside. The two balance when the share outside is just $\nu$.
-
-
+# Let $R^2$ grow a little: the first term grows at rate 1, and the second falls at rate $1/\nu$ times the share
+# of codes that are still outside. The two balance when that share is just $\nu$.
 # %%
 class Hypersphere(nn.Module):
     def __init__(self, latent_dim):
@@ -183,9 +183,8 @@ def enclosure(z, centre, radius, outside=0.1):
 # %% [markdown]
 # What is learned is $\log R$, which keeps $R$ positive; `start_at` puts the sphere where some codes are.
 #
-# **Predict:** we let the sphere play alone, on the training codes of the picture above. What share of them will end
-# outside? Of the bags of the test set? Where will the other classes be?
-
+# **Predict:** we let the sphere play alone, on the training codes of the picture above. What share of them will
+# end outside? Of the bags of the test set? Where will the other classes be?
 # %%
 z_train = plain.encode(task.train)
 sphere = Hypersphere(2)
@@ -211,6 +210,7 @@ plots.show(
     "classes lie inside the circle as well.",
 )
 
+
 # %% [markdown]
 # {{ outside_train | pct0 }} % of the training codes are outside, as asked. But of all anomalies
 # {{ inside_plain | pct0 }} % are *inside*. A sphere that may only look on does not change the code.
@@ -222,10 +222,8 @@ plots.show(
 # $$\mathcal{L}_{FC}(G) = \text{mean of } \max\left(0, \frac{\lVert z - c \rVert^2}{d R^2} - 1\right)$$
 #
 # Why in radii? Papers often pull in absolute units, $\lVert z - c \rVert^2$. Then $G$ can win by cheating: its
-# last layer makes all codes ten times smaller, its decoder makes them ten times larger again, and the loss has fallen
-# to a hundredth while nothing has changed. In radii this gains nothing, because the sphere follows.
-
-
+# last layer makes all codes ten times smaller, its decoder makes them ten times larger again, and the loss has
+# fallen to a hundredth while nothing has changed. In radii this gains nothing, because the sphere follows.
 # %%
 def hypersphere_penalty(z, centre, radius):
     return (_mean_square(z, centre) / radius**2 - 1).clamp_min(0).mean()
@@ -287,9 +285,8 @@ def codes(G, x):
 
 
 # %% [markdown]
-# **Predict:** how will the circle move over the training, and the bags, and the other classes? Remember that neither
-# player ever sees an anomaly.
-
+# **Predict:** how will the circle move over the training, and the bags, and the other classes? Remember that
+# neither player ever sees an anomaly.
 # %%
 G_game, sphere_game, seen = play(watch=[steps // 10, steps // 5, 2 * steps // 5, steps])
 panels = {name: by_class(z, every=3) for name, (z, _) in seen.items()}
@@ -303,18 +300,18 @@ plots.show(
     "the disc, in a corner.",
 )
 
+
 # %% [markdown]
 # While the sphere only follows, $G$ spreads its codes. Then the pull sets in, and codes beyond the rim come in.
 # At the end the bags fill the disc rather evenly: inside nothing pulls, so $G$ uses all the room there is. You
-# are looking at two players who want opposite things, in balance.
+# are looking at two players who want opposite things, where this many steps have left them.
 #
 # And the anomalies? Some lie beyond the rim, but {{ inside_game | pct0 }} % of them all are inside. Nothing
-# pushed them out, since neither player has ever seen one. Where they sit in a corner of the disc with hardly a
-# bag, the distance to the *centre* cannot see it; the distance to the *nearest bag* can.
+# pushed them out, since neither player has ever seen one. Where they crowd a part of the disc that hardly a bag
+# uses, the distance to the *centre* cannot see it; the distance to the *nearest bag* can.
 #
-# Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of weight 0.
-
-
+# Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
+# weight 0.
 # %%
 def two_distances(z_train, z, centre):
     """AUROC of the distance to the centre, and of the distance to the nearest whitened training code."""
@@ -332,9 +329,9 @@ columns = ["AUROC (%), distance to the centre", "to the nearest code"]
 pd.DataFrame(distances, index=columns).T.mul(100).round(1)
 
 # %% [markdown]
-# A few points, in two dimensions and with one seed; and with or without the pull, the nearest code is the better
-# question. In many dimensions there is still less to gain, because a disc is no longer a good picture: nearly all
-# codes have nearly the same distance from their centre (exercise 4).
+# The pull brings a few points here, in two dimensions and with one seed. With it or without it, the nearest
+# code is the better thing to ask for. In many dimensions there is still less to gain, because a disc is no
+# longer a good picture: nearly all codes have nearly the same distance from their centre (exercise 4).
 #
 # ## 4. Collapse
 #
@@ -440,10 +437,8 @@ plots.show(
 
 
 # %% [markdown]
-# The critic itself is one linear layer. Whatever it needs has to stand in $h$ already, and putting it there is the
-# encoder's work. Both lower the same cross-entropy, $-\log p(t \mid T_t x)$.
-
-
+# The critic itself is one linear layer. Whatever it needs has to stand in $h$ already, and putting it there is
+# the encoder's work. Both lower the same cross-entropy, $-\log p(t \mid T_t x)$.
 # %%
 class TransformationCritic(nn.Module):
     def __init__(self, features, transformations):
@@ -473,8 +468,8 @@ for _ in range(steps):
 G = G.eval()
 
 # %% [markdown]
-# At test time we show each image in all its copies and ask how sure the critic is of the right answer. Doubt is the
-# anomaly score:
+# At test time we show each image in all its copies and ask how sure the critic is of the right answer. Doubt is
+# the anomaly score:
 #
 # $$s_t(x) = \frac{1}{K} \sum_t -\log p(t \mid T_t x)$$
 #
@@ -518,9 +513,9 @@ plots.show(
 # {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides, no
 # critic can learn.
 #
-# On anomalies it is right on {{ critic_accuracy_anomalous | pct0 }} %, because it knows what "upright" means for
-# bags and for nothing else. The third bag and the last anomaly are its errors as a *detector*: a bag that it
-# takes for strange, and a shoe whose position it guesses. All in all, doubt has an AUROC of
+# On anomalies it is right on {{ critic_accuracy_anomalous | pct0 }} %, because it knows what "upright" means
+# for bags and for little else. The third bag and the last anomaly are its errors as a *detector*: a bag that it
+# takes for strange, and a shoe whose position it names with confidence. All in all, doubt has an AUROC of
 # {{ auroc_doubt | pct }}, from a question that never mentions anomalies.
 #
 # ## 6. What each part is worth
@@ -528,9 +523,9 @@ plots.show(
 # Now the bill. From the autoencoder with $D$ to the one with $D$ and FC, *five* things change, and only the last
 # two of them are constraints:
 #
-# 1. the score reads $h$ instead of $z$: its Mahalanobis distance to the training images (the distance to their mean,
-#    each direction measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with mean $\mu$ and
-#    covariance $\Sigma$), and the nearest training feature;
+# 1. the score reads $h$ instead of $z$: its Mahalanobis distance to the training images (the distance to their
+#    mean, each direction measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with
+#    mean $\mu$ and covariance $\Sigma$), and the nearest training feature;
 # 2. that is averaged over four turned copies of the image, each compared with training images turned alike;
 # 3. the network was *trained* on copies, and restored them;
 # 4. a critic, and its doubt as a third part of the score;
@@ -599,19 +594,19 @@ table["step"] = table["latent AUROC (%)"].diff()
 
 # %% [markdown]
 # There is the largest step of the course, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC,
-# and most of it was made before any constraint came in. Reading $h$ in its copies, which takes no training at
+# and all of it was made before any constraint came in. Reading $h$ in its copies, which takes no training at
 # all, is worth {{ (latent_read - latent_d) | pct }} points. Training on copies adds
-# {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was meant to improve; asked
-# for its own opinion, it makes up for most of the damage. The sphere changes next to nothing: it holds $z$, and
-# nobody reads $z$ any more.
+# {{ (latent_copies - latent_read) | pct }}. On bags, with this seed, the critic *harms* the features that it
+# was meant to improve; asked for its own opinion, it makes up for most of the damage. The sphere changes next
+# to nothing: it holds $z$, and nobody reads $z$ any more.
 #
 # A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell no
 # lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
 # the part in question. Ask for them whenever you read such a table.
 #
 # One more thing was bought by copies alone. The pixel score, which $D$ left at {{ pixel_d | pct }}, is now
-# {{ pixel_copies | pct }}. **Predict** from the way this decoder was trained what it draws when it is shown a shoe.
-
+# {{ pixel_copies | pct }}. **Predict** from the way this decoder was trained what it draws when it is shown a
+# shoe.
 # %%
 shown = torch.cat([task.test[y == 0][:3], *(task.test[task.test_classes == k][:2] for k in shown_classes)])
 rows = {"$x$": shown, "+ D": models["+ D"].reconstruct(shown), "copies": models["copies"].reconstruct(shown)}
@@ -629,14 +624,15 @@ plots.show(
 #
 # ## What it means
 #
-# - The sphere plays against the autoencoder. Each has its own loss and its own images, and in two dimensions one can
-#   watch them reach a balance. It pays little, since nothing pushes anomalies out of the sphere.
-# - A collapse satisfies the sphere perfectly. Look at codes and pictures: the AUROC does not show it.
-# - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it learn.
-# - FC is the largest step of the course, and on bags hardly a constraint: it is a better place to read from, and copies
-#   to train on. This is one class, one seed and small settings. Over ten classes of the full data the package brings
-#   {{ (package_mnist / 100) | pct }} points on MNIST and {{ (package_fashion_mnist / 100) | pct }} on Fashion-MNIST
-#   ([lesson 08](08_benchmark.ipynb)).
+# - The sphere plays against the autoencoder. Each has its own loss and its own images, and in two dimensions
+#   one can watch them pull. It pays little, since nothing pushes anomalies out of the sphere.
+# - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC, seen alone, does not show it.
+# - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
+#   learn.
+# - FC is the largest step of the course, and on bags hardly a constraint: it is a better place to read from,
+#   and copies to train on. This is one class, one seed and small settings. Over ten classes of the full data
+#   the package brings {{ (package_mnist / 100) | pct }} points on MNIST and
+#   {{ (package_fashion_mnist / 100) | pct }} on Fashion-MNIST ([lesson 08](08_benchmark.ipynb)).
 #
 # **Next:** mutual information, which asks the code to know its image.
 
@@ -844,9 +840,9 @@ checks.check_transformation_score(transformation_score)
 #
 # <details><summary>Solution</summary>
 #
-# When we ran it, the critic no longer harmed $h$, and it did not help either: reading $h$ in its copies had brought
-# four points, to 99, and every later step changed less than half a point. The same part may be worth something,
-# nothing or less than nothing, depending on the class and on what is left to gain.
+# When we ran it, the critic no longer harmed $h$, and it did not help either: reading $h$ in its copies had
+# brought four points, to 99, and every later step changed less than half a point. The same part may be worth
+# something, nothing or less than nothing, depending on the class and on what is left to gain.
 #
 # </details>
 #
