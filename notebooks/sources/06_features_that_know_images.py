@@ -15,9 +15,9 @@
 #
 # {{ colab_badge }}
 #
-# Everything so far we have built from nothing, out of the few images that were there. On bags and trousers that went
-# well. On photographs of real parts it did not: trained on the pixels of magnetic tiles, the whole of DualAD ended at
-# an AUROC of {{ tiles_dualad | pct }}, where a coin has 50.
+# Everything so far we have built from nothing, out of the few images that were there. On bags and trousers that
+# went well. On photographs of real parts it did not: trained on the pixels of magnetic tiles, the whole of
+# DualAD ended at an AUROC of {{ tiles_dualad | pct }}, where a coin has 50.
 #
 # Now take a network that was trained to name dogs, trucks and teapots. Nobody has ever shown it our part.
 # **Can it tell us where the part is broken?**
@@ -90,11 +90,10 @@ seed = 0
 # %% [markdown]
 # ## 1. Where is it broken?
 #
-# A ball screw moves the table of a machine tool. Under load its track pits in the end: small pieces of the hardened
-# surface break out. For ten days a camera photographed one such spindle every few hours, and afterwards an engineer
-# outlined the pits (Schlagenhauf, Landwehr and Fleischer, 2021). Five places of it, 57 photographs each, ship with the
-# course.
-
+# A ball screw moves the table of a machine tool. Under load its track pits in the end: small pieces of the
+# hardened surface break out. For ten days a camera photographed one such spindle every few hours, and
+# afterwards an engineer outlined the pits (Schlagenhauf, Landwehr and Fleischer, 2021). Five places of it, 57
+# photographs each, ship with the course.
 # %%
 data = load_inspection(dataset, image_size=image_size)
 names = [f"{int(name.partition('_')[0]) / 1000:g} mm" for name in data.place_names]  # along the thread
@@ -122,11 +121,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Find the damage in the second photograph. There are two pits, and no photograph of a pit will ever be used to train
-# anything in this lesson.
+# Find the damage in the second photograph. There are two pits, and no photograph of a pit will ever be used to
+# train anything in this lesson.
 #
-# Seen it? Now ask a detector that has looked at the first {{ first }} photographs of this place, all of them good.
-
+# Seen it? Now ask a detector that has looked at the first {{ first }} photographs of this place, all of them
+# good.
 # %%
 good_of_place = data.images[at("635 mm", range(1, first + 1))]
 quick = PatchCore(false_alarm_rate=0.5).fit(good_of_place)  # its threshold is not asked for here
@@ -141,13 +140,13 @@ plots.show(
 )
 
 # %% [markdown]
-# The blue outlines at the left are the engineer's; the detector never saw them. Its hottest place is a pit. (It also
-# glows where dirt has gathered at the upper edge. We will come to that.)
+# The blue outlines at the left are the engineer's; the detector never saw them. Its hottest place is a pit. (It
+# also glows where dirt has gathered at the upper edge. We will come to that.)
 #
-# The rest of this lesson builds this detector, makes it better, and asks what it really knows. The rules: of each place
-# the first {{ first }} photographs are what we know as good, and the next {{ held_back }} set the threshold. Everything
-# later tests. Settings may be chosen on two of the five places, and we will say so when we do.
-
+# The rest of this lesson builds this detector, makes it better, and asks what it really knows. The rules: of
+# each place the first {{ first }} photographs are what we know as good, and the next {{ held_back }} set the
+# threshold. Everything later is for testing. Settings may be chosen on two of the five places, and we will say
+# so when we do.
 # %%
 bank = torch.nonzero(number <= first)[:, 0]
 held = torch.nonzero((number > first) & (number <= first + held_back))[:, 0]
@@ -158,10 +157,9 @@ print(f"marked by the engineer: {int(data.labels[late].sum())} of those that tes
 # %% [markdown]
 # ## 2. A frozen network and a nearest neighbour
 #
-# The network is EfficientNet-Lite0, trained on ImageNet's photographs. We **freeze** it, that is, no weight of it
-# changes any more, and cut it open: after each stage it holds a **feature map** $F$, coarser and richer than the one
-# before.
-
+# The network is EfficientNet-Lite0, trained on ImageNet's photographs. We **freeze** it, that is, no weight of
+# it changes any more, and cut it open: after each stage it holds a **feature map** $F$, coarser and richer than
+# the one before.
 # %%
 network = load_backbone()
 with torch.no_grad():
@@ -185,15 +183,14 @@ plots.show(
     "pits; level 1 coarser stripes; level 3 is a mosaic of a few large cells in which no thread can be made out.",
 )
 
+
 # %% [markdown]
-# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each of its numbers answers to a texture in
-# a wide neighbourhood.
+# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each of its numbers answers to a
+# texture in a wide neighbourhood.
 #
-# We want one vector for each place in the photograph. As PatchCore does, we take levels 2 and 3, average each over
-# 3 × 3 places, so that a vector knows its surroundings, and lay both on the finer grid. A **cell** of this grid is
-# 8 × 8 pixels.
-
-
+# We want one vector for each place in the photograph. As PatchCore does, we take levels 2 and 3, average each
+# over 3 × 3 places, so that a vector knows its surroundings, and lay both on the finer grid. A **cell** of this
+# grid is 8 × 8 pixels.
 # %%
 @torch.no_grad()
 def features_of(images):
@@ -211,16 +208,15 @@ def features(images):
 f = features(data.images)
 tuple(f.shape)
 
+
 # %% [markdown]
 # And now the detector, which is one sentence: *a cell is as odd as it is far from the nearest cell of a good
 # photograph.*
 #
 # $$s(p) = \min_{q \in \text{bank}} \lVert F_p - F_q \rVert$$
 #
-# A photograph scores the mean of its highest hundredth of cells. A pit is small, and a mean over the whole photograph
-# would drown it.
-
-
+# A photograph scores the mean of its highest hundredth of cells. A pit is small, and a mean over the whole
+# photograph would drown it.
 # %%
 def distances(f, bank):
     """(n, h, w, c) and (m, c) -> (n, h, w): how far each cell is from the nearest cell of the bank."""
@@ -238,9 +234,9 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# Those were the forty lines, and nothing was trained. **Predict:** with the first photographs of the place in the
-# bank, what will no. 20 look like, a good one from day 3? And what will be hot in nos. 51 and 57 besides the pits?
-
+# Those were the forty lines, and nothing was trained. **Predict:** with the first photographs of the place in
+# the bank, what will no. 20 look like, a good one from day 3? And what will be hot in nos. 51 and 57 besides
+# the pits?
 # %%
 seen = at("635 mm", [20, 51, 57])
 own_bank = f[at("635 mm", range(1, first + 1))].flatten(0, 2)
@@ -259,19 +255,18 @@ plots.show(
     "and 57 the pits are hot, and grease at the upper edge and scratched track below, too.",
 )
 
+
 # %% [markdown]
-# The pits glow, and grease and scratched track glow with them. Those *are* new: the detector answers the question that
-# we asked, and we asked for "new", not for "damage".
+# The pits glow, and grease and scratched track glow with them. Those *are* new: the detector answers the
+# question that we asked, and we asked for "new", not for "damage".
 #
 # ## 3. What to keep: the coreset
 #
 # Now all five places in one bank. Each photograph has hundreds of cells, most of them nearly the same stretch of
 # smooth metal, and every new cell is compared with all of them. Can we keep a hundredth?
 #
-# **PatchCore** (Roth et al., 2022) keeps a **coreset**: few cells, chosen so that *every* cell has one of them nearby.
-# The greedy way to it: take next whatever is farthest from all that you have.
-
-
+# **PatchCore** (Roth et al., 2022) keeps a **coreset**: few cells, chosen so that *every* cell has one of them
+# nearby. The greedy way to it: take next whatever is farthest from all that you have.
 # %%
 def greedy_coreset(vectors, count, seed=0, projection=64):
     """Indices (count,) of vectors (M, d) that cover all others: each next one is the farthest from those chosen."""
@@ -296,9 +291,8 @@ def greedy_coreset(vectors, count, seed=0, projection=64):
 # %% [markdown]
 # (A random projection to fewer dimensions keeps distances nearly as they were, and makes the search cheap.)
 #
-# **Predict** on paper first: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which points does chance
-# keep, and which the greedy rule?
-
+# **Predict** on paper first: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which points
+# does chance keep, and which the greedy rule?
 # %%
 random = np.random.default_rng(seed)
 turn = random.uniform(0.2, 2.6, 20)
@@ -313,13 +307,12 @@ plots.show(
 )
 
 # %% [markdown]
-# Chance keeps what is frequent, the greedy rule what is *different*. The rare cell of a good photograph, the edge of a
-# hole for example, is exactly what must not raise an alarm.
+# Chance keeps what is frequent, the greedy rule what is *different*. The rare cell of a good photograph, the
+# edge of a hole for example, is exactly what must not raise an alarm.
 #
-# On the real cells we measure two things. The **covering radius** is how far the worst-covered good cell lies from the
-# bank. **Pixel AUROC** is the chance that a pixel inside an outline is hotter than one outside, here on late
-# photographs of the two places that are for choosing.
-
+# On the real cells we measure two things. The **covering radius** is how far the worst-covered good cell lies
+# from the bank. **Pixel AUROC** is the chance that a pixel inside an outline is hotter than one outside, here
+# on late photographs of the two places that are for choosing.
 # %%
 cells = f[bank].flatten(0, 2)
 development, _ = split_development(data)
@@ -360,30 +353,30 @@ kinds = {
 pd.DataFrame(kinds, ["covering radius", "pixel AUROC", "ms a photograph"]).T.mul([1, 100, 1]).round(1)
 
 # %% [markdown]
-# A hundredth of the cells, chosen greedily, does what all of them do, in a fraction of the time; by chance the same
-# number loses {{ pixel_greedy - pixel_chance | pct }} points. The radius says why: by chance some good cell is left far
-# from everything that was kept, and it will look damaged for ever.
+# A hundredth of the cells, chosen greedily, does what all of them do, in a fraction of the time; by chance the
+# same number loses {{ pixel_greedy - pixel_chance | pct }} points. The radius hints why: by chance some good
+# cell is left far from everything that was kept, and it will look damaged for ever.
 #
-# With 25 cells the greedy rule is no better than chance. It spends its first choices on the oddest good cells there
-# are, and has none left for plain metal.
+# With 25 cells the greedy rule is even worse than chance, at least in this draw. It spends its first choices on
+# the oddest good cells there are, and has none left for plain metal.
 #
 # ## 4. A distance needs a unit
 #
-# A distance of 20 from smooth metal is an event. The same distance from the greasy thread above it is nothing special:
-# there, good cells lie that far from *each other*. Two ways to give the distance a unit:
+# A distance of 20 from smooth metal is an event. The same distance from the greasy thread above it is nothing
+# special: there, good cells lie that far from *each other*. Two ways to give the distance a unit:
 #
 # **One unit for all cells.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each
 # direction in its own standard deviation. With their covariance $\Sigma$ it is
 #
 # $$d(p) = \sqrt{(F_p - \mu)^\top \Sigma^{-1} (F_p - \mu)}.$$
 #
-# **A unit for each surroundings.** Find the nearest cell $q$ of the bank, and divide by how far $q$ itself is from the
-# rest of the bank:
+# **A unit for each surroundings.** Find the nearest cell $q$ of the bank, and divide by how far $q$ itself is
+# from the rest of the bank:
 #
 # $$s(p) = \frac{\lVert F_p - F_{q} \rVert}{\text{mean distance of } q \text{ to its 20 nearest in the bank}}.$$
 #
-# This is the idea of the **local outlier factor** (Breunig et al., 2000). Its bank must be a random draw: a coreset
-# spreads its cells evenly *on purpose*, and so has forgotten where they were dense.
+# This is the idea of the **local outlier factor** (Breunig et al., 2000). Its bank must be a random draw: a
+# coreset spreads its cells evenly *on purpose*, and so has forgotten where they were dense.
 #
 # **Predict:** which of the two is better than the plain distance? Both?
 
@@ -442,15 +435,15 @@ plots.show(
 )
 
 # %% [markdown]
-# The Mahalanobis distance is *worse* than no unit at all. It would be right for one cloud, and good cells are many:
-# metal, edges, grease. The mean of these is nothing that was ever seen. In units of the spacing the same pit is twice
-# as hot as the hottest good cell, and the pixel AUROC rises from {{ pixel_plain | pct }} to
-# {{ pixel_relative | pct }}. One division did that.
+# The Mahalanobis distance does *worse* than the nearest cell without a unit.  It would be right for one cloud,
+# and good cells are many: metal, edges, grease. The mean of these is nothing that was ever seen. In units of
+# the spacing the same pit is twice as hot as the hottest good cell, and the pixel AUROC rises from
+# {{ pixel_plain | pct }} to {{ pixel_relative | pct }}. One division did that.
 #
 # ## 5. DualAD on features: the four parts again
 #
-# What we have learned in this course played on pixels. Nothing in it needs pixels. `DualAD(features=...)` plays the
-# same game on $F$:
+# What we have learned in this course played on pixels. Nothing in it needs pixels. `DualAD(features=...)` plays
+# the same game on $F$:
 #
 # | lesson | on pixels | on $F$ |
 # |---|---|---|
@@ -461,8 +454,8 @@ plots.show(
 # | 04 | $T$ ties code and image | $T$ ties a cell's code to other cells of its photograph |
 # | 05 | the dual score | restoration error, relative distance and critic, weighed on drawn damage of *other* kinds |
 #
-# On pixels the critic told turned images apart, because nothing else was at hand. Here its training damage (scars,
-# spots, pasted patches) is drawn where defects are made. Hope is allowed.
+# On pixels the critic told turned images apart, because nothing else was at hand. Here its training damage
+# (scars, spots, pasted patches) is drawn where defects are made. Hope is allowed.
 #
 # **Predict:** four stages, each with one part more. Which step will be the largest?
 
@@ -501,15 +494,16 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column. The restoration beside our own neighbours adds a little; from there on nothing rises.
-# On these photographs $D$, the sphere with the critic, and $T$ do not earn their place.
+# Read down the last column. The library's neighbours with the restoration are a little better than ours by
+# hand; from there on nothing rises. On these photographs $D$, the sphere with the critic, and $T$ do not earn
+# their place.
 #
-# The detector knew it before we did. It sets its weights on drawn damage, without a label, and gives the neighbours
-# {{ share_neighbours | pct0 }} %.
+# Of the critic the detector knew it before we did. It sets its weights on drawn damage, without a label, and
+# gives the neighbours {{ share_neighbours | pct0 }} %.
 #
-# Why? The games of lessons 02 to 04 were invented for codes that had to be learned from few images. These features
-# come from a million photographs, and little is left to repair. It is one spindle and a brief training. Longer runs
-# find a few tenths of a point for the critic's maps here, and more on magnetic tiles
+# Why? The games of lessons 02 to 04 were invented for codes that had to be learned from few images. These
+# features come from a million photographs, and little is left to repair. This was one spindle, and the training
+# was brief. Longer runs find a few tenths of a point for the critic's maps here, and more on magnetic tiles
 # ([results](../RESULTS.md#on-features-that-know-images)). Try the parts on *your* parts; each is one switch.
 #
 # ## 6. Right, and why
@@ -535,8 +529,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Whatever is less hot than the hottest good cell is left bare. In each photograph the hottest place is an outlined pit,
-# though nobody has ever shown this detector one. (The faint glows beside them are dirt and scratches.)
+# Whatever is less hot than the hottest good cell is left bare. In each photograph the hottest place is an
+# outlined pit, though nobody has ever shown this detector one. (The faint glows beside them are dirt and
+# scratches.)
 #
 # **Why there?** A nearest neighbour can be asked. Take the hottest cell of each photograph, and one ordinary cell
 # beside it, and show what the bank has to offer for it.
@@ -574,8 +569,8 @@ plots.show(
 
 # %% [markdown]
 # For an ordinary cell the bank has a near twin. For a pit its best offer is a piece of sound metal,
-# {{ hottest_spacings | f1 }} spacings away. That is all this detector knows, and all it needs: *I have seen nothing
-# like this.*
+# {{ hottest_spacings | f1 }} spacings away. That is all this detector knows, and all it needs: *I have seen
+# nothing like this.*
 #
 # It errs, too.
 
@@ -587,20 +582,19 @@ plots.show(
     "and stretches of the scratched track are warm.",
 )
 
+
 # %% [markdown]
-# At 277.5 mm the pit is as small as a letter on this page, and cold. At 477.5 mm nothing was ever marked, and scratched
-# track is warm. Is that wrong? It *is* new.
+# At 277.5 mm the pit is as small as a letter on this page, and cold. At 477.5 mm nothing was ever marked, and
+# scratched track is warm. Is that wrong? It *is* new.
 #
 # ## 7. Ten days, one line each
 #
-# A map is judged by eye. An alarm must go off by itself. We set the threshold at a false-alarm rate of 5 % on the
-# {{ held_back }} photographs of each place that follow those in the bank, and to be safe three photographs in a row
-# must lie above it.
+# A map is judged by eye. An alarm must go off by itself. We set the threshold at a false-alarm rate of 5 % on
+# the {{ held_back }} photographs of each place that follow those in the bank, and to be safe three photographs
+# in a row must lie above it.
 #
-# One of the five places never pits. **Predict:** how many days before the engineer's first mark does the alarm go off?
-# And at the place that never pits?
-
-
+# One of the five places never pits. **Predict:** how many days before the engineer's first mark does the alarm
+# go off? And at the place that never pits?
 # %%
 def first_of(true, run=1):
     """Number of the first photograph at which `run` in a row are true, counted at the last of them; None: never."""
@@ -634,9 +628,9 @@ plots.show(
 )
 
 # %% [markdown]
-# At 277.5 mm and at 635 mm the alarm comes about two days before the engineer's first mark. A triumph? Before you tell
-# anyone, look at the photograph that raised it. The outline in it is where the pit *will* be on the last day.
-
+# At 277.5 mm and at 635 mm the alarm comes about two days before the engineer's first mark. A triumph? (At 585
+# mm it comes days after the mark.) Before you tell anyone, look at the photograph that raised it. The outline
+# in it is where the pit *will* be on the last day.
 # %%
 told = torch.cat([alarms[name] for name in ("277.5 mm", "477.5 mm") if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
@@ -651,30 +645,30 @@ plots.show(
 )
 
 # %% [markdown]
-# The heat is somewhere else. The lines have hovered at the threshold since the fourth day, and on the ninth all five
-# rise together, the sound place with the others: scratches and dirt along the whole track. That is not five pits. It
-# is one event.
+# The heat is somewhere else. The lines have hovered at the threshold since the fourth day, and on the ninth all
+# five rise together, the sound place with the others: scratches and dirt along the whole track. The sound place
+# rises nearly as high as the pitted ones. Most of this rise is not pits: it is one event.
 #
-# So what did our image AUROC measure? Let us ask a detector that looks at no photograph at all, only at its **date**.
-
+# So what did our image AUROC measure? Let us ask a detector that looks at no photograph at all, only at its
+# **date**.
 # %%
 image_date = auroc(data.labels[tested], days[tested])
 print(
     f"image AUROC: our detector {100 * unit_scores['units of the spacing'][0]:.1f}, the calendar {100 * image_date:.1f}"
 )
 
+
 # %% [markdown]
-# The calendar wins. Whoever trains on early photographs and tests on late ones can report such a number and mean it
-# honestly. The pixel AUROC is not bought that way, because dirt on the whole track heats marked and unmarked pixels
-# alike. What this detector can tell is **where**. For **whether** its good photographs must show all that may change
-# on a good part: other days, other dirt. Lesson [07](07_your_own_images.ipynb) does that.
+# The calendar does at least as well. Whoever trains on early photographs and tests on late ones can report such
+# a number and mean it honestly. The pixel AUROC is bought that way only in part: within one late photograph,
+# dirt heats marked and unmarked pixels alike. What this detector can tell is **where**. For **whether** its
+# good photographs must show all that may change on a good part: other days, other dirt. Lesson
+# [07](07_your_own_images.ipynb) does that.
 #
 # ## 8. When it fails
 #
-# **A crack thinner than a cell.** Draw a line across the track of good photographs, and make it thinner and fainter. A
-# cell is eight pixels wide. **Predict:** at which width is the crack lost?
-
-
+# **A crack thinner than a cell.** Draw a line across the track of good photographs, and make it thinner and
+# fainter. A cell is eight pixels wide. **Predict:** at which width is the crack lost?
 # %%
 def cracked(images, width, darker=0.5):
     """A line across each photograph, `width` pixels wide, `darker` by this share than what it crosses."""
@@ -718,14 +712,13 @@ plots.show(
 )
 
 # %% [markdown]
-# Not where we thought. A dark crack of a quarter of a pixel is found in every photograph: the first layers see single
-# pixels and pass on what they saw. What gets lost is the thin crack that is *faint*. And a cell limits **where**: a
-# crack of one pixel glows nearly as wide as one of eight. (The test is kind: the same photographs, with and without.
-# On real tiles every detector of this course misses the fine cracks.)
+# Not where we thought. A dark crack of a quarter of a pixel is found in every photograph: the first layers see
+# single pixels and pass on what they saw. What gets lost is the thin crack that is *faint*. And a cell limits
+# **where**: a crack of one pixel glows nearly as wide as one of eight. (The test is kind: the same photographs,
+# with and without. On real tiles every detector of this course misses the fine cracks.)
 #
-# **A camera that changed.** Another lamp, a blur, a little noise, on good photographs. **Predict:** how many of them
-# raise an alarm?
-
+# **A camera that changed.** Another lamp, a blur, a little noise, on good photographs. **Predict:** how many of
+# them raise an alarm?
 # %%
 shifted = {"none": scores[held]}
 for name, change in SHIFTS.items():
@@ -734,22 +727,23 @@ rates = {name: float((s > threshold).float().mean()) for name, s in shifted.item
 pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 
 # %% [markdown]
-# Thirty per cent more light, a blur that you would hardly notice, or a little noise, and *every* good photograph raises
-# an alarm. The network has seen dogs in any light; the bank has seen this spindle in one. What to do then is a
-# section of the next lesson.
+# Thirty per cent more light, a blur that you would hardly notice, or a little noise, and *every* good
+# photograph raises an alarm. The network has seen dogs in any light; the bank has seen this spindle in one.
+# What to do then is a section of the next lesson.
 #
 # ## What it means
 #
-# - A frozen network and the nearest neighbour make a detector whose heat maps are right on a real part, without any
-#   training. It says: I have seen nothing like this.
+# - A frozen network and the nearest neighbour make a detector whose heat maps are right on a real part, without
+#   any training. It says: I have seen nothing like this.
 # - A greedy coreset keeps what is different, and a hundredth of the cells is enough.
 # - A distance needs a unit, and the unit must be local.
-# - DualAD runs on features as it ran on pixels. Which part earns its place there, the table says, and not the theory.
-# - A detector finds what is *new*. Whether new is damage, another day or another lamp, your good photographs decide.
+# - DualAD runs on features as it ran on pixels. Which part earns its place there, the table says, and not the
+#   theory.
+# - A detector finds what is *new*. Whether new is damage, another day or another lamp, your good photographs
+#   decide.
 #
-# Next comes a folder of your own: lesson [07](07_your_own_images.ipynb) goes from photographs to an alarm, with one
-# command.
-
+# Next comes a folder of your own: lesson [07](07_your_own_images.ipynb) goes from photographs to an alarm, with
+# one command.
 # %% tags=["machinery"]
 record(
     tiles_dualad=np.mean(
@@ -797,9 +791,8 @@ record(
 # %% [markdown]
 # ## Exercises
 #
-# **1. Predict.** The score of a cell, or of the photograph it is in, by plain distance to the nearest: does it rise
-# (`"rises"`), fall or at most stay (`"falls"`), or stay exactly what it was (`"stays"`)?
-
+# **1. Predict.** The score of a cell, or of the photograph it is in, by plain distance to the nearest: does it
+# rise (`"rises"`), fall or at most stay (`"falls"`), or stay exactly what it was (`"stays"`)?
 # %%
 answers = {
     "a pit three cells wide has grown": None,
@@ -894,9 +887,9 @@ checks.check_hottest(hottest)
 #
 # </details>
 #
-# **4. Explain.** A colleague trains on photographs from January, tests on sound parts from January and damaged ones
-# from June, and reports 99 % AUROC. What may the detector have learned? Which one photograph would tell you? And why
-# is the pixel AUROC less easily fooled?
+# **4. Explain.** A colleague trains on photographs from January, tests on sound parts from January and damaged
+# ones from June, and reports 99 % AUROC. What may the detector have learned? Which one photograph would tell
+# you? And why is the pixel AUROC less easily fooled?
 #
 # <details><summary>Hint</summary>
 #
@@ -905,20 +898,23 @@ checks.check_hottest(hottest)
 # </details>
 # <details><summary>Solution</summary>
 #
-# It may have learned the month: dirt, lamp, wear, another batch. A sound part photographed in June tells: if it raises
-# an alarm, the detector knows the date. (So does a score that can't see the damage, like our calendar: if it does as
-# well, the AUROC is not about damage.) Pixel AUROC compares cells *within* the late photographs, too: what
-# changes everywhere lifts marked and unmarked pixels alike and gains nothing.
+# It may have learned the month: dirt, lamp, wear, another batch. A sound part photographed in June tells: if it
+# raises an alarm, the detector knows the date. (So does a score that can't see the damage, like our calendar:
+# if it does as well, the AUROC is not about damage.) Pixel AUROC compares cells *within* the late photographs,
+# too: what changes everywhere lifts marked and unmarked pixels alike and gains nothing.
 #
 # </details>
 #
 # ## References
 #
 # - K. Roth et al. *Towards total recall in industrial anomaly detection.* CVPR 2022 (PatchCore).
-# - T. Defard et al. *PaDiM: a patch distribution modeling framework for anomaly detection and localization.* ICPR 2021.
+# - T. Defard et al. *PaDiM: a patch distribution modeling framework for anomaly detection and localization.*
+#   ICPR 2021.
 # - L. Bergman, N. Cohen, Y. Hoshen. *Deep nearest neighbor anomaly detection.* 2020 (DN2).
 # - M. Breunig et al. *LOF: identifying density-based local outliers.* SIGMOD 2000.
 # - V. Zavrtanik, M. Kristan, D. Skočaj. *DRAEM.* ICCV 2021; C.-L. Li et al. *CutPaste.* CVPR 2021 (drawn damage).
-# - M. Tan, Q. Le. *EfficientNet.* ICML 2019; R. Liu. *Higher accuracy with EfficientNet-Lite.* TensorFlow blog, 2020.
-# - T. Schlagenhauf, M. Landwehr, J. Fleischer. *Industrial machine tool component surface defect dataset.* Data in
-#   Brief 39, 2021 (BSData, CC BY-SA 4.0; photographs here reduced in size, outlines drawn from its annotation).
+# - M. Tan, Q. Le. *EfficientNet.* ICML 2019; R. Liu. *Higher accuracy with EfficientNet-Lite.* TensorFlow blog,
+#   2020.
+# - T. Schlagenhauf, M. Landwehr, J. Fleischer. *Industrial machine tool component surface defect dataset.* Data
+#   in Brief 39, 2021 (BSData, CC BY-SA 4.0; photographs here reduced in size, outlines drawn from its
+#   annotation).

@@ -15,9 +15,9 @@
 #
 # {{ colab_badge }}
 #
-# You have a folder of photographs of good parts. Tomorrow a new photograph comes in. **Is the part good, and how sure
-# may you be of the answer?** This lesson goes the whole way once, with one command and on real parts: fit, score, heat
-# maps, the promise behind the threshold, and the days on which the promise breaks.
+# You have a folder of photographs of good parts. Tomorrow a new photograph comes in. **Is the part good, and
+# how sure may you be of the answer?** This lesson goes the whole way once, with one command and on real parts:
+# fit, score, heat maps, the promise behind the threshold, and the days on which the promise breaks.
 #
 # **After this lesson you will be able to**
 #
@@ -27,7 +27,8 @@
 # - notice a changed camera, recalibrate, and know what recalibration does not repair;
 # - judge heat maps against masks with two measures, and say what each overlooks.
 #
-# **You need** lessons [05](05_dual_scoring.ipynb) (thresholds) and [06](06_features_that_know_images.ipynb) (features).
+# **You need** lessons [05](05_dual_scoring.ipynb) (thresholds) and [06](06_features_that_know_images.ipynb)
+# (features).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 75 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -93,10 +94,9 @@ seed = 0
 # ## 1. A folder
 #
 # The spindle of lesson 06 again, but with what we learned there. A detector finds what is *new*, so the good
-# photographs must show all that may change on a good part. Our folder therefore holds unmarked photographs of all ten
-# days, clean and dirty ones, dealt out at random: some to learn from, {{ n_held }} to set the threshold, {{ n_held }}
-# to test. Whatever an engineer marked as pitted comes only at the very end.
-
+# photographs must show all that may change on a good part. Our folder therefore holds unmarked photographs of
+# all ten days, clean and dirty ones, dealt out at random: some to learn from, {{ n_held }} to set the
+# threshold, {{ n_held }} to test. What an engineer marked as pitted trains nothing and sets no threshold.
 # %%
 data = load_inspection(dataset, image_size=image_size)
 place = [f"{int(name.partition('_')[0]) / 1000:g}mm" for name in data.place_names]
@@ -126,16 +126,15 @@ plots.show(
     "first day, with dirt and scratched track on the last.",
 )
 
+
 # %% [markdown]
-# Before anything is trained, look at your own folder. Is every image here *good*? Does one part occur more than once?
-# Was all of it taken by one camera? Each of these questions has a section below.
+# Before anything is trained, look at your own folder. Is every image here *good*? Does one part occur more than
+# once? Was all of it taken by one camera? Each of these questions has a section below.
 #
 # ## 2. Two commands
 #
-# In a terminal they are `dualad fit ...` and `dualad score ...`. Here we call the same command from Python, and leave
-# its progress lines out.
-
-
+# In a terminal they are `dualad fit ...` and `dualad score ...`. Here we call the same command from Python, and
+# leave its progress lines out.
 # %%
 def dualad(line):
     """Run the command `dualad` in the folder `shop`, and show what it says but for its progress."""
@@ -152,9 +151,9 @@ dualad(
 dualad("score --model screws.safetensors --images new --out scores.csv --report report.html")
 
 # %% [markdown]
-# The first command trained lesson 06's DualAD on the features of the frozen network. (It leaves out mutual information,
-# which costs time and moved no table.) Images in `held` trained nothing; they set the threshold. Without
-# `--calibration` the command holds a tenth of the folder back by itself.
+# The first command trained lesson 06's DualAD on the features of the frozen network. (It leaves out mutual
+# information, which costs time and moved no table.) Images in `held` trained nothing; they set the threshold.
+# Without `--calibration` the command holds a tenth of the folder back by itself.
 #
 # The second one judged {{ n_new }} photographs and ranked them (the p-value is for section 3):
 
@@ -163,9 +162,8 @@ ranked = pd.read_csv(shop / "scores.csv")
 ranked[["rank", "file", "verdict", "score", "p_value"]].head(5).round(3)
 
 # %% [markdown]
-# What is ranked first is pitted. But is the alarm raised by the pit? **Predict** where the three photographs below are
-# hottest, the highest-ranked of three places, before you run the cell.
-
+# What is ranked first is pitted. But is the alarm raised by the pit? **Predict** where the three photographs
+# below are hottest, the highest-ranked of three places, before you run the cell.
 # %%
 model = Detector.load(shop / "screws.safetensors")
 new = torch.cat([test, pitted])
@@ -211,26 +209,26 @@ print(
 print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * auroc(is_pitted, days[new]):.1f}")
 
 # %% [markdown]
-# One command, three pits in five found, and nearly every alarm is raised **by the pit**. What is missed are the
-# smallest marks, of about ten pixels; the command sees the photographs at 256 pixels (`--image-size`).
+# One command, three in five of the pitted photographs found, and nearly every alarm is raised **by the pit**.
+# (The photographs show only a few pits, again and again.) What is missed are mostly small marks, half of them
+# of about ten pixels or fewer; the command sees the photographs at 256 pixels (`--image-size`).
 #
-# By AUROC the calendar of lesson 06 still wins, for nearly all marks are of the last days. But a calendar would also
-# call every good part of those days broken, and it can't point at a pit.
+# By AUROC the calendar of lesson 06 still wins, for nearly all marks are of the last days. But a calendar would
+# also call every good part of those days broken, and it can't point at a pit.
 #
-# On magnetic tiles, by the way, the same command reaches an AUROC of {{ tiles_features | pct0 }}, where training on
-# pixels ended at 66. Fine cracks it misses there, as every detector of this course does.
+# On magnetic tiles, by the way, the same command reaches an AUROC of {{ tiles_features | pct0 }}, where
+# training on pixels ended at 66. Fine cracks it misses there, as every detector of this course does.
 #
 # ## 3. What does "5 %" promise?
 #
-# Put a new score among the calibration scores. Its **conformal p-value** is the share of these $n + 1$ scores, its own
-# included, that are at least as high:
+# Put a new score among the calibration scores. Its **conformal p-value** is the share of these $n + 1$ scores,
+# its own included, that are at least as high:
 #
 # $$p = \frac{1 + \#\{i : c_i \ge s\}}{n + 1}$$
 #
-# An alarm at 5 % means $p \le 5\,\%$. If the new photograph is good, and no different from the calibration photographs,
-# its score may take each of the $n + 1$ ranks with the same chance, so it lands among the highest 5 % in at most 5 % of
-# all cases. That holds **whatever the detector is**, good or bad.
-
+# An alarm at 5 % means $p \le 5\,\%$. If the new photograph is good, and no different from the calibration
+# photographs, its score may take each of the $n + 1$ ranks with the same chance, so it lands among the highest
+# 5 % in at most 5 % of all cases. That holds **whatever the detector is**, good or bad.
 # %%
 calibration = model.calibration_scores_
 figure = plots_parts.strips(
@@ -255,13 +253,12 @@ print(f"smallest p-value there can be: 1/{len(calibration) + 1} = {p_values.min(
 print(f"false alarms: {100 * one_rate:.0f} %, promised: {100 * rate:.0f} %")
 
 # %% [markdown]
-# The promise is one **on average over draws of the calibration photographs**. You have one draw. So let us measure
-# many: the same detector, and all {{ n_unseen }} good photographs that it did not learn from, divided
+# The promise is one **on average over draws of the calibration photographs**. You have one draw. So let us
+# measure many: the same detector, and all {{ n_unseen }} good photographs that it did not learn from, divided
 # {{ n_splits }} times at random into some that set the threshold and the rest that tests it.
 #
-# **Predict:** what is the mean false-alarm rate with {{ n_few }} calibration photographs, and what the worst? With
-# {{ n_many }}?
-
+# **Predict:** what is the mean false-alarm rate with {{ n_few }} calibration photographs, and what the worst?
+# With {{ n_many }}?
 # %%
 unseen = np.concatenate([calibration, scores[~is_pitted]])
 random = np.random.default_rng(seed)
@@ -287,39 +284,41 @@ plots.show(
 )
 
 # %% [markdown]
-# On average the promise is kept: {{ mean_few | pct }} % and {{ mean_many | pct }} %. But *your* threshold is one draw,
-# and its true rate scatters by about $\sqrt{\alpha (1 - \alpha) / n}$: 5 points with 20 photographs, 1.5 with 200.
-# (The lower picture is hardly narrower, because fewer photographs are left to test, and their share scatters too.)
+# On average the promise is kept: {{ mean_few | pct }} % and {{ mean_many | pct }} %. But *your* threshold is
+# one draw, and its true rate scatters by about $\sqrt{\alpha (1 - \alpha) / n}$: 5 points with 20 photographs,
+# 1.5 with 200. (The lower picture is hardly narrower, because fewer photographs are left to test, and their
+# share scatters too.)
 #
-# And 20 is no accident. Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an alarm;
-# `dualad fit` warns and takes the highest score. If a tenth of your folder is to be 19 photographs, bring 190 or more.
+# And 20 is no accident. Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an
+# alarm; `dualad fit` warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
+# bring 190 or more.
 #
-# Nor does the promise say how many *defects* are found. That is the other number of section 2, and it hangs on the
-# oddest good photographs, for they set the threshold.
+# Nor does the promise say how many *defects* are found. That is the other number of section 2, and it hangs on
+# the oddest good photographs, for they set the threshold.
 #
 # ## 4. Copies, views and parts
 #
-# The promise needs one thing: calibration and new photographs must be **exchangeable**. If somebody shuffled them, you
-# could not tell from the scores which is which. A copy breaks that, and so does a second view of one part: what was
-# learned from its twin scores low. So the command looks for twins before it holds anything back. We slip three copies
-# into the folder. (PCA here, because it fits in a second; at a rate of 10 %, because a tenth of this small folder
-# is too little for 5 %.)
-
+# The promise needs one thing: calibration and new photographs must be **exchangeable**. If somebody shuffled
+# them, you could not tell from the scores which is which. A copy breaks that, and so does a second view of one
+# part: what was learned from its twin scores low. So the command looks for twins before it holds anything back.
+# We slip three copies into the folder. (PCA here, because it fits in a second; at a rate of 10 %, because a
+# tenth of this small folder is too little for 5 %.)
 # %%
 for path in sorted((shop / "good").glob("*.png"))[:3]:
     shutil.copy(path, path.with_name(f"again_{path.name}"))
 dualad("fit --normal good --detector pca --rate 0.1 --out pca.safetensors")
 
+
 # %% [markdown]
-# It found the copies, and it saw that photographs which follow each other are alike, as views of one part are. Where
-# names tell what belongs together, say so: `--by '[0-9.]+mm'` would hold back all photographs of a place together.
+# It found the copies, and it saw that photographs which follow each other are alike, as views of one part are.
+# Where names tell what belongs together, say so: `--by '[0-9.]+mm'` would hold back all photographs of a place
+# together.
 #
-# When does that matter? When a **new** place comes in. Tomorrow's spindle has its camera at a spot that no photograph
-# shows. We try it: four places are known, the fifth is new, in turn. Once the threshold is set on a fifth of the
-# known photographs, drawn one by one; once on a known place that was held back as a whole. (Lesson 06's nearest
-# neighbours, which fit in a second.) **Predict:** false alarms on good photographs of the new place?
-
-
+# When does that matter? When a **new** place comes in. Tomorrow the camera looks at a spot that no photograph
+# shows. We try it: four places are known, the fifth is new, in turn. Once the threshold is set on a fifth of
+# the known photographs, drawn one by one; once on a known place that was held back as a whole. (We use lesson
+# 06's nearest neighbours by plain distance, because they fit in a second.) **Predict:** false alarms on good
+# photographs of the new place?
 # %%
 @torch.no_grad()
 def features_of(images):
@@ -362,10 +361,11 @@ plots.show(
 )
 
 # %% [markdown]
-# {{ by_image | pct0 }} % of the good photographs of a new place raise an alarm on average, {{ by_part | pct0 }} % where
-# a whole place set the threshold. So `--by` helps, and does not keep the promise here. It can't: for a promise about
-# new *places* the places are what is counted, and instead of 19 of them we held back one. Count your parts, not your
-# files.
+# {{ by_image | pct0 }} % of the good photographs of a new place raise an alarm on average, {{ by_part | pct0 }}
+# % where a whole place set the threshold. So `--by` lowers the false alarms at four places of five, and does
+# not keep the promise here. (A higher threshold also finds less, which is not counted.) It can't: for a promise
+# about new *places* the places are what is counted, and instead of 19 of them we held back one. Count your
+# parts, not your files.
 #
 # ## 5. The camera that breaks it
 #
@@ -388,12 +388,11 @@ plots.show(
     "noise. The part is the same in all four.",
 )
 
+
 # %% [markdown]
-# **Predict:** how many good parts raise an alarm under each? And after **recalibration**, that is, when photographs of
-# good parts by the new camera set the threshold anew, while the detector stays what it was: what becomes of the false
-# alarms, and of the pits that are found?
-
-
+# **Predict:** how many good parts raise an alarm under each? And after **recalibration**, that is, when
+# photographs of good parts by the new camera set the threshold anew, while the detector stays what it was: what
+# becomes of the false alarms, and of the pits that are found?
 # %%
 def outcome(detector, images):
     """(false alarms, found) among photographs of the new parts."""
@@ -416,22 +415,23 @@ cameras = pd.DataFrame(
 cameras.mul(100).map(lambda share: "" if np.isnan(share) else f"{share:.0f} %")
 
 # %% [markdown]
-# Under more light, or noise, the promise is gone. All pits are "found", because everything is an alarm. The blur does
-# little here, although it set off every alarm in lesson 06, where good meant the first days alone.
+# Under more light, or noise, the promise is gone. All pits are "found", because everything is an alarm. The
+# blur does little here, although it set off every alarm in lesson 06. Good meant the first days alone there,
+# and the detector and the image size were others as well.
 #
-# After recalibration the false alarms are back near 5 %. Under the new lamp the pits are found again as well; under
-# noise half of them are lost. **Recalibration repairs the promise, and not always the detection.** Where it does not,
-# fit again, on photographs of the new camera.
+# After recalibration the false alarms are back near 5 %. Under the new lamp the pits are found again as well;
+# under noise half of them are lost. **Recalibration repairs the promise, and not always the detection.** Where
+# it does not, fit again, on photographs of the new camera.
 #
-# How do you notice without a label? On a line nearly all parts are good, so about 5 in 100 should raise an alarm. When
-# it is 50, look at the camera first.
+# How do you notice without a label? On a line nearly all parts are good, so about 5 in 100 should raise an
+# alarm. When it is 50, look at the camera first.
 #
 # ## 6. How good is a heat map?
 #
-# With masks it can be measured. **Pixel AUROC** is the chance that a marked pixel is hotter than an unmarked one.
-# **PRO** (per-region overlap; Bergmann et al., 2021) sets a threshold on the map and takes, of each *region* of the
-# mask, the share above it, so that every region counts the same; it is averaged over all thresholds at which at most
-# 30 % of the unmarked pixels are above.
+# With masks it can be measured. **Pixel AUROC** is the chance that a marked pixel is hotter than an unmarked
+# one. **PRO** (per-region overlap; Bergmann et al., 2021) sets a threshold on the map and takes, of each
+# *region* of the mask, the share above it, so that every region counts the same; it is averaged over all
+# thresholds at which at most 30 % of the unmarked pixels are above.
 #
 # **Predict:** a map finds a large defect of 100 pixels and overlooks a spot of 4. Pixel AUROC? PRO?
 
@@ -448,9 +448,9 @@ for name, truth, heat in (("toy", toy_mask, toy_map), ("screws", masks, maps)):
 
 # %% [markdown]
 # In the toy one of two defects was overlooked, and only PRO says so. (Why not 50? The spot is as cold as the
-# background, so it is hit as often as the background is: 15 % on average, and $(1 + 0.15) / 2 = 0.575$.) On the screws
-# the two differ as well, for the same reason: many marks are a few pixels large, smaller than a cell, and PRO counts
-# each of them like the largest pit. Report both.
+# background, so it is hit as often as the background is: 15 % on average, and $(1 + 0.15) / 2 = 0.575$.) On the
+# screws the two differ as well, for the same reason: many marks are a few pixels large, smaller than a cell,
+# and PRO counts each of them like the largest pit. Report both.
 #
 # ## 7. Take it home
 #
@@ -469,8 +469,8 @@ print(f"{report.name}: {report.stat().st_size / 1024:.0f} kB")
 # dualad score --model model.safetensors --images NEW --out scores.csv --report report.html
 # ```
 #
-# `--detector patchcore` fits in seconds instead of a minute, and on our screws and tiles it is about as good. And when
-# it fails:
+# `--detector patchcore` fits in seconds instead of a minute, and on our screws and tiles it is about as good.
+# When it fails, look here:
 #
 # | look at | how | then |
 # |---|---|---|
@@ -484,14 +484,14 @@ print(f"{report.name}: {report.stat().st_size / 1024:.0f} kB")
 # ## What it means
 #
 # - One command turns a folder into a detector, and its heat maps show whether it is right for the right reason.
-# - A threshold promises a false-alarm rate on good parts, on average over calibration draws, whatever the detector.
+# - A threshold promises a false-alarm rate on good parts, on average over calibration draws, whatever the
+#   detector.
 # - It needs exchangeable images: twins, new parts and another camera break it.
 # - Recalibration repairs the promise, not all of the detection.
 # - Pixel AUROC counts pixels, PRO counts defects.
 #
-# This was the last lesson of the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers are made
-# and read; the ones after it take on other systems, attacks and sounds.
-
+# This was the last lesson of the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers
+# are made and read; the ones after it take on other systems, attacks and sounds.
 # %% tags=["machinery"]
 tiles = [
     row["auroc"]
@@ -551,8 +551,8 @@ checks.check_promises(answers)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Ask one thing: could the new good image have been one of the calibration images, and the other way round, without
-# anybody noticing from the scores? And is there a p-value as small as 5 %?
+# Ask one thing: could the new good image have been one of the calibration images, and the other way round,
+# without anybody noticing from the scores? And is there a p-value as small as 5 %?
 #
 # </details>
 # <details><summary>Solution</summary>
@@ -637,9 +637,9 @@ checks.check_images_needed(images_needed)
 #
 # </details>
 #
-# **4. Explain.** A line makes 10,000 parts a day, and 10 of them are damaged. Your detector keeps its promise of 5 %
-# and finds 90 % of the damaged ones. How many alarms a day, and which share of them is real? What would you change:
-# the detector, the rate, or what happens after an alarm?
+# **4. Explain.** A line makes 10,000 parts a day, and 10 of them are damaged. Your detector keeps its promise
+# of 5 % and finds 90 % of the damaged ones. How many alarms a day, and which share of them is real? What would
+# you change: the detector, the rate, or what happens after an alarm?
 #
 # <details><summary>Hint</summary>
 #
@@ -648,19 +648,22 @@ checks.check_images_needed(images_needed)
 # </details>
 # <details><summary>Solution</summary>
 #
-# 5 % of 9,990 is 500 false alarms, beside 9 real ones: fewer than 2 in 100 alarms are real. A rate of 0.1 % would
-# leave 10 false alarms, but it needs at least 999 calibration images, and the share that is found falls. Or keep 5 %
-# and let a second, slower look (a person, a better lens) judge 500 parts instead of 10,000. AUROC answers none
-# of these questions.
+# 5 % of 9,990 is 500 false alarms, beside 9 real ones: fewer than 2 in 100 alarms are real. A rate of 0.1 %
+# would leave 10 false alarms, but it needs at least 999 calibration images, and the share that is found falls.
+# Or keep 5 % and let a second, slower look (a person, a better lens) judge 500 parts instead of 10,000. AUROC
+# answers none of these questions.
 #
 # </details>
 #
 # ## References
 #
-# - V. Vovk, A. Gammerman, G. Shafer. *Algorithmic learning in a random world.* Springer, 2005 (conformal prediction).
+# - V. Vovk, A. Gammerman, G. Shafer. *Algorithmic learning in a random world.* Springer, 2005 (conformal
+#   prediction).
 # - S. Bates et al. *Testing for outliers with conformal p-values.* Annals of Statistics 51, 2023.
-# - P. Bergmann et al. *The MVTec anomaly detection dataset.* IJCV 129, 2021 (PRO, and a set of fifteen kinds of parts).
+# - P. Bergmann et al. *The MVTec anomaly detection dataset.* IJCV 129, 2021 (PRO, and a set of fifteen kinds of
+#   parts).
 # - K. Roth et al. *Towards total recall in industrial anomaly detection.* CVPR 2022 (PatchCore).
-# - T. Schlagenhauf, M. Landwehr, J. Fleischer. *Industrial machine tool component surface defect dataset.* Data in
-#   Brief 39, 2021 (BSData, CC BY-SA 4.0; photographs here reduced in size, outlines drawn from its annotation).
+# - T. Schlagenhauf, M. Landwehr, J. Fleischer. *Industrial machine tool component surface defect dataset.* Data
+#   in Brief 39, 2021 (BSData, CC BY-SA 4.0; photographs here reduced in size, outlines drawn from its
+#   annotation).
 # - Y. Huang, C. Qiu, K. Yuan. *Surface defect saliency of magnetic tile.* The Visual Computer 36, 2020.
