@@ -298,12 +298,12 @@ plots.show(
 # The networks reach the best value to within {{ toy_gap | f3 }}, and the left picture shows what one of them has
 # found: the band in which pairs live.
 #
-# Be careful with what the number is. On fresh pairs no network can beat the best $T$, except by luck of the draw,
-# and the best $T$ always stays below the true $I$: at correlation 0.9 it has {{ possible_09 | f2 }} where the
-# truth is {{ truth_09 | f2 }} nats. So $I_{JS}$ is a cautious stand-in that rises with $I$, and not its value.
-# Towards its ceiling it goes flat, because whoever is nearly always right can hardly get better. Keep that flat
-# end in mind. (Estimators that aim at the value itself, and what they cost, are in [appendix
-# A1](A1_mutual_information.ipynb).)
+# Be careful with what the number is. On fresh pairs no network can beat the best $T$, except by luck of the
+# draw, and the best $T$ always stays below the true $I$: at correlation 0.9 it has {{ possible_09 | f2 }} where
+# the truth is {{ truth_09 | f2 }} nats. So $I_{JS}$ is a cautious stand-in that rises with $I$, and not its
+# value. Towards its ceiling it climbs more and more slowly, because whoever is nearly always right can hardly
+# get better. Keep that flat end in mind. (Estimators that aim at the value itself, and what they cost, are in
+# [appendix A1](A1_mutual_information.ipynb).)
 #
 # One more thing has to be said about *fresh*. What if the network sees the same 64 pairs again and again?
 #
@@ -412,9 +412,8 @@ def play(weight, n_steps=steps):
 
 
 # %% [markdown]
-# **Predict:** how high will the estimate of the spectator climb, to which nobody gives a helping hand? And how much
-# higher with the encoder's help?
-
+# **Predict:** how high will the estimate of the spectator climb, to which nobody gives a helping hand? And how
+# much higher with the encoder's help?
 # %%
 runs = {
     "without": play(0),
@@ -442,7 +441,8 @@ plots.show(figure, alt=f"Estimate of the global network against the step. All ri
 #
 # ### The wrong sign
 #
-# The commonest bug is a forgotten minus: the loss is `rec + w * information`, and everybody *lowers* the estimate.
+# The commonest bug is a forgotten minus: the loss is `rec + w * information`, and everybody *lowers* the
+# estimate.
 #
 # **Predict** the two curves below, estimate and total loss. What would you see if you plotted the loss alone?
 
@@ -467,19 +467,18 @@ plots.show(
     "with it and looks like success.",
 )
 
+
 # %% [markdown]
-# $I_{JS}$ has a ceiling and no floor, so this loss falls for ever, and a plot of losses looks splendid. The estimate
-# gives the bug away: the true value is never negative, so an estimate that falls below zero on the training pairs and
-# goes on falling can only be a wrong sign. Print it.
+# $I_{JS}$ has a ceiling and no floor, so this loss falls until the learning rate has run out, and a plot of
+# losses looks splendid. The estimate gives the bug away: the true value is never negative, so an estimate that
+# falls below zero on the training pairs and goes on falling can only be a wrong sign. Print it.
 #
 # ## 4. Does the code say more?
 #
-# The estimate rose. Does the code now say more about the *image*? $T$ compared it with a map from the same encoder,
-# so encoder and $T$ may have agreed on something that is merely easy to match. We need an outsider: a fresh $T$,
-# trained on codes that no longer change and read on held-out bags. Its eyes are the same for all encoders, namely
-# the image itself, averaged to 7 × 7 pixels.
-
-
+# The estimate rose. Does the code now say more about the *image*? $T$ compared it with a map from the same
+# encoder, so encoder and $T$ may have agreed on something that is merely easy to match. We need an outsider: a
+# fresh $T$, trained on codes that no longer change and read on held-out bags. Its eyes are the same for all
+# encoders, namely the image itself, averaged to 7 × 7 pixels.
 # %%
 @torch.no_grad()
 def codes(G, images):
@@ -555,16 +554,16 @@ judged.map(lambda value: f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}
 #
 # Now compare the last row with the first. With the wrong sign nearly all that the outsider could read is gone
 # ({{ reading_sign_bug | f2 }}), and the latent AUROC is {{ latent_sign_bug | pct }}, against
-# {{ latent_without | pct }} for an autoencoder in good health. So this AUROC does not follow the information in
-# the code. On this class it even rises with the part, while the outsider reads the same. Whatever the part does
-# to the score here, it is not by way of more information.
+# {{ latent_without | pct }} for an autoencoder in good health. So a code can say nearly nothing of *which* bag
+# it sees, and still tell bags from the rest. On this class it even rises with the part, while the outsider
+# reads the same. Whatever the part does to the score here, it is not by way of more information.
 #
 # ### Why there was so little to gain
 #
 # Look once more at the spectator. If an autoencoder is trained to redraw an image from its code alone, the code
-# *must* keep the image, or the error stays high. The squared error therefore asks for the same thing as $I$: Barber
-# and Agakov (2003) show that lowering it raises a lower bound on $I(x; z)$. We can watch that happen. The outsider
-# judges plain autoencoders that were trained for a few steps, for more, and for all of them.
+# *must* keep the image, or the error stays high. The squared error therefore asks for the same thing as $I$:
+# Barber and Agakov (2003) show that lowering it raises a lower bound on $I(x; z)$. We can watch that happen.
+# The outsider judges plain autoencoders that were trained for a few steps, for more, and for all of them.
 #
 # **Predict:** how does the reading move while the error falls?
 
@@ -595,11 +594,12 @@ listed = ", ".join(
 plots.show(figure, alt=f"The error falls and the outsider's reading rises towards its ceiling. {listed}.")
 
 # %% [markdown]
-# Nobody asked for information here, and while the error falls the reading climbs from {{ read_first | f2 }} to
-# {{ reading_without | f2 }}, close to what the part reaches. (It starts high, since even random weights keep much
-# of an image.) The regulariser asks for something that has been paid for already, and where $T$ is right almost
-# always the ceiling leaves little to add. There is a second reason. A detector needs a code that says what makes
-# a bag a *bag*, and any telling detail of a single bag raises $I$ just as well.
+# Nobody asked for information here, and over the whole training the error falls and the reading climbs from
+# {{ read_first | f2 }} to {{ reading_without | f2 }}, close to what the part reaches, most of it early. (It
+# starts high, since even random weights keep much of an image.) The regulariser asks for something that has
+# been paid for already, and where $T$ is right almost always the ceiling leaves little to add. There is a
+# second reason. A detector needs a code that says what makes a bag a *bag*, and any telling detail of a single
+# bag raises $I$ just as well.
 #
 # ## 5. What the detector gains
 #
@@ -637,22 +637,24 @@ plots.show(figure, alt=f"What the mutual-information part adds to each score, wi
 
 # %% [markdown]
 # The two detectors are next to the same: the latent score goes from {{ latent_before | pct }} to
-# {{ latent_after | pct }}, and all three intervals hold zero. Of what the part moved beside the plain autoencoder
-# nothing is left in the whole detector.
+# {{ latent_after | pct }}, and all three intervals hold zero. Of what the part moved beside the plain
+# autoencoder nothing is left in the whole detector. Since lesson 03 the score reads $h$, and this part speaks
+# to $z$.
 #
 # **Does the part earn its place?** As a regulariser beside a reconstruction, no: over ten classes of MNIST,
 # Fashion-MNIST and CIFAR-10 its step stays within a tenth of a point of zero
-# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). As a way to *look* it was worth building, since it
-# showed what a code keeps and gave away a bug that no AUROC shows. And where there is no decoder, as in Deep InfoMax,
-# it is the whole training signal. The library keeps it as a switch with a small weight, so that you can check this.
+# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). As a way to *look* it was worth building, since
+# it showed what a code keeps and gave away a bug that no AUROC shows. And where there is no decoder, as in Deep
+# InfoMax, it is the whole training signal. The library keeps it as a switch with a small weight, so that you
+# can check this.
 #
 # ## Recap
 #
-# - $I(x; z)$ asks how well pairs can be told from strangers. A classifier on logits gives a cautious stand-in for it,
-#   $I_{JS}$, which never exceeds $2 \log 2$ and counts on held-out pairs alone.
+# - $I(x; z)$ asks how well pairs can be told from strangers. A classifier on logits gives a cautious stand-in
+#   for it, $I_{JS}$, which never exceeds $2 \log 2$ and counts on held-out pairs alone.
 # - Encoder and $T$ raise it together. An estimate that falls without end on training pairs is a wrong sign.
 # - An estimate that rose is no proof of a code that says more, and that is no proof of a better detector.
-# - The reconstruction had asked for the same thing already. That is why the null is a null.
+# - The reconstruction asks for much the same thing, and the full detector does not read $z$.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
 # together without a single label, and adds up what every part was worth.

@@ -628,9 +628,9 @@ plots.show(
 )
 
 # %% [markdown]
-# At 277.5 mm and at 635 mm the alarm comes about two days before the engineer's first mark. A triumph? (At 585
-# mm it comes days after the mark.) Before you tell anyone, look at the photograph that raised it. The outline
-# in it is where the pit *will* be on the last day.
+# At 277.5 mm and at 635 mm the alarm comes about two days before the engineer's first mark. A triumph?  Before
+# you tell anyone, look at the photograph that raised it. The outline in it is where the pit *will* be on the
+# last day.
 # %%
 told = torch.cat([alarms[name] for name in ("277.5 mm", "477.5 mm") if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
