@@ -555,8 +555,8 @@ judged.map(lambda value: f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}
 # Now compare the last row with the first. With the wrong sign nearly all that the outsider could read is gone
 # ({{ reading_sign_bug | f2 }}), and the latent AUROC is {{ latent_sign_bug | pct }}, against
 # {{ latent_without | pct }} for an autoencoder in good health. So a code can say nearly nothing of *which* bag
-# it sees, and still tell bags from the rest. On this class it even rises with the part, while the outsider
-# reads the same. Whatever the part does to the score here, it is not by way of more information.
+# it sees, and still tell bags from the rest. On this class the AUROC even rises with the part, while the
+# outsider reads much the same. What the part does to the score here, this reading can't explain.
 #
 # ### Why there was so little to gain
 #
