@@ -71,7 +71,9 @@ def as_slides(nb):
                     ]
             if ended:
                 break
-        elif set(cell.metadata.get("tags", ())) & {"bootstrap", "parameters"} or not shown:
+        elif set(cell.metadata.get("tags", ())) & {"bootstrap", "parameters"} or not (
+            shown or _has_picture(cell)
+        ):
             shown += "parameters" in cell.metadata.get("tags", ())  # what stands above them are imports
         else:
             found = _code(cell, "subslide" if full else "-")
@@ -93,7 +95,7 @@ def on_screen(text):
 def _code(cell, kind):
     """The cell's slide, or none where a room would see nothing."""
     cell = copy.deepcopy(cell)
-    pictures = any("image/png" in output.get("data", {}) for output in cell.outputs)
+    pictures = _has_picture(cell)
     visible = pictures or any(
         output.get("text") or output.get("data", {}).get("text/plain") for output in cell.outputs
     )
@@ -104,6 +106,10 @@ def _code(cell, kind):
     if hidden:
         cell.metadata["tags"] = ["slides-output-only"]
     return [cell]
+
+
+def _has_picture(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.outputs)
 
 
 def _described(page, nb):
