@@ -65,7 +65,8 @@ def prepare(source, with_try=True):
     course = load_course()
     (source / "lessons").mkdir()
     for lesson in course.lessons:
-        nb = json.loads(lesson.notebook.read_text(encoding="utf-8"))
+        text = lesson.notebook.read_text(encoding="utf-8")
+        nb = json.loads(re.sub(r"\(\.\./RESULTS\.md(?:#[^)]*)?\)", "(../results.md)", text))
         (source / "lessons" / lesson.notebook.name).write_text(json.dumps(readable(nb)), encoding="utf-8")
     shutil.copytree(ROOT / "figures", source / "figures", ignore=shutil.ignore_patterns("results"))
     (source / "lessons.md").write_text(lessons_page(course), encoding="utf-8")
@@ -177,6 +178,6 @@ def _links(text):
     """Links of the repository's own pages, as the site has them; to files that are no page, as plain text."""
     text = re.sub(r"\(notebooks/(\w+)\.ipynb(?:#[^)]*)?\)", r"(lessons/\1.ipynb)", text)
     text = re.sub(r"\[([^\]]+)\]\(dualad_lib/[^)]*\)", r"\1", text)
-    text = re.sub(r"\[([^\]]+)\]\((?:README|RESULTS)\.md\)", r"[\1](results.md)", text)
+    text = re.sub(r"\[([^\]]+)\]\((?:README|RESULTS)\.md(?:#[^)]*)?\)", r"[\1](results.md)", text)
     text = text.replace("(data/README.md)", "(data.md)")
     return re.sub(r"\[([^\]]+)\]\(((?:data|notebooks)/[^)]*)\)", r"`\2`", text)
