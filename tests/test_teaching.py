@@ -585,7 +585,11 @@ def test_what_works_in_jupyter_costs_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("exercise", [e for e in CODED if e.kind == "Code"], ids=lambda e: e.name)
+@pytest.mark.parametrize(
+    "exercise",
+    [e for e in CODED if e.kind == "Code" and e.answer != "images_needed"],  # a plain number can't be emptied
+    ids=lambda e: e.name,
+)
 def test_a_function_that_empties_its_arguments_gets_no_points(exercise):
     """A check that works its answer out afterwards, from the same arrays, must not be led astray."""
     lesson = next(name for name in EXERCISES if exercise in EXERCISES[name])

@@ -141,8 +141,14 @@ WRONG = {
     ],
     "depends_on_company": [
         ("return False", "not noticed"),
-        ("return not np.allclose(np.asarray(score(x)), np.asarray(score(x.flip(0)))[::-1])", "not noticed"),
-        ("return bool((np.asarray(score(x))[:1] != np.asarray(score(x[:1]))).any())", "ninth digit"),
+        (
+            "return not torch.allclose(torch.as_tensor(score(x)), torch.as_tensor(score(x.flip(0))).flip(0))",
+            "not noticed",
+        ),
+        (
+            "return bool((torch.as_tensor(score(x))[:1] != torch.as_tensor(score(x[:1]))).any())",
+            "ninth digit",
+        ),
     ],
     "between_codes": [
         (

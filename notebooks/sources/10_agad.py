@@ -420,16 +420,16 @@ checks.check_depends_on_company(depends_on_company)
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Floating point: two ways to the same number differ in the last digits. `np.allclose` forgives that.
+# Floating point: two ways to the same number differ in the last digits. `torch.allclose` forgives that.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
 # def depends_on_company(score, x):
-#     together = np.asarray(score(x))
-#     alone = np.concatenate([np.asarray(score(x[i : i + 1])) for i in range(len(x))])
-#     return not np.allclose(together, alone, rtol=1e-4, atol=1e-6)
+#     together = torch.as_tensor(score(x)).double()
+#     alone = torch.cat([torch.as_tensor(score(x[i : i + 1])) for i in range(len(x))]).double()
+#     return not torch.allclose(together, alone, rtol=1e-4, atol=1e-6)
 # ```
 #
 # Run it on any scoring function before you believe its AUROC.
