@@ -25,7 +25,9 @@ def home_page(text, course, readme, results, ablation, pictures):
     ablation: that figure's file.
     """
     pictures.mkdir(parents=True)
-    _draw_parts(pictures)
+    screws = load_inspection("ball_screws_sample")
+    own = screws[screws.places == screws.place_names.index(PLACE)]
+    _draw_parts(own, pictures)
     figures = _gallery(course, pictures)
     first = course.lessons[0]
     shutil.copy(ablation, pictures / "ablation.png")
@@ -48,16 +50,15 @@ def home_page(text, course, readme, results, ablation, pictures):
         "DOORS": "\n".join(_door(*door) for door in doors),
         "GALLERY": "\n".join(_figure(*figure) for figure in figures),
         "FIRST": f"lessons/{first.notebook.name}",
-        "WHEN": _when(),
+        "WHEN": _when(own),
     }
     return re.sub(r"@([A-Z]+)@", lambda mark: marks[mark[1]], text)
 
 
-def _draw_parts(pictures):
-    """A late photograph bare and under its heat map, and a strip of six."""
+def _draw_parts(own, pictures):
+    """Of the photographs of one place: a late photograph bare and under its heat map, and a strip of six."""
     from PIL import Image
 
-    own = _place()
     model = PatchCore(seed=0, device="cpu", false_alarm_rate=0.2)  # its threshold is where the heat begins
     model.fit(own.images[:LEARN], calibration=own.images[LEARN : LEARN + 5])
     shown = [SHOWN, *STRIP]
@@ -72,13 +73,7 @@ def _draw_parts(pictures):
     Image.fromarray(np.concatenate(rows)).resize((624, 378)).save(pictures / "strip.jpg", **save)
 
 
-def _place():
-    screws = load_inspection("ball_screws_sample")
-    return screws[screws.places == screws.place_names.index(PLACE)]
-
-
-def _when():
-    own = _place()
+def _when(own):
     moment = datetime.fromtimestamp(int(own.times[SHOWN]), UTC)
     return f"on {moment.day} {moment:%B %Y}, photograph {SHOWN + 1} of {len(own)}"
 
