@@ -163,6 +163,19 @@ class Fusion:
         return sum(self.weights[name] / total * self.scales[name](raw[name]) for name in names)
 
 
+def fusion_rows(fusion: Fusion) -> torch.Tensor:
+    """A fusion as numbers, for a file: float64 (k, 3), mean, deviation and weight of each score in its order."""
+    rows = [[s.mean, s.deviation, fusion.weights[name]] for name, s in fusion.scales.items()]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def fusion_of(names: Iterable[str], rows: torch.Tensor) -> Fusion:
+    """The fusion that `fusion_rows` wrote, of scores with these names. Raises ValueError for another number of them."""
+    found = dict(zip(names, rows.tolist(), strict=True))
+    scales = {name: LogStandard(mean, deviation) for name, (mean, deviation, _) in found.items()}
+    return Fusion(scales, {name: row[2] for name, row in found.items()})
+
+
 def separation_weight(normal: np.ndarray, anomalous: np.ndarray) -> float:
     """Weight of a score that separates normal from pseudo-anomalous images with AUROC a.
 

@@ -17,6 +17,8 @@ from dualad_lib.scoring import (
     centre_distance,
     conformal_p_values,
     eq_11,
+    fusion_of,
+    fusion_rows,
     left_out,
     nearest_distance,
     pixel_score,
@@ -334,3 +336,12 @@ def test_low_rank_distances_are_those_of_the_whole_covariance():
     apart = new.double() - low.mean
     expected = (apart @ torch.linalg.inv(shrunk) * apart).sum(1)
     assert torch.allclose(low.mahalanobis(*low.project(new), shrinkage=0.3), expected)
+
+
+def test_a_fusion_comes_back_from_its_numbers():
+    raw = {"a": np.array([1.0, 2.0, 4.0]), "b": np.array([3.0, 1.0, 9.0])}
+    fusion = Fusion({"a": LogStandard(0.5, 2.0), "b": LogStandard(-1.0, 0.3)}, {"a": 0.25, "b": 3.0})
+    again = fusion_of(("a", "b"), fusion_rows(fusion))
+    assert again == fusion and np.array_equal(again(raw), fusion(raw))
+    with pytest.raises(ValueError):
+        fusion_of(("a",), fusion_rows(fusion))

@@ -6,7 +6,16 @@ import torch
 from ..losses import squared_error
 from ..networks import ConvAutoencoder, FrozenEncoder, MLPAutoencoder, PooledAutoencoder, start_at_mean
 from ..networks.precision import PRECISIONS, dtype_of, mixed
-from ..scoring import PIXEL_SCORES, Fusion, LogStandard, Scores, pixel_score, precise, separation_weight
+from ..scoring import (
+    PIXEL_SCORES,
+    Fusion,
+    Scores,
+    fusion_of,
+    fusion_rows,
+    pixel_score,
+    precise,
+    separation_weight,
+)
 from ..training import Turn, as_float
 from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .base import as_fitted, choose
@@ -209,14 +218,11 @@ class Autoencoder(Trained):
         )
 
     def _own_state(self):
-        fusion = [[s.mean, s.deviation, self.fusion_.weights[n]] for n, s in self.fusion_.scales.items()]
-        return {**self._latent_state(), "fusion": torch.tensor(fusion, dtype=torch.float64)}
+        return {**self._latent_state(), "fusion": fusion_rows(self.fusion_)}
 
     def _restore_own(self, state):
         self._restore_latent(state)
-        rows = dict(zip(self._raw_names(), state["fusion"].tolist(), strict=True))
-        scales = {name: LogStandard(mean, deviation) for name, (mean, deviation, _) in rows.items()}
-        self.fusion_ = Fusion(scales, {name: row[2] for name, row in rows.items()})
+        self.fusion_ = fusion_of(self._raw_names(), state["fusion"])
 
     def _latent_state(self):
         return self.codes_.state()

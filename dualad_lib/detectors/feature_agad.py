@@ -7,7 +7,7 @@ from ..losses import discriminator_loss, squared_error
 from ..neighbours import Bank
 from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureCritic, FeatureRedrawer
-from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise
+from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
 from ..training import Turn, train
 from .feature_neighbours import FeatureNeighbours
 from .features import FeatureDetector
@@ -66,6 +66,7 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
         self.device = device
 
     FOLDS = 100
+    exports = False
 
     @property
     def _names(self):
@@ -155,9 +156,7 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
         return super(FeatureDetector, self)._state()  # that of Trained: with the networks
 
     def _own_state(self):
-        rows = [[scale.mean, scale.deviation] for scale in self.fusion_.scales.values()]
-        fusion = torch.tensor(rows, dtype=torch.float64)
-        return {"bank": self.bank_.vectors, "fusion": fusion, **self._feature_state()}
+        return {"bank": self.bank_.vectors, "fusion": fusion_rows(self.fusion_), **self._feature_state()}
 
     def _restore(self, state):
         self.judges_ = len(state["fusion"]) != 3  # 3: the distances alone
@@ -165,9 +164,7 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
 
     def _restore_own(self, state):
         self._learn(state["bank"])
-        scales = [LogStandard(*row) for row in state["fusion"].tolist()]
-        scales = dict(zip(self._names, scales, strict=True))
-        self.fusion_ = Fusion(scales, dict.fromkeys(scales, 1.0))
+        self.fusion_ = fusion_of(self._names, state["fusion"])
 
 
 SYSTEM = System(

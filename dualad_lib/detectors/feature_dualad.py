@@ -28,7 +28,16 @@ from ..neighbours import Bank
 from ..networks import Hypersphere
 from ..networks.backbone import DEFAULT
 from ..networks.places import PlaceAutoencoder, PlaceCritic, PlaceDiscriminator, PlaceStatistics
-from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise, separation_weight
+from ..scoring import (
+    Fusion,
+    Gaussian,
+    LogStandard,
+    Scores,
+    fusion_of,
+    fusion_rows,
+    precise,
+    separation_weight,
+)
 from ..training import as_float, resolve_device, seeded, train
 from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
 from .autoencoder import FUSIONS
@@ -447,20 +456,12 @@ class FeatureDualAD(FeatureDetector, DualAD):
         return fused
 
     def _own_state(self):
-        rows = [
-            [
-                s.mean,
-                s.deviation,
-                self.fusion_.weights[n],
-                self.place_scales_[n].mean,
-                self.place_scales_[n].deviation,
-            ]
-            for n, s in self.fusion_.scales.items()
-        ]
+        scales = [self.place_scales_[name] for name in self.fusion_.scales]
+        places = torch.tensor([[s.mean, s.deviation] for s in scales], dtype=torch.float64)
         return {
             "bank": self.bank_.vectors,
             "directions": self.directions_,
-            "fusion": torch.tensor(rows, dtype=torch.float64),
+            "fusion": torch.cat([fusion_rows(self.fusion_), places], 1),
             **self._feature_state(),
         }
 
@@ -469,12 +470,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
         self.directions_ = state["directions"]
         self._prepare(state["bank"])
         names = ("pixel", "neighbours", *["mahalanobis"] * self._whole, *["critic"] * self._has_critic)
-        rows = dict(zip(names, state["fusion"].tolist(), strict=True))
-        self.fusion_ = Fusion(
-            {name: LogStandard(*row[:2]) for name, row in rows.items()},
-            {name: row[2] for name, row in rows.items()},
-        )
-        self.place_scales_ = {name: LogStandard(*row[3:]) for name, row in rows.items()}
+        self.fusion_ = fusion_of(names, state["fusion"][:, :3])
+        places = state["fusion"][:, 3:].tolist()
+        self.place_scales_ = {name: LogStandard(*row) for name, row in zip(names, places, strict=True)}
 
 
 DualAD.on_features = FeatureDualAD

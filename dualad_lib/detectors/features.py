@@ -35,6 +35,7 @@ class FeatureDetector(Detector):
     #: Whether places beyond the border count as zeros where neighbours are averaged, as in PatchCore: it keeps the
     #: border of a part, where views differ most, from being the most anomalous place of every image.
     padded = True
+    exports = True  # whether `dualad export` can write it
 
     def _network(self):
         return load_backbone(self.backbone, resolve_device(self.device), self.precision)

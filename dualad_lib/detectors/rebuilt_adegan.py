@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..losses import info_nce, uniform_cross_entropy
 from ..neighbours import Bank, nearest_mixture
 from ..networks import PatternExtractor
-from ..scoring import Fusion, LogStandard, Scores, pixel_score, precise
+from ..scoring import Fusion, Scores, fusion_of, fusion_rows, pixel_score, precise
 from ..training import Turn
 from ..transforms import jitter
 from .base import as_fitted
@@ -226,19 +226,16 @@ class RebuiltADeGAN(Trained):
         return Scores(**raw, dual=self.fusion_(raw))
 
     def _own_state(self):
-        scales = [[scale.mean, scale.deviation] for scale in self.fusion_.scales.values()]
         return {
             "codes": self.bank_.vectors,
             "images": self.drawn_from_,
-            "scales": torch.tensor(scales, dtype=torch.float64),
+            "fusion": fusion_rows(self.fusion_),
         }
 
     @torch.no_grad()
     def _restore_own(self, state):
         self._keep(state["codes"], state["images"])
-        scales = zip(("pixel", "latent"), state["scales"].tolist(), strict=True)
-        scales = {name: LogStandard(*row) for name, row in scales}
-        self.fusion_ = Fusion(scales, dict.fromkeys(scales, 1.0))
+        self.fusion_ = fusion_of(("pixel", "latent"), state["fusion"])
 
 
 SYSTEM = System(

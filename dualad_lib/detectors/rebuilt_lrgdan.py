@@ -26,7 +26,7 @@ from ..networks import (
     start_at_mean,
 )
 from ..networks.precision import PRECISIONS, dtype_of, mixed
-from ..scoring import Fusion, Gaussian, LogStandard, Scores, precise
+from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
 from ..training import Player, Turn, as_float, channels_last
 from ..transforms import SPOILS, dihedral, dihedral_elements, jitter, spoilt
 from .autoencoder import AT_ONCE
@@ -340,13 +340,12 @@ class RebuiltLRGDAN(Trained):
         return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[self.asked]
 
     def _own_state(self):
-        scales = [[s.mean, s.deviation] for s in self.fusion_.scales.values()]
         state = {f"own.{name}": value for name, value in self.own_.state().items()}
         if self.dual:
             state |= {f"turned.{name}": value for name, value in self.turned_.state().items()}
             state["apart.mean"] = torch.stack([gaussian.mean for gaussian in self.apart_])
             state["apart.whitening"] = torch.stack([gaussian.whitening for gaussian in self.apart_])
-        return {**state, "scales": torch.tensor(scales, dtype=torch.float64)}
+        return {**state, "fusion": fusion_rows(self.fusion_)}
 
     def _restore_own(self, state):
         def of(part):
@@ -358,9 +357,7 @@ class RebuiltLRGDAN(Trained):
             self.turned_ = CopyGaussian.restore(of("turned."))
             pairs = zip(state["apart.mean"], state["apart.whitening"], strict=True)
             self.apart_ = [Gaussian(*pair) for pair in pairs]
-        scales = dict(zip(self._raw_names(), state["scales"].tolist(), strict=True))
-        scales = {name: LogStandard(*row) for name, row in scales.items()}
-        self.fusion_ = Fusion(scales, dict.fromkeys(scales, 1.0))
+        self.fusion_ = fusion_of(self._raw_names(), state["fusion"])
 
 
 SYSTEM = System(

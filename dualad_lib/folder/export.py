@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..detectors.feature_agad import FeatureAGAD
 from ..detectors.feature_neighbours import FeatureNeighbours
 from ..detectors.features import FeatureDetector, top_mean
 from ..errors import DataError
@@ -22,9 +21,9 @@ def export_onnx(detector, path):
     score, and, of a detector with heat maps, "map", float32 (N, H, W). The file's metadata hold the frame, the
     threshold, the false-alarm rate and the calibration scores (JSON), for verdicts and p-values. Precision is float32
     whatever the detector computes in. Returns the names of the outputs. Raises DataError for a detector that is not
-    on features (or for FeatureAGAD, which is not exported), or where the packages are missing.
+    on features, or is not exported (its `exports` is False), or where the packages are missing.
     """
-    if not isinstance(detector, FeatureDetector) or isinstance(detector, FeatureAGAD):
+    if not (isinstance(detector, FeatureDetector) and detector.exports):
         raise DataError(
             f"a {type(detector).__name__} cannot be exported: fit a detector on features (dualad, patchcore, padim, "
             "feature_neighbours)."

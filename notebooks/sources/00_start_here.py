@@ -72,8 +72,9 @@ figure = plots_parts.heat_maps(
 )
 plots.show(
     figure,
-    alt="Left, a photograph of a shiny metal thread. Right, the same photograph under a heat map: one small spot glows "
-    "where a dark pit has broken out of the track, and the outline that an engineer drew around the pit lies on it.",
+    alt="Left, a photograph of a shiny metal thread. Right, the same photograph under a heat map: the hottest spot "
+    "lies where a dark pit has broken out of the track, and the outline that an engineer drew around the pit lies "
+    "on it.",
 )
 
 # %% [markdown]

@@ -480,6 +480,7 @@ with torch.no_grad():
     log_p = torch.stack([C(G.encoder.features(dihedral(x_test, t))).log_softmax(1) for t in ts])  # (K, N, K)
 right = torch.stack([log_p[t, :, t] for t in ts])  # (K, N): log-probability of the right answer
 doubt = -right.mean(0)  # (N,)
+print(f"AUROC of doubt: {100 * auroc(y, doubt.numpy()):.1f}")
 bags, others = np.flatnonzero(y == 0), np.flatnonzero(y == 1)
 
 

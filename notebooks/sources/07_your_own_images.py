@@ -284,7 +284,8 @@ plots.show(
 )
 
 # %% [markdown]
-# On average the promise is kept: {{ mean_few | pct }} % and {{ mean_many | pct }} %. But *your* threshold is
+# On average the promise is kept: {{ mean_few | pct }} % and {{ mean_many | pct }} %. The worst divisions reach
+# {{ highest_few | pct0 }} and {{ highest_many | pct0 }} %. For *your* threshold is
 # one draw, and its true rate scatters by about $\sqrt{\alpha (1 - \alpha) / n}$: 5 points with 20 photographs,
 # 1.5 with 200. (The lower picture is hardly narrower, because fewer photographs are left to test, and their
 # share scatters too.)

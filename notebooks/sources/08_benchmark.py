@@ -51,7 +51,6 @@ from dualad_lib.course.environment import describe
 print(describe())
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import t
@@ -248,9 +247,9 @@ costs.loc[["knn", "autoencoder", "dualad_d", "dualad_d_fc", "dualad"]].round(1).
 
 # %% tags=["machinery"]
 published = {name: tables.beside_published(committed_rows, name) for name in datasets}
-figure, axes = plt.subplots(1, len(datasets), figsize=(11, 4.4), layout="constrained")
+figure, axes = plots.canvas(11, 4.4, 1, len(datasets))
 doubt = "artefact"
-for axis, (name, rows_of) in zip(axes, published.items(), strict=True):
+for axis, (name, rows_of) in zip(axes[0], published.items(), strict=True):
     rows_of = rows_of.sort_values("published")
     for place, (_, row) in enumerate(rows_of.iterrows()):
         odd = doubt in row.verdict
@@ -265,7 +264,6 @@ for axis, (name, rows_of) in zip(axes, published.items(), strict=True):
     axis.set_yticks(range(len(rows_of)), rows_of.method, fontsize=8)
     axis.set(title=name, xlabel="published AUROC (%)")
     axis.grid(axis="x", alpha=0.4)
-plt.close(figure)  # it is shown below, once
 plots.show(
     figure,
     alt="Published mean AUROC of a dozen methods, a panel for each data set; a dashed line is DualAD as measured. "

@@ -55,7 +55,6 @@ from dualad_lib.course.environment import describe
 print(describe())
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -287,13 +286,12 @@ readings = {
 score = {name: -log_p / n_patterns - (1 - log_p) * m for name, log_p in readings.items()}
 
 # %% tags=["machinery"]
-figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
-for axis, (name, a) in zip(axes, score.items(), strict=True):
+figure, axes = plots.canvas(9, 2.8, 1, 3)
+for axis, (name, a) in zip(axes[0], score.items(), strict=True):
     axis.plot(e, a, color="#0072b2")
     axis.axvline(0, color="black", linewidth=0.8, linestyle=":")
     axis.set(title=name, xlabel="error e, in deviations")
-axes[0].set_ylabel("score A")
-plt.close(figure)  # it is shown below, once
+axes[0][0].set_ylabel("score A")
 plots.show(
     figure,
     alt="Three panels of the score A over the error e, from -3 to 5 deviations. With the logarithm of the density A "
