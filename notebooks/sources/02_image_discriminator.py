@@ -431,10 +431,11 @@ five = pd.read_csv(results_folder() / "bands_02_image_discriminator.csv", index_
 
 def with_range(metric, value, scale=100, digits=0):
     """A number of this run as text, and in brackets its range over five seeds."""
+    value = round(scale * value, digits) + 0.0
     if metric not in five.index:
-        return f"{scale * value:.{digits}f}"
+        return f"{value:.{digits}f}"
     low, high = scale * five.loc[metric, ["min", "max"]]
-    return f"{scale * value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 ends = {"spectator": watched.tail(20).L_D.mean(), "game": played.tail(20).L_D.mean()}
@@ -543,11 +544,14 @@ judges = {"own_plain": tells_apart(D_plain, G_plain), "own_game": tells_apart(D_
 judges |= {"fresh_plain": fresh_auroc(G_plain), "fresh_game": fresh_auroc(G_game)}
 print("AUROC in per cent, images against reconstructions")
 for judge, title in (("own", "its own D"), ("fresh", "a fresh D")):
-    plain_, game = (with_range(f"{judge}_{who}", judges[f"{judge}_{who}"]) for who in ("plain", "game"))
+    plain_, game = (
+        with_range(f"{judge}_{who}", judges[f"{judge}_{who}"], digits=1) for who in ("plain", "game")
+    )
     print(f"{title}: autoencoder {plain_}, with D {game}")
 
 # %% [markdown]
-# FRESH
+# Its own $D$ has become a poor judge, and one that $G$ never met is nearly as good as without the game. The forger
+# has learned the habits of one inspector.
 #
 # ## 7. Is the detector better?
 #
@@ -585,7 +589,7 @@ for metric, who in zip(latent_gains, ("bags", "the other three, mean"), strict=T
 # picture. Stop here, and $D$ is a success. GAINS One class is an anecdote, and so is one seed.
 #
 # So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold ten
-# classes of three data sets, with all training images and larger networks. This is what $D$ adds there:
+# classes of three data sets, one seed each, with all training images and larger networks. This is what $D$ adds there:
 
 # %%
 rows = study_rows("tables")  # committed with the course

@@ -323,10 +323,11 @@ five = pd.read_csv(results_folder() / "bands_03_feature_constraint.csv", index_c
 
 def with_range(metric, value):
     """A share in per cent as text, and in brackets its range over five seeds."""
+    value = round(100 * value, 1) + 0.0
     if metric not in five.index:
-        return f"{100 * value:.1f}"
+        return f"{value:.1f}"
     low, high = 100 * five.loc[metric, ["min", "max"]]
-    return f"{100 * value:.1f} ({low:.1f} to {high:.1f})"
+    return f"{value:.1f} ({low:.1f} to {high:.1f})"
 
 
 def two_distances(z_train, z, centre):
@@ -343,6 +344,8 @@ for name, G, sphere_of_it in (("free", G_free, sphere_free), ("pull", G_game, sp
     pulls["bags_outside", name] = share_outside(z[y == 0], sphere_of_it)
     pulls["anomalies_outside", name] = share_outside(z[y == 1], sphere_of_it)
     pulls["centre", name], pulls["nearest", name] = two_distances(codes(G, x_train), z, sphere_of_it.centre)
+for what in ("bags_outside", "anomalies_outside", "centre", "nearest"):
+    pulls[what, "gain"] = pulls[what, "pull"] - pulls[what, "free"]
 table = pd.Series({key: with_range("_".join(key), value) for key, value in pulls.items()}).unstack(sort=False)
 table.index = [
     "bags outside, %",
@@ -350,7 +353,7 @@ table.index = [
     "AUROC, distance to the centre",
     "to the nearest code",
 ]
-table.rename(columns={"free": "without the pull", "pull": "with the pull"})
+table.rename(columns={"free": "without the pull", "pull": "with the pull", "gain": "difference"})
 
 # %% [markdown]
 # With this seed the pull brings a few points. Now read the brackets. The ranges overlap, and at its worst
@@ -636,15 +639,15 @@ bill = {  # the metric's name among the five seeds, and its value
     "ask the critic as well": ("critic", latent["critic"]),
     "add the sphere: + FC": ("fc", latent["+ FC"]),
 }
-table = pd.DataFrame(
+values = pd.DataFrame([*bill.values()], index=[*bill], columns=["metric", "value"])
+values["step"] = values.value.diff().fillna(0)
+pd.DataFrame(
     {
-        "latent AUROC, % (five seeds)": {
-            line: with_range(f"latent_{name}", value) for line, (name, value) in bill.items()
-        },
-        "step": pd.Series({line: 100 * value for line, (_, value) in bill.items()}).diff().round(1) + 0.0,
-    }
+        "latent AUROC, %": [with_range(f"latent_{row.metric}", row.value) for row in values.itertuples()],
+        "step": ["", *(with_range(f"step_{row.metric}", row.step) for row in values[1:].itertuples())],
+    },
+    index=values.index,
 )
-table.astype(object).fillna("")
 
 # %% [markdown]
 # There is the large step, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it was
@@ -770,7 +773,8 @@ record(
     collapsed_pixel=pixel_auroc(G_hasty),
     n_symmetries=len(ts),
     **critic,
-    **{f"latent_{name}": value for name, value in bill.values()},
+    **{f"latent_{row.metric}": row.value for row in values.itertuples()},
+    **{f"step_{row.metric}": row.step for row in values[1:].itertuples()},
     **{f"pixel_{name}": value for name, value in pixel.items()},
     dual_fc=auroc(y, scores["+ FC"].dual),
     package_mnist=gains["MNIST", "+ FC"]["mean"],
