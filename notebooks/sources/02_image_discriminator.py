@@ -444,7 +444,7 @@ for name, value in ends.items():
 
 # %% [markdown]
 # As a spectator $D$ wins more and more: blur is easy to recognise. In the game $G$ hides, and the same $D$ ends
-# much closer to knowing nothing. (From here on, brackets hold the lowest and the highest of five seeds.) The
+# closer to knowing nothing. (From here on, brackets hold the lowest and the highest of five seeds.) The
 # spectator's curve falls like any training loss, and the other one drifts. Do not read either as one. Each says
 # how one player does *against the other*, and nothing about how good either is.
 #
