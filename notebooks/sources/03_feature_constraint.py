@@ -307,17 +307,16 @@ plots.show(
 
 # %% [markdown]
 # While the sphere only follows, $G$ spreads its codes. Then the pull sets in, and codes beyond the rim come in.
-# At the end the bags fill the disc rather evenly: inside nothing pulls, so $G$ uses all the room there is. You
-# are looking at two players who want opposite things, where this many steps have left them.
+# At the end the bags fill the disc rather evenly: inside nothing pulls, so $G$ uses all the room there is.
 #
 # And the anomalies? Some lie beyond the rim, and many inside: nothing pushed them out, since neither player has
 # ever seen one. Where they crowd a part of the disc that hardly a bag uses, the distance to the *centre* cannot
 # see it; the distance to the *nearest bag* can.
 #
 # Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
-# weight 0. And because a game hangs on its seed, brackets in the tables of this lesson hold the lowest and the
-# highest of five seeds (measured with `dualad bands`, which runs the whole lesson five times).
+# weight 0. A game hangs on its seed, so brackets hold, from here on, the lowest and the highest of five seeds.
 # %%
+# Measured by `dualad bands`, which runs the whole lesson five times.
 five = pd.read_csv(results_folder() / "bands_03_feature_constraint.csv", index_col="metric")
 
 
@@ -414,8 +413,8 @@ for name, G, metric in (("waited", G_game, "waited_pixel"), ("did not wait", G_h
 # This is a **collapse**: all codes in one place. For the sphere it is perfect, and for every other purpose the
 # network is dead. It draws one picture for everything, and its error is that of the mean image. Yet its pixel
 # AUROC is {{ collapsed_pixel | pct }}, because the distance to one standard picture is a detector, too. That number
-# will not warn you; pictures and errors do. So does the library, which compares the two errors and says when codes
-# have collapsed.
+# will not warn you; pictures and errors do. (The library compares the two errors and says when codes have
+# collapsed.)
 #
 # ## 5. The critic
 #
@@ -661,8 +660,8 @@ pd.DataFrame(
 # lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
 # the part in question. Ask for them whenever you read such a table.
 #
-# One more thing was bought by copies alone: the pixel score gains as well, as you will see in a moment. **Predict**
-# from the way this decoder was trained what it draws when it is shown a shoe.
+# Copies alone bought one more thing: a better pixel score. **Predict** from the way this decoder was trained what
+# it draws when it is shown a shoe.
 # %%
 pixel = {name: auroc(y, s.pixel) for name, s in scores.items()}
 pixel = {name.strip("+ ").lower(): auroc(y, s.pixel) for name, s in scores.items()}
@@ -684,9 +683,8 @@ plots.show(
 #
 # ## 7. And on other classes?
 #
-# Bags are one class, in small settings. The course's full tables ([lesson 08](08_benchmark.ipynb)) hold ten classes
-# of three data sets, all training images, one seed. These are the gains of the dual score by $D$ and then by the
-# whole package:
+# Bags are one class. The course's full tables ([lesson 08](08_benchmark.ipynb)) hold ten classes of three data sets,
+# with all training images and one seed. These are the gains of the dual score by $D$ and then by the package:
 
 # %%
 tables = study_rows("tables")  # committed with the course
@@ -734,8 +732,8 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 #
 # ## What it means
 #
-# - The sphere plays against the autoencoder. Each has its own loss and its own images, and in two dimensions
-#   one can watch them pull. It pays little, since nothing pushes anomalies out of the sphere.
+# - The sphere plays against the autoencoder, each with its own loss and its own images. It pays little, since
+#   nothing pushes anomalies out of the sphere.
 # - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC, seen alone, does not show it.
 # - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
 #   learn.
