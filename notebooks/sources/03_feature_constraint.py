@@ -613,8 +613,8 @@ def read(network, turns):
 four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
-# Lines 3, 4 and 6 of the bill are read by this function, the others by the library, which reads copies in the
-# same way. A critic of weight 0 learns nothing and is not asked, so that it leaves the copies alone.
+# Lines 3, 4 and 6 of the bill are read by this function, the others by the library, which reads copies alike. A
+# critic of weight 0 learns nothing and is not asked, so that it leaves the copies alone.
 #
 # **Predict:** which of the eight lines brings the largest step?
 
@@ -735,11 +735,11 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 #
 # - The sphere plays against the autoencoder, each with its own loss and its own images. It pays little, since
 #   nothing pushes anomalies out of the sphere.
-# - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC, seen alone, does not show it.
+# - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC alone does not show it.
 # - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
 #   learn.
-# - FC is the largest step between the autoencoder and DualAD, and on bags hardly a constraint: it is a better
-#   place to read from, and copies to train on. On other classes the critic has its share. The sphere has none.
+# - FC is the largest step of DualAD, and on bags hardly a constraint: it is a better place to read from, and copies
+#   to train on. On other classes the critic has its share. The sphere has none.
 #
 # **Next:** mutual information, which asks the code to know its image.
 
