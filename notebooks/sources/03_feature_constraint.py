@@ -666,8 +666,8 @@ pd.DataFrame(
 # %%
 pixel = {name: auroc(y, s.pixel) for name, s in scores.items()}
 pixel = {name.strip("+ ").lower(): auroc(y, s.pixel) for name, s in scores.items()}
-for name in ("d", "copies"):
-    print(f"pixel AUROC, {name}: {with_range(f'pixel_{name}', pixel[name])}")
+for name, title in (("d", "+ D"), ("copies", "trained on copies")):
+    print(f"pixel AUROC, {title}: {with_range(f'pixel_{name}', pixel[name])}")
 shown = torch.cat([task.test[y == 0][:3], *(task.test[task.test_classes == k][:2] for k in shown_classes)])
 rows = {"$x$": shown, "+ D": models["+ D"].reconstruct(shown), "copies": models["copies"].reconstruct(shown)}
 figure = plots.image_grid(rows, size=1.0)
