@@ -80,6 +80,18 @@ def _network():
         yield "mnist", detector, range(10), {"setting": "pooled", "params": params}
 
 
+def _pixel_score():
+    """The relative error in place of the squared one, with equal weights: is dual then more than latent?
+
+    Without mutual information. The squared error with equal weights stands beside it: which of the two did it?
+    """
+    for detector in ("dualad_d_fc", "autoencoder"):
+        for dataset in ("fashion_mnist", "mnist"):
+            for setting, pixel in {"relative, equal weights": "relative", "equal weights": "l2"}.items():
+                params = {**table_settings(dataset, detector), "pixel": pixel, "fusion": "equal"}
+                yield dataset, detector, range(10), {"setting": setting, "params": params}
+
+
 def _lrgdan():
     """Rebuilt and as printed: protocol 1; protocol 2, the rows of table 1, readings of what the paper leaves open."""
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
@@ -327,6 +339,7 @@ def _photographs():
 STUDIES = {
     "feature_constraint": _feature_constraint,
     "network": _network,
+    "pixel_score": _pixel_score,
     "lrgdan": _lrgdan,
     "agad": _agad,
     "adegan": _adegan,
