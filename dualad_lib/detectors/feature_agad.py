@@ -1,5 +1,7 @@
 """AGAD rebuilt on features that know images: what is redrawn and judged is the feature of a whole image."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import softplus
 
@@ -18,6 +20,7 @@ from .trained import Trained
 NOISE = 0.3  # deviation of the noise on what G restores, in deviations of a feature
 
 
+@dataclass(eq=False, repr=False)
 class FeatureAGAD(Told, FeatureNeighbours, Trained):
     """The idea of AGAD (Shi & Zhang, 2023) on the pooled head features of a frozen backbone. With or without labels.
 
@@ -31,39 +34,21 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
     `FeatureNeighbours`.
     """
 
-    def __init__(
-        self,
-        backbone=DEFAULT,
-        drawn=False,
-        strength=1.0,
-        distances=True,
-        width=512,
-        latent_dim=64,
-        steps=200,
-        batch_size=128,
-        learning_rate=1e-3,
-        n_neighbors=2,
-        side=None,
-        precision="auto",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.backbone = backbone
-        self.drawn = drawn
-        self.strength = strength
-        self.distances = distances
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.n_neighbors = n_neighbors
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    backbone: str = DEFAULT
+    drawn: bool = False
+    strength: float = 1.0
+    distances: bool = True
+    width: int = 512
+    latent_dim: int = 64
+    steps: int = 200
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    n_neighbors: int = 2
+    side: int | None = None
+    precision: str = "auto"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     FOLDS = 100
     exports = False

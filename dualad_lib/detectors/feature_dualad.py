@@ -9,6 +9,7 @@ T with G           the statistics networks bind the code of a place to other pla
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -64,6 +65,7 @@ PRIOR = 0.1  # weight of a distance that separates nothing; what separates well 
 JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
+@dataclass(eq=False, repr=False)
 class FeatureDualAD(FeatureDetector, DualAD):
     """DualAD on a frozen backbone; `DualAD(features=...)` makes one.
 
@@ -79,59 +81,31 @@ class FeatureDualAD(FeatureDetector, DualAD):
     image for the critic. Other parameters as in `FeatureDetector` and `DualAD`.
     """
 
-    def __init__(
-        self,
-        features=DEFAULT,
-        image_discriminator=True,
-        feature_constraint=True,
-        mutual_information=True,
-        hypersphere=True,
-        critic=True,
-        w_adversarial=0.005,
-        w_matching=0.1,
-        w_sphere=0.005,
-        w_critic=0.5,
-        w_information=0.01,
-        view="auto",
-        levels=(1, 2, 3),
-        copies=3,
-        latent_dim=64,
-        width=256,
-        steps=300,
-        batch_size=32,
-        learning_rate=2e-3,
-        fusion="separation",
-        side=None,
-        precision="float32",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.features = features
-        self.image_discriminator = image_discriminator
-        self.feature_constraint = feature_constraint
-        self.mutual_information = mutual_information
-        self.hypersphere = hypersphere
-        self.critic = critic
-        self.w_adversarial = w_adversarial
-        self.w_matching = w_matching
-        self.w_sphere = w_sphere
-        self.w_critic = w_critic
-        self.w_information = w_information
-        self.view = view
-        self.levels = levels
-        self.copies = copies
-        self.latent_dim = latent_dim
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.fusion = fusion
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    features: str = DEFAULT
+    image_discriminator: bool = True
+    feature_constraint: bool = True
+    mutual_information: bool = True
+    hypersphere: bool = True
+    critic: bool = True
+    w_adversarial: float = 0.005
+    w_matching: float = 0.1
+    w_sphere: float = 0.005
+    w_critic: float = 0.5
+    w_information: float = 0.01
+    view: str = "auto"
+    levels: tuple = (1, 2, 3)
+    copies: int = 3
+    latent_dim: int = 64
+    width: int = 256
+    steps: int = 300
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    fusion: str = "separation"
+    side: int | None = None
+    precision: str = "float32"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     FOLDS = 100
     padded = (
