@@ -446,28 +446,6 @@ def paired_differences(pairs, xlabel):
 
 
 @_styled
-def confusion(tables, labels, xlabel="answer", ylabel="truth"):
-    """How often each truth gets each answer, in per cent, a table a panel; every row sums to 100.
-
-    tables: dict from a panel's name to (K, K) counts or shares, a row a truth. labels: K short texts.
-    """
-    figure, axes = _axes((4.2 * len(tables), 3.9), 1, len(tables))
-    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
-        table = np.asarray(table, dtype=float)
-        shares = 100 * table / table.sum(1, keepdims=True)
-        axis.imshow(shares, cmap="cividis", vmin=0, vmax=100)
-        for row, column in np.ndindex(shares.shape):
-            value = shares[row, column]
-            ink = "black" if value > 60 else "white"
-            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=ink)
-        axis.set_xticks(range(len(labels)), labels)
-        axis.set_yticks(range(len(labels)), labels)
-        axis.grid(False)
-        axis.set(xlabel=xlabel, ylabel=ylabel, title=name)
-    return figure
-
-
-@_styled
 def score_plane(normal, anomalous, rules=None, xlabel="pixel score", ylabel="latent score", title=None):
     """Images in the plane of two scores, and the straight lines above which weighted sums of them raise an alarm.
 
