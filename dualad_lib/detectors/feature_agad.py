@@ -10,7 +10,7 @@ from ..neighbours import Bank
 from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureCritic, FeatureRedrawer
 from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
-from ..training import Turn, train
+from ..training import Turn
 from .feature_neighbours import FeatureNeighbours
 from .features import FeatureDetector
 from .system import System
@@ -66,25 +66,13 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
             **({"C": FeatureCritic(channels)} if self.judges_ else {}),
         }
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
+    def _fit(self, images, **options):
         self.judges_ = self.drawn or self.anomalies_ is not None  # whether there is anything for C to learn
         self.parts_ = self._build()
         features = self._pooled(images)
         self.told_ = None if self.anomalies_ is None else self._pooled(self.anomalies_)
         self.parts_["G"].learn(features)
-        history = train(
-            self._game()[0],
-            features,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            after_step=after_step,
-            seed=self.seed,
-            device=self.device,
-            label=label,
-            checkpoint=checkpoint,
-            fingerprint=self._fingerprint(images) if checkpoint else "",
-        )
-        self._end(features, history)
+        self._end(features, self._train_on(self._game(), features, images, **options))
         del self.told_
 
     def _game(self):

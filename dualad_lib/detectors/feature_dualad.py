@@ -39,8 +39,8 @@ from ..scoring import (
     precise,
     separation_weight,
 )
-from ..training import as_float, resolve_device, seeded, train
-from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
+from ..training import as_float, resolve_device, seeded
+from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
 from .autoencoder import FUSIONS
 from .base import choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
@@ -62,7 +62,6 @@ BANK, DIRECTIONS, SPACING = (
 )  # the latent score's bank: places, dimensions, neighbours of a neighbour
 SAME = 0.05  # of the spacing: what lies nearer is the same place again, and rounding
 PRIOR = 0.1  # weight of a distance that separates nothing; what separates well has 1 to 90
-JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
 @dataclass(eq=False, repr=False)
@@ -107,7 +106,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
     seed: int = 0
     device: str = "auto"
 
-    FOLDS = 100
+    JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
     padded = (
         False  # its distances have the unit of their surroundings: on development parts it needs no zeros
     )
@@ -162,25 +161,12 @@ class FeatureDualAD(FeatureDetector, DualAD):
     def _mixed(self):
         return nullcontext()  # `precision` is that of the backbone
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
+    def _fit(self, images, **options):
         self.parts_ = self._build()
         with seeded(self.seed, resolve_device(self.device)):
             self._gather(images)
-        turns, slices = self._game()
-        history = train(
-            turns,
-            torch.arange(len(images)).float().view(-1, 1, 1, 1),  # batches of images, by number
-            steps=self.steps,
-            batch_size=self.batch_size,
-            slices=slices,
-            after_step=after_step,
-            seed=self.seed,
-            device=self.device,
-            label=label,
-            checkpoint=checkpoint,
-            fingerprint=self._fingerprint(images) if checkpoint else "",
-        )
-        self._end(images, history)
+        numbers = torch.arange(len(images)).float().view(-1, 1, 1, 1)
+        self._end(images, self._train_on(self._game(), numbers, images, **options))
         del self.clean_, self.broken_, self.marks_
 
     @torch.no_grad()
@@ -368,7 +354,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
     @torch.no_grad()
     def _scale_places(self, images):
         """Scales of the places of held-out images, so that the map adds what the image score adds."""
-        found = [self._places(self._features(self._seen(batch))) for batch in self._batches(images[:JUDGED])]
+        found = [
+            self._places(self._features(self._seen(batch))) for batch in self._batches(images[: self.JUDGED])
+        ]
         self.place_scales_ = {
             name: LogStandard.fit(precise(torch.cat([p[name].flatten() for p in found])).cpu().numpy())
             for name in found[0]
@@ -378,7 +366,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         """Raw scores of held-out images, damaged once by each kind: kind -> name -> (n,); {}: not asked."""
         if self.fusion == "equal":
             return {}
-        x = as_float(images[:JUDGED], "cpu")
+        x = as_float(images[: self.JUDGED], "cpu")
         if self._whole:
             return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
         order = sorted(
@@ -388,18 +376,6 @@ class FeatureDualAD(FeatureDetector, DualAD):
         with seeded(self.seed):
             found = {kind: self._raw(defects.damage(x[order], kind)[0]) for kind in defects.JUDGES}
         return {kind: {name: v[back] for name, v in raw.items()} for kind, raw in found.items()}
-
-    def _calibrated_without(self, raw, images):
-        broken = self._broken(images)  # once: a fold needs other rows of it and no other scores
-
-        def calibrated(kept):
-            rest = {
-                kind: {name: values[made_of(kept[:JUDGED], kind)] for name, values in scores.items()}
-                for kind, scores in broken.items()
-            }
-            return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})
-
-        return calibrated
 
     def _fuse(self, raw, broken):
         """The fusion that held-out normal images and what was broken of them ask for: a weight a score."""
