@@ -1,20 +1,17 @@
 """Tables of RESULTS.md of speed, drawn from figures/results/benchmark_*.csv, which tests/benchmarks writes."""
 
-import csv
 from pathlib import Path
 
 import pandas as pd
 
 from .markdown import table
+from .results import read_texts
 
 
 def benchmark(name, folder):
     """Rows of FOLDER/benchmark_NAME.csv as dicts of strings; [] where it has not been measured."""
     path = Path(folder) / f"benchmark_{name}.csv"
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+    return read_texts(path) if path.exists() else []
 
 
 def faster_table(rows):
