@@ -442,7 +442,7 @@ for name, (part, detector, errors) in watched.items():
     measured[name] = {
         "nearest neighbour": NearestNeighbours(seed=seed).fit(part.train).anomaly_scores(part.test).final,
         "last step, eval()": detector.anomaly_scores(part.test).pixel,
-        "best step on test": errors[np.argmax(curves[name])],
+        "best step on test": errors[np.argmax(curves[name])],  # one step, in all draws below
         "no eval(), shuffled": shuffled,
         "no eval(), sorted": by_class,
     }
