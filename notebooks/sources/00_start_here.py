@@ -744,7 +744,7 @@ checks.check_honest_choice(honest_report)
 # print(max(on_all), max(on_few), auroc(y[fresh], best[fresh]))
 # ```
 #
-# Expect about 56 % on the whole test set and about 73 % on fifty images; on fresh images the same guess is one
+# Expect about 56 % on the whole test set and about 72 % on fifty images; on fresh images the same guess is one
 # more coin. Choosing among many *is* training, on the images that you choose by. The smaller the test set, the
 # more you gain.
 #
