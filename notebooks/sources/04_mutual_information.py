@@ -374,11 +374,11 @@ class LocalStatistics(nn.Module):
 #
 # $$\min_{G,\, T_g,\, T_l}\; \mathcal{L}_{rec} - w_I\, \big( I_{JS}^{(g)}(x; z) + I_{JS}^{(l)}(x; z) \big)$$
 #
-# Next to it we need networks that the part *cannot* have helped. In the first, $T$ is a mere **spectator**: it
-# plays on codes that it gets as constants (`detach`), so the encoder feels nothing of it. Weight 0 shall mean
-# that. Then two **placebos**, with the loss and the weight of the real part and nothing true in it. In one, the
-# "pairs" are strangers too, so there is nothing to tell. In the other $T$ stays for ever as it was drawn. It
-# pulls at the encoder, but it has learned no game and measures nothing.
+# We also need networks that information *cannot* have helped. In the first, $T$ is a mere **spectator**: it
+# plays on codes that it gets as constants (`detach`), so the encoder feels nothing of it (weight 0). Then come
+# two **placebos**, at ten times the part's weight. In one, the "pairs" are strangers too, so there is nothing
+# to tell. In the other $T$ stays as it was drawn: it pulls at the encoder, but it has learned no game and
+# measures nothing.
 #
 # And we read every $T_g$ twice, on the batches that train it and on held-out bags. (A `Turn` is one loss with
 # the players that lower it.)
@@ -510,10 +510,10 @@ plots.show(
 
 # %% [markdown]
 # Nobody helps the spectator, and on held-out bags it still reads {{ held_without | f2 }}: the code of an
-# autoencoder says much of its image without being asked. With the encoder's help it is {{ held_with | f2 }}, and
-# with ten times the weight near the ceiling. Marks lie on their lines, so with all our bags nobody has learned
-# them by heart. That this could have come out otherwise shows on the right, where 64 bags are not enough. And the
-# placebos read next to nothing, as they should.
+# autoencoder says much of its image without being asked. With the encoder's help it is {{ held_with | f2 }},
+# and with ten times the weight near the ceiling. Marks lie on their lines, so with all our bags nobody has
+# learned them by heart. It could have been otherwise: on the right, 64 bags are not enough. And the placebos
+# read next to nothing.
 #
 # ### The wrong sign
 #
@@ -623,8 +623,7 @@ judged = pd.DataFrame(rows).T
 judged.map(lambda value: f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}")
 
 # %% [markdown]
-# That is one seed. The course trains all of this with five, and the bars below reach from the lowest of them to
-# the highest.
+# That is one seed. Below, bars reach from the lowest to the highest of five.
 
 # %% tags=["machinery"]
 short = {
@@ -671,15 +670,15 @@ plots.show(
 )
 
 # %% [markdown]
-# On the left the first five stand within a tenth of one another, and the heaviest pull reads lowest. An estimate
-# that rose is no proof of a code that says more about its image.
+# On the left the first five stand close together, and ten times the weight reads lowest. An estimate that rose
+# is no proof of a code that says more about its image.
 #
-# On the right something did move. With the part, the latent score of this plain autoencoder has
-# {{ latent_with | pct }} where it had {{ latent_without | pct }}, and every seed shows such a gain. A careless
-# author would stop here. But the frozen $T$, which measures nothing, has {{ latent_frozen | pct }} on this
-# seed, and ten times the real part may land anywhere from {{ strong_low | pct }} to {{ strong_high | pct }}. So
-# some of the gain comes from pulling at the code at all, and from this experiment nobody can say that
-# information is the rest.
+# On the right something did move. With the part, the latent AUROC of this plain autoencoder is
+# {{ latent_with | pct }} and not {{ latent_without | pct }}, and the bars say that it was no accident. A
+# careless author would stop here. But the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}
+# on this seed, and ten times the real part may end anywhere between {{ strong_low | pct }} and
+# {{ strong_high | pct }}. So a pull at the code can do it without information, and from this experiment nobody
+# can say how much of the gain is information at all.
 #
 # The wrong sign says it from the other side. Nearly all that outsiders could read is gone
 # ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say nearly
@@ -687,10 +686,10 @@ plots.show(
 #
 # ### Why there was so little to gain
 #
-# Why did outsiders find so little new? If an autoencoder is trained to redraw an image from its code alone, the
-# code *must* keep the image, or the error stays high. The squared error therefore asks for the same thing as
-# $I$: Barber and Agakov (2003) show that lowering it raises a lower bound on $I(x; z)$. We can watch that
-# happen, since `play` kept copies of the spectator's autoencoder from early steps.
+# If an autoencoder is trained to redraw an image from its code alone, the code *must* keep the image, or the
+# error stays high. The squared error therefore asks for the same thing as $I$: Barber and Agakov (2003) show
+# that lowering it raises a lower bound on $I(x; z)$. We can watch that happen: `play` kept copies of the
+# spectator's autoencoder.
 #
 # **Predict:** how does the reading move while the error falls?
 
@@ -728,7 +727,7 @@ plots.show(figure, alt=f"The error falls and the outsiders' reading rises toward
 # So far the part stood alone. Now the fair pair for the course's table, in the library's own detector with the
 # same settings, first weights and batches: everything up to lesson 03 (autoencoder, $D$, Feature Constraint)
 # without this part, and with it. Each difference gets an interval: we draw the test images again, with
-# replacement, {{ n_draws }} times, and take the range that holds 95 % of the differences.
+# replacement, {{ n_draws }} times, and take the range of 95 % of the differences.
 #
 # **Predict:** which of the three intervals, if any, will leave out zero?
 

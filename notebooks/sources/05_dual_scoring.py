@@ -442,8 +442,7 @@ compared = pd.DataFrame({study.name: ways(study) for study in studies})
 (100 * compared).round(1)
 
 # %% [markdown]
-# And where do the weights come from? Here is the evidence: how well each score tells broken bags from whole ones,
-# and the share that the pixel score gets for it, beside the share that the oracle gives it.
+# Where do the weights come from? From how well each score tells broken images from whole ones:
 
 # %%
 evidence = {
@@ -538,8 +537,7 @@ _ = interactive.explore_codes(bag.model, bag.held)
 # %% [markdown]
 # ## 5. What each part was worth
 #
-# Now the table that the course has been building: the same small settings at every stage, one part more from
-# row to row, and two cheap rivals below.
+# Now the table that the course has been building: one part more from row to row, and two cheap rivals below.
 #
 # **Predict** two things: which step adds most to the *dual* column, and which adds nothing?
 
@@ -564,9 +562,9 @@ print(
 table.round(1).astype(object).fillna("")
 
 # %% [markdown]
-# How large must a step be to count? Two things could have fallen out otherwise. The test images are a draw, so
-# we draw them again, with replacement, {{ n_draws }} times; the thin bars hold 95 % of the differences. And the
-# training had a seed; the broad bars reach from the lowest to the highest of five.
+# How large must a step be to count? The test images are a draw, so we draw them again, with replacement,
+# {{ n_draws }} times; the thin bars hold 95 % of the differences. And the training had a seed; the broad bars
+# reach from the lowest to the highest of five.
 # %%
 random = np.random.default_rng(seed)
 groups = [np.flatnonzero(y == kind) for kind in (0, 1)]
@@ -612,9 +610,9 @@ plots.show(figure, alt=f"What each part adds to the dual score, with 95 % interv
 # information can't be told from nothing. And the dual score itself changes nothing here, since nearly all the
 # weight goes to the latent score.
 #
-# But "the Feature Constraint" is a package: transformed copies to train on and to score, read at $h$; a critic
-# that names them; a sphere ([lesson 03](03_feature_constraint.ipynb)). Who in it did the work? On the full data
-# the course has taken it apart, for three classes fixed beforehand, one seed.
+# But "the Feature Constraint" is a package: transformed copies to train on and to score, read at $h$, the
+# feature map before the code; a critic that names them; a sphere ([lesson 03](03_feature_constraint.ipynb)).
+# Who in it did the work? Here it is taken apart on the full data: three classes fixed beforehand, one seed.
 #
 # **Predict:** which of them brings most, on digits and on clothes?
 
@@ -656,8 +654,8 @@ plots.show(figure, alt=f"The Feature Constraint taken apart, mean AUROC of three
 # %% [markdown]
 # **Which part earned its place?** On clothes, copies read at $h$ do most of it, from
 # {{ package_fashion_nothing | pct }} to {{ package_fashion_copies | pct }} without a word of the critic. On
-# digits they bring less than half, and the critic the larger rest. The sphere adds nothing to them, although it
-# gave the part its name.
+# digits they bring less than half, and the critic the larger rest. On top of these the sphere, which gave the
+# part its name, adds nothing.
 #
 # Over all ten classes of MNIST, Fashion-MNIST and CIFAR-10 the package is the large step each time, the
 # discriminator adds a few tenths of a point or costs more than one, and mutual information stays within a tenth
@@ -687,7 +685,7 @@ print(f"n = {len(c)}, r = {r}: {np.sum(c > full.threshold_)} held-out scores lie
 alarm = found["+ MI"].dual > full.threshold_
 fa, caught = alarm[y == 0].mean(), alarm[y == 1].mean()
 print(f"promised at most {100 * alpha:.0f} % false alarms; on the test bags {100 * fa:.1f} %")
-print(f"alarms among all that is no bag: {100 * caught:.0f} %")
+print(f"caught among all that is no bag: {100 * caught:.0f} %")
 
 # %% [markdown]
 # Promised five, measured {{ fa_full | pct }} %. Is the promise too careful? It speaks of an average over all
@@ -757,13 +755,13 @@ plots.show(
 #
 # ## What is still missing
 #
-# Look at what the alarm catches, at an AUROC of {{ table_full_dual | pct }}: {{ found_full | pct0 }} % with our
-# high threshold, {{ found_mean | pct0 }} % on average over the splits, 95 % of them between
-# {{ found_low | pct0 }} and {{ found_high | pct0 }} %. Five seeds of the whole lesson give
-# {{ found_seeds_low | pct0 }} to {{ found_seeds_high | pct0 }} %. So distrust a catch rate that comes without
-# its spread. And bags on a black ground are a kind world. On photographs, and on small defects of real parts,
-# networks that were trained on nothing but a few hundred images of one class do far worse
-# ([RESULTS](../RESULTS.md)). What is missing are eyes that know images.
+# At an AUROC of {{ table_full_dual | pct }}, look at what the alarm catches: {{ found_full | pct0 }} % with our
+# threshold, {{ found_mean | pct0 }} % on average over the splits, 95 % of them between {{ found_low | pct0 }}
+# and {{ found_high | pct0 }} %. Five seeds of the whole lesson give {{ found_seeds_low | pct0 }} to
+# {{ found_seeds_high | pct0 }} %. So distrust a catch rate that comes without its spread. And bags on a black
+# ground are a kind world. On photographs, and on small defects of real parts, networks that were trained on
+# nothing but a few hundred images of one class do far worse ([RESULTS](../RESULTS.md)). What is missing are
+# eyes that know images.
 #
 # ## Recap
 #
