@@ -419,7 +419,7 @@ def play(weight, placebo=None, keep=()):
 
     def watch(step):
         n = step.number + 1
-        if n % 20 == 0 or n == steps:
+        if n % 30 == 0 or n == steps:
             G.eval()
             with torch.no_grad():
                 looks = [forward_features(G, x) for x in read_on]
@@ -487,7 +487,7 @@ right.plot(list(few), known, color=plots.COLOURS[0])
 right.plot(list(few), new, "o", markersize=5, **look)
 right.plot([], [], color="black", label="on training bags")
 right.plot([], [], "o", color="black", markerfacecolor="white", label="on held-out bags")
-right.set(xlabel="step", title="a spectator of 64 bags")
+right.set(xlabel="step", title="a fresh $T_g$ on 64 bags")
 right.legend(loc="center right", bbox_to_anchor=(1.0, 0.35), fontsize=8.5)
 for axis in (left, right):
     axis.axhline(2 * math.log(2), color="#777777", linewidth=1)
@@ -503,7 +503,7 @@ few_own, few_held = few[max(few)]
 listed = ", ".join(f"{name} {known:.2f} and {new:.2f}" for name, (known, new) in final.items())
 plots.show(
     figure,
-    alt=f"Left: estimate against the step, on training bags and on held-out bags. Ends: {listed}. Right: a spectator "
+    alt=f"Left: estimate against the step, on training bags and on held-out bags. Ends: {listed}. Right: a fresh T_g "
     f"that sees 64 bags only: {few_own:.2f} on these, {few_held:.2f} on held-out bags.",
 )
 
@@ -511,8 +511,8 @@ plots.show(
 # Nobody helps the spectator, and on held-out bags it still reads {{ held_without | f2 }}: the code of an
 # autoencoder says much of its image without being asked. With the encoder's help it is {{ held_with | f2 }},
 # and with ten times the weight near the ceiling. Marks end on their lines, so with all our bags nobody has
-# learned them by heart. It could have been otherwise: on the right, 64 bags are not enough. And the placebos
-# read next to nothing.
+# learned them by heart. It could have been otherwise: the fresh $T_g$ on the right sees 64 bags, which are not
+# enough. And the placebos read next to nothing.
 #
 # ### The wrong sign
 #
