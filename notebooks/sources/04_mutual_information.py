@@ -728,8 +728,9 @@ plots.show(figure, alt=f"The error falls and the outsiders' reading rises toward
 # %% [markdown]
 # Nobody asked for information here, and while the error falls the reading climbs from {{ read_first | f2 }} to
 # {{ reading_without | f2 }}, close to what the part reaches, most of it early. (It starts high, since even
-# random weights keep much of an image.) The regulariser asks for something that has been paid for already.
-# Besides, any telling detail of a single bag raises $I$, and a detector needs what makes a bag a *bag*.
+# random weights keep much of an image.) The regulariser asks for something that has been paid for already, and
+# the ceiling is near ([appendix A1](A1_mutual_information.ipynb) takes it away). Besides, any telling detail of
+# a single bag raises $I$, and a detector needs what makes a bag a *bag*.
 #
 # ## 5. What the detector gains
 #
