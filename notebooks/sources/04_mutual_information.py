@@ -493,7 +493,9 @@ for axis in (left, right):
     axis.axhline(2 * math.log(2), color="#777777", linewidth=1)
     axis.axhline(0, color="black", linewidth=0.8, linestyle=":")
 left.set_ylim(-0.35, 1.6)
-left.text(0, 2 * math.log(2) + 0.03, r"ceiling $2 \log 2$", fontsize=9)
+left.text(
+    0.01, 2 * math.log(2) + 0.03, r"ceiling $2 \log 2$", fontsize=9, transform=left.get_yaxis_transform()
+)
 ends = {
     name: {k: float(np.mean(v[-max(1, steps // 15) :])) for k, v in run.curves.items()}
     for name, run in runs.items()
@@ -511,8 +513,8 @@ plots.show(
 # Nobody helps the spectator, and on held-out bags it still reads {{ held_without | f2 }}: the code of an
 # autoencoder says much of its image without being asked. With the encoder's help it is {{ held_with | f2 }},
 # and with ten times the weight near the ceiling. Marks end on their lines, so with all our bags nobody has
-# learned them by heart. It could have been otherwise: the fresh $T_g$ on the right sees 64 bags, which are not
-# enough. And the placebos read next to nothing.
+# learned them by heart. It could have been otherwise: for the fresh $T_g$ on the right, which sees 64 bags, the
+# two part. And the placebos read next to nothing.
 #
 # ### The wrong sign
 #
