@@ -685,11 +685,11 @@ plots.show(
 # is no proof of a code that says more about its image.
 #
 # On the right something did move. With the part, the latent AUROC of this plain autoencoder is
-# {{ latent_with | pct }} and not {{ latent_without | pct }}, and the bars say that it was no accident. A
-# careless author would stop here. But the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}
-# on this seed, and ten times the real part may end anywhere between {{ strong_low | pct }} and
-# {{ strong_high | pct }}. So a pull at the code can do it without information, and from this experiment nobody
-# can say how much of the gain is information at all.
+# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars stay apart. A
+# careless author would stop here. But placebos move as far: on this seed strangers fall to
+# {{ latent_strangers | pct }}, and the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}.
+# Ten times the real part ends anywhere between {{ strong_low | pct }} and {{ strong_high | pct }}. So a gain of
+# this size takes no information, and nobody can say from this how much of it is.
 #
 # The wrong sign says it from the other side. Nearly all that outsiders could read is gone
 # ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say nearly
