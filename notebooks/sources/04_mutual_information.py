@@ -556,8 +556,8 @@ plots.show(
 # The estimate rose, on held-out bags too. Does the code now say more about the *image*? $T$ compared it with a
 # map from the same encoder, so encoder and $T$ may have agreed on something that is merely easy to match. We
 # need an **outsider**: a fresh $T$, trained on codes that no longer change and read on held-out bags. Its eyes
-# are the same for all encoders, namely the image itself, averaged to 7 × 7 pixels. And since training such a
-# judge is a matter of chance, there are {{ n_judges }} of them.
+# are the same for all encoders, namely the image itself, averaged to 7 × 7 pixels. Training such a judge is a
+# matter of chance, so there are {{ n_judges }}.
 # %%
 @torch.no_grad()
 def codes(G, images):
@@ -779,8 +779,8 @@ axis.set(xlabel="change of AUROC by the part, points (broad bars: five seeds)", 
 plots.show(figure, alt=f"What the mutual-information part adds, with 95 % intervals: {'; '.join(listed)}.")
 
 # %% [markdown]
-# The latent score goes from {{ latent_before | pct }} to {{ latent_after | pct }}, all three intervals hold zero,
-# and over five seeds the change falls to both sides of it. Of what a second pull did beside the plain autoencoder
+# The latent score goes from {{ latent_before | pct }} to {{ latent_after | pct }}, all three intervals hold
+# zero, and over five seeds the change falls to both sides of it. Of what moved beside the plain autoencoder
 # nothing is left. A likely reason: since lesson 03 the score reads $h$, and this part speaks to $z$.
 #
 # **Does the part earn its place?** As a regulariser beside a reconstruction, no: over ten classes of MNIST,
