@@ -206,8 +206,8 @@ for one, other in (("latent", "pixel"), ("pixel", "latent")):
 # %% [markdown]
 # A second score helps where it finds what the first one misses. On bags the pixel score finds
 # {{ 100 * pixel_finds_missed | int }} % of that, no more than the 5 % that it alarms for anyway, so here the
-# better score has nothing to gain from the worse. Section 4 has other classes. (A toy with a formula: [appendix
-# A2](A2_published_dualad.ipynb).)
+# better score gains nothing from the worse. With other classes that may differ (section 4). (A toy with a
+# formula: [appendix A2](A2_published_dualad.ipynb).)
 #
 # ## 2. A sum that is no sum
 #
@@ -517,10 +517,10 @@ plots.show(
 #
 # On bags the evidence is right: the latent score is the better one and gets nearly all the weight. On ankle
 # boots and trousers the *pixel* score is the better one, and on both the broken copies say otherwise, so the
-# fused score ends between the two, and equal weights do better. No rule can notice such a mistake without real
-# anomalies. And the oracle beats the better single score by {{ 100 * gain_oracle | f2 }} points at most, or by
-# {{ 100 * oracle_high | f2 }} over five seeds: there is little to win by the right weight, and much to lose by
-# betting on the wrong space. Beside the fused score, the pixel score alone loses
+# fused score ends between the two. Equal weights would have done better. No rule can notice such a mistake
+# without real anomalies. And the oracle beats the better single score by {{ 100 * gain_oracle | f2 }} points at
+# most, or by {{ 100 * oracle_high | f2 }} over five seeds: there is little to win by the right weight, and much
+# to lose by betting on the wrong space. Beside the fused score, the pixel score alone loses
 # {{ 100 * (separation_1 - pixel_1) | f1 }} points on bags, and the latent score alone
 # {{ 100 * (separation_3 - latent_3) | f1 }} on trousers.
 #
@@ -532,7 +532,7 @@ plots.show(
 #
 # ### Play
 #
-# Optional, and only in JupyterLab or Colab. The colours come from *test* labels, so a weight that you find by
+# Optional, in JupyterLab or Colab. The colours come from *test* labels, so a weight that you find by
 # eye here is a leak and no result.
 # %%
 _ = interactive.explore_scores(bag.raw["held"], bag.raw["test"], bag.y)
