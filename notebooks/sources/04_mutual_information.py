@@ -17,7 +17,8 @@
 #
 # If anomalies are to show up in a code, the code ought to say much about its image. Then why not measure how
 # much it says, and train the encoder to say more? That is the last part of DualAD. The measure will rise, and
-# so will a score, which looks like success until we ask a **placebo**. And the whole detector will not care.
+# so will a score. Is that the information's doing? **Placebos** and outside judges will tell. And the whole
+# detector will not care.
 #
 # **After this lesson you will be able to**
 #
@@ -549,7 +550,7 @@ plots.show(
 # %% [markdown]
 # $I_{JS}$ has a ceiling and no floor, so this loss falls and falls, and a plot of it looks splendid. The
 # estimate gives the bug away: the true value is never negative, so one that falls below zero on the *training*
-# pairs and goes on falling can only be a wrong sign. Print it.
+# pairs and goes on falling can only be a wrong sign.
 #
 # ## 4. Does the code say more?
 #
@@ -685,11 +686,11 @@ plots.show(
 # is no proof of a code that says more about its image.
 #
 # On the right something did move. With the part, the latent AUROC of this plain autoencoder is
-# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars stay apart. A
-# careless author would stop here. But placebos move as far: on this seed strangers fall to
-# {{ latent_strangers | pct }}, and the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}.
-# Ten times the real part ends anywhere between {{ strong_low | pct }} and {{ strong_high | pct }}. So a gain of
-# this size takes no information, and nobody can say from this how much of it is.
+# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars stay apart. One
+# seed would prove nothing: here the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}, and
+# strangers fall to {{ latent_strangers | pct }}. Over the seeds both placebos overlap with *without*, and the
+# part does not. So it does help this plain autoencoder, though not by a code that says more, and not at any
+# weight: ten times as much ends anywhere between {{ strong_low | pct }} and {{ strong_high | pct }}.
 #
 # The wrong sign says it from the other side. Nearly all that outsiders could read is gone
 # ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say nearly
@@ -736,10 +737,10 @@ plots.show(figure, alt=f"The error falls and the outsiders' reading rises toward
 #
 # ## 5. What the detector gains
 #
-# So far the part stood alone. Now the fair pair for the course's table, in the library's own detector with the
-# same settings, first weights and batches: everything up to lesson 03 (autoencoder, $D$, Feature Constraint)
-# without this part, and with it. Each difference gets an interval: we draw the test images again, with
-# replacement, {{ n_draws }} times, and take the range of 95 % of the differences.
+# So far the part stood alone. Now the fair pair, in the library's own detector with the same settings, first
+# weights and batches: everything up to lesson 03 (autoencoder, $D$, Feature Constraint) without this part, and
+# with it. Each difference gets an interval: we draw the test images again, with replacement, {{ n_draws }}
+# times, and take the range of 95 % of the differences.
 #
 # **Predict:** which of the three intervals, if any, will leave out zero?
 
@@ -794,8 +795,8 @@ plots.show(figure, alt=f"What the mutual-information part adds, with 95 % interv
 # - $I(x; z)$ asks how well pairs can be told from strangers. A classifier on logits gives a cautious stand-in
 #   for it, $I_{JS}$, which never exceeds $2 \log 2$ and counts on held-out pairs alone.
 # - Encoder and $T$ raise it together. An estimate that falls without end on training pairs is a wrong sign.
-# - An estimate that rose is no proof of a code that says more, and a score that rose is no proof that the
-#   estimate did it. A placebo tells.
+# - An estimate that rose is no proof of a code that says more. A score that rose on one seed is no proof of
+#   anything: a placebo's may rise as far.
 # - The reconstruction asks for much the same thing, and the full detector does not read $z$.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
@@ -963,8 +964,8 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 # </details>
 #
 # **5. Try.** Does the frozen placebo need a high weight? Predict, then give both, placebo and part, the weights
-# 0.01, 0.03 and 0.1, and compare the latent AUROC. What would you now answer an author who shows you "without"
-# and "with" alone?
+# 0.01, 0.03 and 0.1, and compare the latent AUROC. What would you answer an author who shows "without" and
+# "with" on one seed?
 #
 # ## References
 #
