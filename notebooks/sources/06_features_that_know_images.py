@@ -270,7 +270,7 @@ def greedy_coreset(vectors, count, seed=0, projection=64):
         raise DataError(f"a coreset of {count} asked for, of {len(vectors)} vectors.")
     generator = torch.Generator().manual_seed(seed)
     x = vectors.float()
-    if x.shape[1] > projection:
+    if x.shape[1] > projection:  # keeps distances nearly as they were, and makes the search cheap
         x = x @ (torch.randn(x.shape[1], projection, generator=generator) / projection**0.5).to(x.device)
     squares = x.square().sum(1)
     chosen = torch.empty(count, dtype=torch.long, device=x.device)
@@ -285,10 +285,8 @@ def greedy_coreset(vectors, count, seed=0, projection=64):
 
 
 # %% [markdown]
-# (The random projection keeps distances nearly as they were, and makes the search cheap.)
-#
-# **Predict** on paper first: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which points
-# does chance keep, and which the greedy rule?
+# **Predict** on paper: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which does chance keep, and
+# which the greedy rule?
 # %%
 random = np.random.default_rng(seed)
 turn = random.uniform(0.2, 2.6, 20)
@@ -366,8 +364,8 @@ pd.DataFrame(
 #
 # ## 4. A distance needs a unit
 #
-# A distance of 20 from smooth metal is an event. From the greasy thread above it the same distance is nothing
-# special: good cells there lie that far from *each other*. Two ways to give the distance a unit:
+# A distance that is an event on smooth metal is nothing special on the greasy thread above it: good cells there lie
+# that far from *each other*. Two ways to give the distance a unit:
 #
 # **One unit for all.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each direction
 # in its own standard deviation; with their covariance $\Sigma$,
@@ -375,8 +373,7 @@ pd.DataFrame(
 # $$d(p) = \sqrt{(F_p - \mu)^\top \Sigma^{-1} (F_p - \mu)}.$$
 #
 # **A unit for each cell of the bank.** Call the mean distance of a cell $q$ to its own 20 nearest in the bank the
-# **spacing** $\delta_q$: small for smooth metal, large for grease. Find the nearest neighbour $q$ of $p$ as before,
-# and divide by its spacing:
+# **spacing** $\delta_q$. Find the nearest neighbour $q$ of $p$ as before, and divide by its spacing:
 #
 # $$s(p) = \frac{\lVert F_p - F_{q} \rVert}{\delta_q}.$$
 #
@@ -416,6 +413,7 @@ def measured(heat):
 marked = data.masks[tested][:, ::2, ::2]
 
 # %%
+print("spacing, 5th to 95th percentile: {:.1f} to {:.1f}".format(*np.quantile(spacing, [0.05, 0.95])))
 plain = kept.nearest(f.flatten(0, 2))[0].view(f.shape[:3])
 heat = relative(f)
 units = {"plain distance": plain, "Mahalanobis": mahalanobis(f), "units of the spacing": heat}
@@ -508,9 +506,9 @@ print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for nam
 # any step between the last four.) Of the critic the detector knew it before we did: it sets its weights on drawn
 # damage, without a label, and gives the neighbours {{ share_neighbours | pct0 }} %.
 #
-# Perhaps because lessons 02 to 04 were invented for codes learned from few images, and features that come from a
-# million photographs leave little to repair. But this was one spindle and a brief training: longer runs find a few
-# tenths of a point for the critic's maps, and more on magnetic tiles
+# Why? Perhaps features that come from a million photographs leave little to repair for games that were invented for
+# codes learned from few. But this was one spindle and a brief training: longer runs find a few tenths of a point for
+# the critic's maps, and more on magnetic tiles
 # ([results](../RESULTS.md#on-features-that-know-images)).
 #
 # ## 6. Right, and why
@@ -688,10 +686,10 @@ image_date, pixel_date = dated["the calendar"][:2]
 # {{ pixel_date | pct }}: most unmarked pixels are in early photographs. Whoever trains on early and tests on late
 # photographs can report such numbers and mean them honestly.
 #
-# With the date taken away the calendar is a coin, nearly or exactly, and ours keeps {{ image_same | pct }} by image and
-# {{ pixel_within | pct }} by pixel. *That* is what it knows of damage. To tell **whether** a part is damaged, the good
-# photographs must show all that may change on a good part: other days, other dirt. Lesson
-# [07](07_your_own_images.ipynb) does that.
+# With the date taken away, little is left by image: {{ image_same | pct }}, against {{ image_date_same | pct }} of the
+# calendar. By pixel much is left, {{ pixel_within | pct }} on average, where the calendar is a coin. This detector
+# knows **where**, and hardly **whether**. For that its good photographs must show all that may change on a good part:
+# lesson [07](07_your_own_images.ipynb).
 #
 # ## 8. When it fails
 #
@@ -804,6 +802,7 @@ record(
     image_date=image_date,
     pixel_date=pixel_date,
     image_same=dated["our detector"][2],
+    image_date_same=dated["the calendar"][2],
     pixel_within=np.mean(dated["our detector"][4]),
     alarm_earliest=min(alarm_days.values(), default=None),
     alarm_latest=max(alarm_days.values(), default=None),
