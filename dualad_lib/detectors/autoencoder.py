@@ -27,7 +27,6 @@ NETWORKS = {"conv": ConvAutoencoder, "pooled": PooledAutoencoder, "mlp": MLPAuto
 LATENT_SCORES = ("nearest", "mahalanobis", "centre")
 FUSIONS = ("separation", "equal")
 AT_ONCE = 256  # images that go through the encoder at once: more do not fit the processor's caches
-JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
 
 
 class Autoencoder(Trained):
@@ -49,6 +48,8 @@ class Autoencoder(Trained):
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
     FOLDS = 100
+    #: Held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores.
+    JUDGED = 200
 
     def __init__(
         self,
@@ -181,7 +182,7 @@ class Autoencoder(Trained):
         """Raw scores of held-out images broken in each of PSEUDO_ANOMALIES: kind -> name -> (n,); {}: not asked."""
         if self.fusion == "equal":
             return {}
-        x = as_float(images[:JUDGES], "cpu")
+        x = as_float(images[: self.JUDGED], "cpu")
         return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
 
     def _fuse(self, raw, broken):
@@ -200,7 +201,7 @@ class Autoencoder(Trained):
 
         def calibrated(kept):
             rest = {
-                kind: {name: values[made_of(kept[:JUDGES], kind)] for name, values in scores.items()}
+                kind: {name: values[made_of(kept[: self.JUDGED], kind)] for name, values in scores.items()}
                 for kind, scores in broken.items()
             }
             return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})
