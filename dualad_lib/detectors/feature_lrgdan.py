@@ -25,22 +25,23 @@ from .system import System
 from .trained import Trained
 
 NOISE = 0.3  # deviation of the noise on what is restored, in deviations of a feature
-SECTIONS = 4  # pieces of D's hidden layer that have to name the order each for itself
+SECTIONS = 4  # pieces of the hidden layer of D' that have to name the order each for itself
 
 
 class FeatureLRGDAN(FeatureNeighbours, Trained):
-    """`RebuiltLRGDAN` on the pooled head features of a frozen backbone: the same players, losses and parts of the score.
+    """`RebuiltLRGDAN` on pooled head features of a frozen backbone: the same players, losses and parts of the score.
 
     A turn of an image is an order of its pixels. A feature has no frame to turn; T_t puts its channels in one of
     `orders` fixed orders, drawn from the seed, of which the first is as they are. G restores the features x of normal
     images from noisy ones. D' sees T_t x; it has to restore x as it stood and to find G's code. D tells features from
-    what both draw. The information is that of D's hidden layer and t: of all of it, and of each quarter.
+    what both draw. The information is that of the hidden layer of D' and t: of all of it, and of each quarter.
 
     Score: as in `RebuiltLRGDAN`, the distances in hidden layers, that of the two codes, and -log p(t | T_t x). An image
     is judged as a whole, so there is no heat map. image_discriminator, dual, mutual_information, asked and weights: as
-    there; other parameters as in `FeatureNeighbours`. Width, steps and what D' sees were chosen on training files of CIFAR-10
-    (airplanes, deer, ships: the last fifth of a class against 300 images of each other), one seed. Source: LR-GDAN (Chen et al., IJCAI 2020); that transformations
-    of vectors do where there is no image: GOAD (Bergman & Hoshen, ICLR 2020).
+    there; other parameters as in `FeatureNeighbours`. Width, steps and what D' sees were chosen on training files of
+    CIFAR-10 (airplanes, ships: the last fifth of a class against 300 images of each other), one seed. Source: LR-GDAN
+    (Chen et al., IJCAI 2020); that transformations of vectors do where there is no image: GOAD (Bergman & Hoshen, ICLR
+    2020).
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "asked")
