@@ -172,7 +172,11 @@ def test_recalibration_moves_the_threshold_and_nothing_learned(fitted):
 
 
 def test_anomaly_maps_of_what_reconstructs(name, fitted):
-    if hasattr(fitted, "scores_and_maps") and name not in ("feature_neighbours", "agad_features"):
+    if hasattr(fitted, "scores_and_maps") and name not in (
+        "feature_neighbours",
+        "agad_features",
+        "lrgdan_features",
+    ):
         scores, maps = fitted.scores_and_maps(TEST)
         assert maps.shape == (40, 12, 12) and maps.dtype == np.float64 and np.isfinite(maps).all()
         assert close(maps, fitted.anomaly_map(TEST)) and close(scores.final, finals(fitted, TEST))

@@ -42,6 +42,12 @@ from .trained import Trained, check_side
 ASKED = ("all", "G", "D'", "distances")
 
 
+def counts(name, asked):
+    """Whether a part of the score is among those asked for."""
+    of_g = name.startswith("upright")
+    return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[asked]
+
+
 @dataclass(eq=False, repr=False)
 class RebuiltLRGDAN(Trained):
     """LR-GDAN's idea (Chen et al., IJCAI 2020), rebuilt so that the score asks for what training has taught.
@@ -312,12 +318,7 @@ class RebuiltLRGDAN(Trained):
         self.fusion_ = Fusion.fit(raw)
 
     def _combine(self, raw):
-        return Scores(latent=self.fusion_(raw, [name for name in raw if self._counts(name)]))
-
-    def _counts(self, name):
-        """Whether a part of the score is asked for."""
-        of_g = name.startswith("upright")
-        return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[self.asked]
+        return Scores(latent=self.fusion_(raw, [name for name in raw if counts(name, self.asked)]))
 
     def _own_state(self):
         state = {f"own.{name}": value for name, value in self.own_.state().items()}

@@ -110,6 +110,7 @@ def _lrgdan():
         for dataset in ("mnist", "fashion_mnist"):
             options = {"protocol": "80_20", "setting": setting, "params": params}
             yield dataset, "lrgdan_rebuilt", range(10), options
+    yield from _lrgdan_on_features(off)
     long_code = {"latent_dim": 64}
     image = {**long_code, "judged": "image"}
     code = {**off, **long_code, "dual": True, "k": 0.0, "judged": "code"}
@@ -138,6 +139,18 @@ def _lrgdan():
     }
     for setting, params in rows.items():
         yield "mnist", "lrgdan", SOME, {"protocol": "one_vs_rest", "setting": setting, "params": params}
+
+
+def _lrgdan_on_features(off):
+    """The rebuilt one on frozen features, its parts, and one autoencoder; neighbours there are a row of `agad`."""
+    for setting, params in {
+        "rebuilt": {},
+        "rebuilt, AE": off,
+        "rebuilt, dual AE+D": {"mutual_information": False},
+        "rebuilt, AE+D": {**off, "image_discriminator": True},
+        "rebuilt, dual AE+information": {"image_discriminator": False},
+    }.items():
+        yield "cifar10", "lrgdan_features", range(10), {"setting": setting, "params": {"side": 160, **params}}
 
 
 def _agad():
@@ -352,6 +365,7 @@ STUDIES = {
 #: Studies whose cells are not calls of `measuring.measure`: modules with an `identify` and a `measure` of their own.
 MEASURED_BY = {
     "agad": "dualad_lib.experiments.pooled",
+    "lrgdan": "dualad_lib.experiments.pooled",
     "signs": "dualad_lib.experiments.attacked",
     "tiles": "dualad_lib.experiments.inspected",
     "features": "dualad_lib.experiments.whole_images",
