@@ -35,15 +35,15 @@ class Autoencoder(Trained):
     scores: pixel, the mean error of each image; latent, the distance of its whitened code to those of the training
     images; dual, both after log-standardisation on held-out normal images, fused.
 
-    network: "conv" (any image of side 8 or more), "pooled" (`PooledEncoder`, which learns more a second; the tables'
-    choice) or "mlp" (the fully connected one of DualAD's published code). precision: in which the networks compute,
-    "float32", "bfloat16", or "auto", bfloat16 where the device computes in it. Weights, losses and scores are float32
-    and float64 always. width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size,
-    learning_rate: AdamW, warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added
-    to the input, whose clean image is to be restored (denoising; 0: off). pixel: "l1", "l2" or "relative" (`pixel_score`). latent: "nearest" (to
-    the nearest training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation"
-    weighs the pixel and the latent score by how well each tells held-out normal images from pseudo-anomalies made of
-    them, "equal" does not.
+    network: "conv" (any image of side 8 or more), "pooled" (`PooledEncoder`, which learns more a second; the
+    tables' choice) or "mlp" (the fully connected one of DualAD's published code). precision: in which the networks
+    compute, "float32", "bfloat16", or "auto", bfloat16 where the device computes in it. Weights, losses and scores
+    are float32 and float64 always. width: channels of the first convolution; latent_dim: d of the code z. steps,
+    batch_size, learning_rate: AdamW, warm-up and cosine to zero, always the last step. noise: deviation of Gaussian
+    noise added to the input, whose clean image is to be restored (denoising; 0: off). pixel: "l1", "l2" or
+    "relative" (`pixel_score`). latent: "nearest" (to the nearest training code), "mahalanobis" or "centre" (to the
+    mean code, not whitened). fusion: "separation" weighs the pixel and the latent score by how well each tells
+    held-out normal images from pseudo-anomalies made of them, "equal" does not.
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
