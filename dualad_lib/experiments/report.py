@@ -166,6 +166,32 @@ def network_table(rows, study):
     return table(["MNIST, pixel / latent / dual", *columns], lines)
 
 
+def pixel_score_table(rows, study):
+    """Markdown table of what pixel score and weights of the fusion bring, seed 0: mean AUROC, pixel / latent / dual.
+
+    rows: of the main tables. study: of "pixel_score".
+    """
+    ways = {
+        "squared error, weights by separation": ("", rows),
+        "squared error, equal weights": ("equal weights", study),
+        "relative error, equal weights": ("relative, equal weights", study),
+    }
+    lines = []
+    for detector in ("dualad_d_fc", "autoencoder"):
+        for title, (setting, found) in ways.items():
+            own = [r for r in found if (r["detector"], r["setting"], r["seed"]) == (detector, setting, 0)]
+            cells = []
+            for dataset in ("mnist", "fashion_mnist"):
+                scores = [
+                    [r["auroc"] for r in own if (r["dataset"], r["score"]) == (dataset, name)]
+                    for name in SCORES[:3]
+                ]
+                whole = all(len(values) == 10 for values in scores)
+                cells.append(" / ".join(f"{10 * sum(values):.1f}" for values in scores) if whole else "")
+            lines.append([f"{DETECTORS[detector]}: {title}", *cells])
+    return table(["pixel / latent / dual", "MNIST", "Fashion-MNIST"], lines)
+
+
 def _step(step):
     return f"{step['mean']:+.2f} [{step.low:+.2f}, {step.high:+.2f}], {step.won:.0f} of {step.classes:.0f}"
 
@@ -271,6 +297,7 @@ TABLES = {
     "parts": lambda: parts_table(committed()),
     "package": lambda: package_table(committed(), study_rows("feature_constraint", RESULTS)),
     "network": lambda: network_table(committed(), study_rows("network", RESULTS)),
+    "pixel": lambda: pixel_score_table(committed(), study_rows("pixel_score", RESULTS)),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),
