@@ -355,7 +355,7 @@ def test_what_lessons_07_and_09_say_of_their_studies_holds():
 
 
 def test_what_is_said_of_adegan_rebuilt_holds():
-    """Above the published mean, and above the fifth neighbour in 64 components on every digit left out, on 6 clothes."""
+    """Above the published mean; above the fifth neighbour in 64 components on every digit left out, on six clothes."""
 
     def by_digit(detector, setting, score, dataset="mnist"):
         wanted = (dataset, detector, setting, score)
