@@ -355,9 +355,10 @@ table.index = [
 table.rename(columns={"free": "without the pull", "pull": "with the pull", "gain": "difference"})
 
 # %% [markdown]
-# With this seed the pull brings a few points. Now read the brackets. The ranges overlap, and at its worst
-# the distance to the centre did worse than the toss of a coin: anomalies lay *nearer* to it than bags. So the pull has
-# shown nothing yet, and with it or without it the nearest code is the better thing to ask for. In many dimensions
+# With this seed the pull brings a few points. Now read the brackets of the last column, where every seed is its own
+# control. The distance to the centre, which the sphere is made for, may lose far more than it gains; at worst it ends
+# below a coin toss, with anomalies *nearer* to the centre than bags. The distance to the nearest code loses next to
+# nothing and gains some points at best, and with or without the pull it is the better question. In many dimensions
 # a disc is not even a good picture: nearly all codes may have nearly the same distance from their centre
 # (exercise 4).
 #
@@ -653,8 +654,8 @@ pd.DataFrame(
 # made before any constraint came in. Reading $h$ instead of $z$ is worth {{ (latent_upright - latent_d) | pct }}
 # points, averaging over turns another {{ (latent_read - latent_upright) | pct }}, and neither takes any training.
 # Training on copies adds {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was
-# meant to improve, and the ranges of the two lines lie apart; asked for its own opinion, it makes up for most of
-# the damage. The sphere changes next to nothing: it holds $z$, and nobody reads $z$ any more.
+# meant to improve; asked for its own opinion, it makes up for most of the damage. No seed turns the sign of any of
+# these steps. Only the sphere's wavers about zero: it holds $z$, and nobody reads $z$ any more.
 #
 # A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell no
 # lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
