@@ -267,6 +267,41 @@ def test_what_is_said_of_the_rebuilt_lrgdan_holds(dataset, aim):
     assert (verdict == "not reached") == (dataset == "fashion_mnist")
 
 
+def test_what_is_said_of_lrgdan_on_features_holds():
+    """Better than one autoencoder and than without the information, no better for the discriminator; below neighbours."""
+    rows = [r for r in study_rows("lrgdan") if r["detector"] == "lrgdan_features"]
+    reached = tables.study(rows, ["setting"])["AUROC"]
+    page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
+    steps = {
+        name: tables.paired_settings(rows, "rebuilt", f"rebuilt, {name}")
+        for name in ("AE", "dual AE+D", "dual AE+information")
+    }
+    assert {step.classes for step in steps.values()} == {10}
+    alone, information = steps["AE"], steps["dual AE+D"]
+    assert (
+        f"has {reached['rebuilt']:.1f}, and one autoencoder with the same distances {reached['rebuilt, AE']:.1f}"
+        in page
+    )
+    assert (
+        f"({alone['mean']:+.1f}, {alone.low:+.1f} to {alone.high:+.1f}, better on all ten)" in page
+        and alone.won == 10
+    )
+    said = f"worth {information['mean']:+.1f} ({information.low:+.1f} to {information.high:+.1f})"
+    assert said in page and abs(steps["dual AE+information"]["mean"]) < 0.05
+    near = [
+        r for r in study_rows("agad") if (r["detector"], r["setting"]) == ("feature_neighbours", "side=160")
+    ]
+    own = {r["normal_class"]: r["auroc"] for r in rows if r["setting"] == "rebuilt"}
+    means = [
+        100 * sum(v) / len(near) for v in ([r["auroc"] for r in near], [own[r["normal_class"]] for r in near])
+    ]
+    assert (
+        "have {:.1f} on the eight classes that were measured at this size, where it has {:.1f}".format(*means)
+        in page
+    )
+    assert sum(r["auroc"] > own[r["normal_class"]] for r in near) == 6
+
+
 def test_what_lesson_08_says_in_words_holds():
     """The same weights on CIFAR-10: honest near its family, with batch statistics tens of points above."""
     rows = [row for row in study_rows("agad") if (row["dataset"], row["setting"]) == ("cifar10", "apart")]
