@@ -268,7 +268,7 @@ def test_what_is_said_of_the_rebuilt_lrgdan_holds(dataset, aim):
 
 
 def test_what_is_said_of_lrgdan_on_features_holds():
-    """Better than one autoencoder and than without the information, no better for the discriminator; below neighbours."""
+    """Better than one autoencoder and than without the information, no better for D; below neighbours."""
     rows = [r for r in study_rows("lrgdan") if r["detector"] == "lrgdan_features"]
     reached = tables.study(rows, ["setting"])["AUROC"]
     page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
