@@ -188,7 +188,8 @@ def pixel_score_table(rows, study):
                 ]
                 whole = all(len(values) == 10 for values in scores)
                 cells.append(" / ".join(f"{10 * sum(values):.1f}" for values in scores) if whole else "")
-            lines.append([f"{DETECTORS[detector]}: {title}", *cells])
+            if any(cells):
+                lines.append([f"{DETECTORS[detector]}: {title}", *cells])
     return table(["pixel / latent / dual", "MNIST", "Fashion-MNIST"], lines)
 
 
