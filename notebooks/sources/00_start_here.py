@@ -84,19 +84,19 @@ plots.show(
 #
 # Now the small print. This is PatchCore (Roth et al., 2022), a frozen network with a memory, and you will build
 # it in lesson [06](06_features_that_know_images.ipynb). We picked a photograph on which the hottest place is
-# right, and even here several fainter places pass the threshold where the engineer marked nothing; it was set
-# to allow one false alarm in ten. Lesson 06 counts how often it is wrong.
+# right, and even here several fainter places pass the threshold where the engineer marked nothing; the
+# threshold allows one false alarm in ten. Lesson 06 counts how often it is wrong.
 #
 # ## The question of this course
 #
 # Papers on anomaly detection stack parts: an autoencoder, then an adversary, then a constraint, then a
-# regulariser, then a clever score. Their tables show that the whole is better than what came before. This
-# course takes one such detector, **DualAD**, builds it part by part from nothing, and asks of each part the
-# same question:
+# regulariser, then a clever score. (You will build each of them.) Their tables show that the
+# whole is better than what came before. This course takes one such detector, **DualAD**, builds it part by part
+# from nothing, and asks of each part the same question:
 #
 # **Which part earns its place?**
 #
-# Not all of them will. To be able to say so, we need a task that is small enough to repeat, a number to
+# To say so, we need a task that is small enough to repeat, a number to
 # compare, and a way not to fool ourselves. That is this lesson.
 # %%
 import copy
@@ -155,12 +155,12 @@ plots.show(
 )
 
 # %% [markdown]
-# Look along a row before you look down. Bags differ a lot among themselves, in handles, shapes and patterns. A
+# Bags differ a lot among themselves, in handles, shapes and patterns. A
 # detector must allow for that, and still reject a kind of image that nobody warned it of.
 #
 # ## 2. Who may choose what
 #
-# A detector has many numbers that something must choose: its weights, a threshold for the alarm, settings such
+# A detector has many numbers that have to be chosen: its weights, a threshold for the alarm, settings such
 # as the number of layers. Each choice is made on images, and an image that has helped to choose can no longer
 # judge. So the files are divided.
 # %%
@@ -178,7 +178,7 @@ plots.show(
 # Read it row by row; it is not drawn to scale.
 #
 # 1. **To fit a detector**, only normal training images are used. A **held-out tenth** of them sets the
-#    threshold: on images that shaped the weights, every detector looks calmer than it is.
+#    threshold: images that shaped the weights tend to score lower than new ones.
 # 2. **To measure it**, the whole test set is used, once, and it chooses nothing.
 # 3. **To choose a setting**, we cut the training files again. A fifth of each class becomes the **development
 #    split**. It contains other classes, with labels. In a real task you may have no such images, so a setting is
@@ -219,10 +219,10 @@ plots.show(
 )
 
 # %% [markdown]
-# From the left: the two bags of lowest score and the two of highest, then the three anomalies of lowest score and
-# the three of highest. Dark clothes pass: their reconstruction is a grey smear, but where all pixels are nearly
-# black, all errors are small. And a bag with a rare pattern scores higher than a sneaker. Neither is a bug; it is
-# what this score measures.
+# From the left: the two bags of lowest score and the two of highest, then the three anomalies of lowest score
+# and the three of highest. Dark clothes pass: their reconstruction is a grey smear, but where all pixels are
+# nearly black, all errors are small. And the two bags with strong patterns score several times higher than the
+# dark sneaker. Neither is a bug; it is what this score measures.
 #
 # Where should the alarm go off? At a **threshold**, and `fit` has set one. On the held-out tenth it put the
 # threshold so that at most 5 % of new normal images should raise a **false alarm**. No label was needed for it.
@@ -289,7 +289,7 @@ print(above + 0.5 * tied)
 print(f"by hand {np.mean(above + 0.5 * tied):.4f}, library {auroc(toy_labels, toy_scores):.4f}")
 
 # %% [markdown]
-# Each row is an anomaly: the first beats all three normal images, and the third beats two and ties with one.
+# Each row is an anomaly; the third beats two normal images and ties with one.
 #
 # The name comes from the **ROC curve**: move the threshold from high to low, and draw the share of anomalies
 # found against the share of false alarms. AUROC is the area below. 100 % is a perfect order and 50 % is a coin;
@@ -309,7 +309,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Two lines of code, no training to speak of, and both detectors put more than four pairs of five in the right
+# Without training a network, both detectors put more than four pairs of five in the right
 # order. These are the numbers to beat: whatever deep network comes later has to earn its place *above* them.
 #
 # ## 5. Is a difference real?
@@ -471,13 +471,14 @@ for how in ("last step, eval()", "no eval(), sorted"):
 # the same networks and images, the mean over the three classes rises from {{ mean_honest | pct }} to
 # {{ mean_sorted | pct }}. That is enough to overtake nearest neighbour, which is honestly better.
 #
-# Why? The two lines say where it happens: bags keep their error, and that of the others grows. The network
-# rescales each batch by that batch's own mean and spread, and it was trained on batches of bags. A batch of
-# bags passes as usual; a batch of another kind is pulled to the same mean and spread, and is rebuilt worse. So
-# its neighbours give an image's class away. In use, images come one by one, and there are no neighbours.
+# Why? The two lines above say where it happens on bags: the error of the bags stays, and that of the other
+# clothes grows. What may be behind it: the network rescales each batch by that batch's own mean and spread, and
+# it was trained on batches of bags. A batch of bags passes as usual; a batch of another kind is pulled to the
+# same mean and spread, and is rebuilt worse. So its neighbours give an image's class away. In use, images come
+# one by one, and there are no neighbours.
 #
 # Are these gains more than chance? As in section 5 we draw the test images again, and look at the differences.
-# We need not even build a draw: if an image was drawn twice, its pairs count twice.
+# It is enough to count how often each image was drawn: twice, and its pairs count twice.
 #
 # **Predict:** for which class will an interval contain zero?
 
@@ -549,8 +550,8 @@ plots.show(
 # | [02](02_image_discriminator.ipynb) | an image discriminator $D$ | sharper reconstructions |
 # | [03](03_feature_constraint.ipynb) | a sphere around the codes, a critic $C$ | codes that tell images apart |
 # | [04](04_mutual_information.ipynb) | mutual information of $x$ and $z$ | codes that keep what matters |
-# | [05](05_dual_scoring.ipynb) | a score in image *and* in code space | the bill for each part |
-# | [06](06_features_that_know_images.ipynb) | a network that knows photographs | the heat map above |
+# | [05](05_dual_scoring.ipynb) | a score in image *and* in code space | what both find together |
+# | [06](06_features_that_know_images.ipynb) | a network that knows photographs | heat maps as above |
 # | [07](07_your_own_images.ipynb) | a folder of your own photographs | an alarm, and what it promises |
 #
 # **To remember**

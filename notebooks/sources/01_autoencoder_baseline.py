@@ -15,9 +15,8 @@
 #
 # {{ colab_badge }}
 #
-# A network that has only ever rebuilt bags should be bad at rebuilding shoes. That one sentence is one of the
-# most used ideas in image anomaly detection. In this lesson we look at it, build it from nothing, and then find
-# out where it is wrong.
+# A network that has only ever rebuilt bags should be bad at rebuilding shoes. Many detectors for images rest on
+# that one sentence. In this lesson we look at it, build it from nothing, and then find out where it is wrong.
 #
 # **After this lesson you will be able to**
 #
@@ -162,7 +161,7 @@ plots.show(
 # A blur, but not any blur. The network does *not* turn strangers into bags: it draws about the right outline
 # and brightness, for things that it was never shown. What is lost is detail: the gap between the legs, the
 # stripes of the sneaker, and every sharp edge, those of the bags too. So what it has learned is partly "how to
-# draw bags" and partly just "how to draw". Keep that in mind for the rest of the lesson.
+# draw bags" and partly just "how to draw". Keep that in mind.
 #
 # ## 2. Build it
 #
@@ -179,8 +178,8 @@ def conv_block(channels_in, channels_out, stride=1):
 
 # %% [markdown]
 # The encoder halves the side with stride 2 until it is at most 4, and doubles its channels the first two times.
-# Before the last halving it takes one more look. What is left, the **feature map** $h$, is flattened, and one
-# linear layer maps it to the code.
+# Before the last halving comes one more block that keeps the size. What is left, the **feature map** $h$, is
+# flattened, and one linear layer maps it to the code.
 # %%
 class ConvEncoder(nn.Module):
     def __init__(self, image_shape, width=16, latent_dim=64):
@@ -270,9 +269,11 @@ def squared_error(x_hat, x):
 
 
 # %% [markdown]
-# And this is the whole training: draw a batch, reconstruct, measure, step downhill. The learning rate rises
-# over the first steps and then falls to zero along a cosine. So the last step is the natural place to stop. It
-# need not be the best one, as lesson 00 showed, but it is fixed before anybody looks (leak 1).
+# And this is the whole training: draw a batch, reconstruct it, measure the loss, and step downhill. `AdamW`
+# (Loshchilov & Hutter, 2019) takes the steps, and `clip_grad_norm_` shortens a gradient that is too long. The
+# learning rate rises over the first steps and then falls to zero along a cosine. So the last step is the
+# natural place to stop. It need not be the best one, as lesson 00 showed, but it is fixed before anybody looks
+# (leak 1).
 # %%
 def train(network, images, steps, learning_rate):
     """Train on uint8 images; return the loss of each step."""
@@ -404,8 +405,8 @@ print(
 # For your eye the left four pairs are equal and the right four are not. For the squared error the left ones are
 # the more different: {{ share_below_shift | pct0 }} % of all anomalies have a smaller error than the typical
 # shift. It compares pixels at the *same place*, and has no idea of shape. A thin line that is drawn one pixel
-# off costs twice as much as no line at all. A loss like this rewards a blur where the network is unsure, and
-# you saw blurs in section 1.
+# off costs twice as much as no line at all: once where it is missing, and once where it should not be. A loss
+# like this rewards a blur where the network is unsure, and you saw blurs in section 1.
 #
 # But a detector compares a bag with its own reconstruction, and a network may draw a moved bag moved. Does
 # ours? We take the bags whose last column of pixels is empty, so that nothing is cut off, and score them before
@@ -501,8 +502,9 @@ print(f"better on {np.sum(gain > 0)} of them, by {gain.min():.1f} to {gain.max()
 
 # %% [markdown]
 # For PCA it holds, on all ten. (It is no law: section 8 has a class where it costs a little.) Generative models
-# have the same illness, and a related cure helps them (Serrà et al., 2020). A number needs a *unit* before
-# numbers can be compared; you will meet that sentence again in lesson 06.
+# that score an image by its likelihood also favour plain images, and a related correction helps them (Serrà et
+# al., 2020). A number needs a *unit* before numbers can be compared; you will meet that sentence again in
+# lesson 06.
 #
 # ## 6. It fails: the bottleneck
 #
@@ -645,7 +647,8 @@ plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks
 # At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above
 # the pixel score. Here is a second detector that we got for nothing: it comes from the same network, and looks
 # where the first one doesn't. But mind the word *got*. Nothing in $\mathcal{L}_{rec}$ asks for a code that
-# keeps strangers away. That it does is luck, and lesson [03](03_feature_constraint.ipynb) asks for it.
+# keeps strangers away. So we can't count on it, as section 8 will show; lesson
+# [03](03_feature_constraint.ipynb) puts it into the loss.
 #
 # ## 8. Does the autoencoder earn its place?
 #
@@ -699,7 +702,7 @@ pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 # - An autoencoder learns to rebuild normal images, and its error is a score. But it learns to draw in general,
 #   too. A better drawing is not a better detector: what counts is the gap.
 # - The squared error punishes shifts and roughness, and forgives strangers that are plain. Divided by
-#   roughness, it rises on bags from {{ auroc_pixel | pct }} to {{ auroc_relative | pct }}.
+#   roughness, its AUROC on bags rises from {{ auroc_pixel | pct }} to {{ auroc_relative | pct }}.
 # - The code holds a second score, {{ auroc_latent | pct }} on bags, although nobody asked for it.
 #
 # **Next:** the reconstructions are blurred. In lesson [02](02_image_discriminator.ipynb) an adversary demands
