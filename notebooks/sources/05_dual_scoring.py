@@ -16,8 +16,8 @@
 # {{ colab_badge }}
 #
 # The detector gives two numbers for an image: one for the picture that it draws, one for the code that it draws
-# it from. An alarm needs *one*. Adding two numbers sounds easy, and it is where the published detector loses
-# one of them entirely. At the end the course's question is answered on bags: which part earned its place?
+# it from. An alarm needs *one*. Adding two numbers sounds easy, and the published code loses one of them by it.
+# Then comes the course's question: which part earned its place?
 #
 # **After this lesson you will be able to**
 #
@@ -27,8 +27,8 @@
 # - set a threshold with a promised rate of false alarms, and check the promise;
 # - read an ablation: which step is larger than chance?
 #
-# **You need** lessons [01](01_autoencoder_baseline.ipynb) to [04](04_mutual_information.ipynb). Nothing new is
-# trained into the network.
+# **You need** lessons [01](01_autoencoder_baseline.ipynb) to [04](04_mutual_information.ipynb). No new part is
+# added to the network.
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 75 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -118,9 +118,8 @@ for name, values in bag.raw["test"].items():
 # ## 1. Two scores, two opinions
 #
 # The **pixel score** is the mean squared error between an image and what the autoencoder draws. The **latent
-# score** asks how far the code $z$ lies from the codes of normal images. *How far* needs a word. Codes of bags
-# spread widely in some directions and hardly at all in others, so each direction is measured in its own
-# standard deviation:
+# score** asks how far the code $z$ lies from the codes of normal images. These spread widely in some directions
+# and hardly at all in others, so each direction is measured in its own standard deviation, as in lesson 01:
 #
 # $$d(z, z') = \sqrt{(z - z')^\top\, \Sigma^{-1}\, (z - z')} \qquad\qquad s_{lat}(x) = \min_i\, d(z, z_i)$$
 #
@@ -158,10 +157,10 @@ plots.show(
 )
 
 # %% [markdown]
-# By the ruler A and B are equally far from the middle. A is an ordinary code, and B is not. In code, a matrix
-# $W$ with $W W^\top = \Sigma^{-1}$ turns the cloud into a round one (**whitening**), and after that the
-# ordinary distance is the Mahalanobis distance. The covariance is first mixed with a tenth of a round one, so
-# that it can be inverted safely.
+# By the ruler A and B are equally far from the middle, but in deviations B is more than three times as far. To
+# compute this, a matrix $W$ with $W W^\top = \Sigma^{-1}$ turns the cloud into a round one (**whitening**), and
+# after that the ordinary distance is the Mahalanobis distance. A tenth of a round covariance is mixed in first,
+# so that the inverse exists.
 # %%
 z, z_test = (bag.model.encode(images).double() for images in (bag.train, bag.test))
 sigma = z.T.cov()
@@ -171,8 +170,8 @@ s_lat = torch.cdist(z_test @ W, z @ W).min(1).values.numpy()
 print("the library's latent score:", np.allclose(s_lat, bag.raw["test"]["latent"], rtol=1e-3))
 
 # %% [markdown]
-# On bags the latent score is clearly better. Is the pixel score good for anything? Let each sort the anomalies
-# from least to most odd, and look at those about which they disagree most.
+# On bags the latent score is better. Is the pixel score good for anything? Let each sort the anomalies from
+# least to most odd, and look at those about which they disagree most.
 #
 # **Predict:** what will the anomalies look like that only the pixel score finds odd, and what the others?
 
@@ -188,11 +187,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Above stand clothes with stripes, checks and patterns. A pattern is expensive to draw a little wrong, so the
-# error is large, while the code is not far from a bag's. Below stand sandals, sneakers and plain tops. They are
-# cheap to draw, and the pixel score lets them pass, but their *code* is unusual.
+# Above stand clothes with stripes, checks and patterns. A pattern that is drawn a little wrong costs a large
+# error, while the code is not far from a bag's. Below stand sandals, sneakers and plain tops. They are easy to
+# draw, so the pixel score lets them pass, but their *code* is unusual.
 #
-# But any two scores have such extremes. Does it go further? Let each score alarm for 5 % of the held-out bags.
+# But any two scores have such extremes, so we count. Let each score alarm for 5 % of the held-out bags.
 # How many anomalies that one misses does the other find?
 # %%
 finds = {n: bag.raw["test"][n] > threshold_at(bag.raw["held"][n], 0.05) for n in ("pixel", "latent")}
@@ -204,10 +203,9 @@ for one, other in (("latent", "pixel"), ("pixel", "latent")):
     )
 
 # %% [markdown]
-# A second score helps where it finds what the first one misses. On bags the pixel score finds
-# {{ 100 * pixel_finds_missed | int }} % of that, no more than the 5 % that it alarms for anyway, so here the
-# better score gains nothing from the worse. With other classes that may differ (section 4). (A toy with a
-# formula: [appendix A2](A2_published_dualad.ipynb).)
+# A second score helps where it finds what the first one misses. Of what the latent score misses on bags, the
+# pixel score finds {{ 100 * pixel_finds_missed | int }} %, no more than the 5 % of normal bags for which it
+# alarms anyway. Here the better score gains nothing from the worse.
 #
 # ## 2. A sum that is no sum
 #
@@ -283,7 +281,7 @@ plots.show(
 # Not on the training images: the network has practised on those, and each is its own nearest neighbour. So `fit`
 # holds out a **tenth** of the normal images. They train nothing, and all that follows is set on them.
 #
-# Both scores are positive with a long tail to the right, so we take logarithms first:
+# Both scores are positive and have a long tail of high values, so we take logarithms first:
 #
 # $$u(x) = \frac{\log s(x) - m}{\sigma}, \qquad m, \sigma: \text{mean and deviation of } \log s \text{ on the
 # held-out tenth}$$
@@ -336,15 +334,15 @@ plots.show(
 )
 
 # %% [markdown]
-# On the left both axes have the same scale, and all that the pixel score knows is the width of a line. On the
-# right both have a say: in a plain sum the pixel score's share of the variance, {{ share_pixel_raw | pct }} %
-# before, is now {{ share_pixel_standard | pct0 }} %.
+# On the left both axes have the same scale, and the pixel score varies so little that all points lie on a line.
+# On the right both have a say: in a plain sum the pixel score's share of the variance,
+# {{ share_pixel_raw | pct }} % before, is now {{ share_pixel_standard | pct0 }} %.
 #
 # ## 4. Weigh, by evidence that we make ourselves
 #
-# With equal weights we could stop here. But a poor score should have less say than a good one, and to know
-# which is which we need anomalies. There are none, so we make some: **pseudo-anomalies** are held-out normal
-# images that are broken on purpose, in ways that nothing in DualAD was trained on.
+# With equal weights we could stop here. But a poor score should have less say, and to know which one is poor we
+# need anomalies. There are none, so we make some: **pseudo-anomalies** are held-out normal images that are
+# broken on purpose, in ways that nothing in DualAD was trained on.
 # %% tags=["machinery"]
 x = bag.held[:6].float() / 255
 figure = plots.image_grid(
@@ -358,16 +356,16 @@ plots.show(
 
 
 # %% [markdown]
-# Look at them critically. Swapped halves are no bag, a squeezed bag is a bag, and a symmetric one mirrored is
-# the *same* bag.
+# A bag with swapped halves is broken, but a squeezed bag is still a bag, and a symmetric one, mirrored, is the
+# *same* bag. Such copies count as anomalies all the same.
 #
 # A score that tells normal from pseudo-anomalous with AUROC $a$ gets the weight
 #
 # $$w = \left( \frac{\max(a - 0.5,\ 0.001)}{1.02 - a} \right)^2$$
 #
-# which is next to nothing for a coin. The denominator is the share of wrong pairs (with a floor, so that a
-# perfect score does not get everything). It is a rule of thumb, and it bets: the square gives most of the
-# weight to whoever looks better.
+# A score that guesses ($a = 0.5$) gets next to nothing. The denominator is the share of wrong pairs, $1 - a$,
+# and 0.02 more, so that a perfect score does not get everything. It is a rule of thumb, and it bets: the square
+# gives most of the weight to the score that looks better.
 # %%
 def separation_weight(normal, anomalous):
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
@@ -415,9 +413,9 @@ print("the library's dual score is the same:", same)
 # %% [markdown]
 # ### How far that can go
 #
-# Here are two more normal classes, ankle boots and trousers, and five ways to one number. The last row is an
-# **oracle**: the best of 21 weights, found *on the test labels*. It may not be used, and shows how much there
-# was to gain.
+# Here are two more normal classes, ankle boots and trousers, and five ways to one number. The last is an
+# **oracle**: the best of 21 weights, found *on the test labels*. It may not be used, but it shows how much
+# there was to gain.
 #
 # **Predict:** which honest row wins where, and by how much does the oracle beat the better single score?
 
@@ -446,7 +444,7 @@ compared = pd.DataFrame({study.name: ways(study) for study in studies})
 (100 * compared).round(1)
 
 # %% [markdown]
-# Where do the weights come from? From how well each score tells broken images from whole ones:
+# The weights come from how well each score tells broken images from whole ones:
 
 # %%
 evidence = {
@@ -516,15 +514,16 @@ plots.show(
 # A weighted sum is a straight line in this picture, and what lies above and to the right of it raises the alarm.
 #
 # On bags the evidence is right: the latent score is the better one and gets nearly all the weight. On ankle
-# boots and trousers the *pixel* score is the better one, and on both the broken copies say otherwise, so the
-# fused score ends between the two. Equal weights would have done better. No rule can notice such a mistake
-# without real anomalies. And the oracle beats the better single score by {{ 100 * gain_oracle | f2 }} points at
-# most, or by {{ 100 * oracle_high | f2 }} over five seeds: there is little to win by the right weight, and much
-# to lose by betting on the wrong space. Beside the fused score, the pixel score alone loses
-# {{ 100 * (separation_1 - pixel_1) | f1 }} points on bags, and the latent score alone
-# {{ 100 * (separation_3 - latent_3) | f1 }} on trousers.
+# boots and trousers the *pixel* score is the better one, but on both the broken copies say otherwise, so the
+# fused score ends between the two. Equal weights would have done better there, and nothing but real anomalies
+# could have told us.
 #
-# So read the dual score as an **insurance**: whoever picks one space without labels may pick the wrong one, and
+# The oracle beats the better single score by {{ 100 * gain_oracle | f2 }} points at most, or by
+# {{ 100 * oracle_high | f2 }} over five seeds. So the right weight wins little, but the wrong score loses much:
+# against the fused score, the pixel score alone is {{ 100 * (separation_1 - pixel_1) | f1 }} points behind on
+# bags, and the latent score alone {{ 100 * (separation_3 - latent_3) | f1 }} on trousers.
+#
+# So read the dual score as an **insurance**: whoever picks one score without labels may pick the wrong one, and
 # the fused score is nowhere the worst. (These three classes were chosen after a look at test labels, because
 # they show what can happen. Over all ten classes the insurance even pays a little: in
 # [RESULTS](../RESULTS.md#from-nothing-but-one-classs-images) the autoencoder's dual score lies above both
@@ -541,7 +540,7 @@ _ = interactive.explore_codes(bag.model, bag.held)
 # %% [markdown]
 # ## 5. What each part was worth
 #
-# Now the table that the course has been building: one part more from row to row, and two cheap rivals below.
+# Here is the table that the course has been building: one part more in each row, and two cheap rivals below.
 #
 # **Predict** two things: which step adds most to the *dual* column, and which adds nothing?
 
@@ -567,7 +566,7 @@ table.round(1).astype(object).fillna("")
 
 # %% [markdown]
 # How large must a step be to count? The test images are a draw, so we draw them again, with replacement,
-# {{ n_draws }} times; the thin bars hold 95 % of the differences. And the training had a seed; the broad bars
+# {{ n_draws }} times; the thin bars hold 95 % of the differences. The training had a seed, too: the broad bars
 # reach from the lowest to the highest of five.
 # %%
 random = np.random.default_rng(seed)
@@ -610,13 +609,14 @@ plots.show(figure, alt=f"What each part adds to the dual score, with 95 % interv
 
 # %% [markdown]
 # On bags the large step is the Feature Constraint's: {{ 100 * gain_fc | f1 }} points, at least
-# {{ 100 * fc_seeds_low | f1 }} with every seed. The discriminator's smaller step stays above zero, too. Mutual
-# information can't be told from nothing. And the dual score itself changes nothing here, since nearly all the
-# weight goes to the latent score.
+# {{ 100 * fc_seeds_low | f1 }} with every seed. The discriminator's smaller step stays above zero, too. The
+# step of mutual information can't be told from zero. And the dual score changes nothing here, since nearly all
+# the weight goes to the latent score.
 #
 # But "the Feature Constraint" is a package: transformed copies to train on and to score, read at $h$, the
-# feature map before the code; a critic that names them; a sphere ([lesson 03](03_feature_constraint.ipynb)).
-# Who in it did the work? Here it is taken apart on the full data: three classes fixed beforehand, one seed.
+# feature map before the code; a critic that says how each was transformed; a sphere ([lesson
+# 03](03_feature_constraint.ipynb)). Here it is taken apart on the full data: three classes fixed beforehand,
+# one seed.
 #
 # **Predict:** which of them brings most, on digits and on clothes?
 
@@ -657,14 +657,13 @@ plots.show(figure, alt=f"The Feature Constraint taken apart, mean AUROC of three
 
 # %% [markdown]
 # **Which part earned its place?** On clothes, copies read at $h$ do most of it, from
-# {{ package_fashion_nothing | pct }} to {{ package_fashion_copies | pct }} without a word of the critic. On
-# digits they bring less than half, and the critic the larger rest. On top of these the sphere, which gave the
-# part its name, adds nothing.
+# {{ package_fashion_nothing | pct }} to {{ package_fashion_copies | pct }} without the critic. On
+# digits they bring less than half, and the critic the larger rest. On top of these the sphere adds nothing.
 #
 # Over all ten classes of MNIST, Fashion-MNIST and CIFAR-10 the package is the large step each time, the
 # discriminator adds a few tenths of a point or costs more than one, and mutual information stays within a tenth
-# of zero: [RESULTS](../RESULTS.md#from-nothing-but-one-classs-images) has the table. And one step came before
-# any game: scoring the *code* of a plain autoencoder ({{ table_ae_latent | pct }}) where its picture gives
+# of zero: [RESULTS](../RESULTS.md#from-nothing-but-one-classs-images) has the table. One step came before any
+# game: scoring the *code* of a plain autoencoder ({{ table_ae_latent | pct }}) where its picture gives
 # {{ table_ae_pixel | pct }}.
 #
 # ## 6. An alarm with a promise
@@ -675,11 +674,12 @@ plots.show(figure, alt=f"The Feature Constraint taken apart, mean AUROC of three
 # $$r = \lceil (n + 1)(1 - \alpha) \rceil$$
 #
 # from below. Here is the promise: a new normal image that comes from the same source as the held-out ones is
-# equally likely to fall into each of the $n + 1$ gaps between them, so it exceeds number $r$ with a chance of at
-# most $\alpha$, whatever the shape of the scores. The same count gives each image a **conformal p-value**, $(1 +
-# N_{\ge s}) / (n + 1)$ with the number $N_{\ge s}$ of held-out scores that are at least as high as its own score
-# $s$ (Vovk et al., 2005).
-
+# equally likely to fall into each of the $n + 1$ gaps between them, so it exceeds number $r$ with a chance of
+# at most $\alpha$, whatever the shape of the scores. The same count gives each image a **conformal p-value**
+# (Vovk et al., 2005): $(1 + N) / (n + 1)$, if $N$ held-out scores are at least as high as its own.
+#
+# One trap: the held-out images also set scales and weights, and would judge themselves. So the library scores
+# each of them with scales and weights that the *others* set.
 # %%
 full = fitted["+ MI"]
 alpha = full.false_alarm_rate
@@ -692,10 +692,10 @@ print(f"promised at most {100 * alpha:.0f} % false alarms; on the test bags {100
 print(f"caught among all that is no bag: {100 * caught:.0f} %")
 
 # %% [markdown]
-# Promised five, measured {{ fa_full | pct }} %. Is the promise too careful? It speaks of an average over all
-# the held-out sets that might have been drawn, and ours is one of {{ n_held }} images. So draw again: mix the
-# held-out scores with those of the test bags, which trained nothing either, deal them anew {{ n_dealt }} times,
-# and count false alarms and catches each time.
+# We promised at most 5 % and measured {{ fa_full | pct }} %. But the promise speaks of an average over all
+# held-out sets that might have been drawn, and ours is one. So draw again: mix the held-out scores with those
+# of the test bags, which trained nothing either, deal them anew {{ n_dealt }} times, and count false alarms and
+# catches each time.
 #
 # **Predict** the mean of the false-alarm rates, how far single ones lie from it, and how much the share of caught
 # anomalies depends on the luck of the deal.
@@ -752,21 +752,21 @@ plots.show(
 # %% [markdown]
 # On average the promise is kept, as it must be when images are dealt at random: the mean of the splits is
 # {{ 100 * fa_mean | f1 }} %. But single splits lie far apart, 95 % of them between {{ 100 * fa_low | int }} and
-# {{ 100 * fa_high | int }} %. A promise for a *single* split takes a higher threshold, or more held-out images,
-# which make the hill narrower.
+# {{ 100 * fa_high | int }} %. Whoever needs the promise for a *single* split must set a higher threshold, and
+# more held-out images make the histogram narrower.
 #
 # The last line printed is the mistake to avoid: of the images that *trained* the detector, each is its own
-# nearest neighbour at distance zero.
+# nearest neighbour at distance zero, so the threshold is zero and every bag raises an alarm.
 #
 # ## What is still missing
 #
 # At an AUROC of {{ table_full_dual | pct }}, look at what the alarm catches: {{ found_full | pct0 }} % with our
 # threshold, {{ found_mean | pct0 }} % on average over the splits, 95 % of them between {{ found_low | pct0 }}
 # and {{ found_high | pct0 }} %. Five seeds of the whole lesson give {{ found_seeds_low | pct0 }} to
-# {{ found_seeds_high | pct0 }} %. So distrust a catch rate that comes without its spread. And bags on a black
-# ground are a kind world. On photographs, and on small defects of real parts, networks that were trained on
-# nothing but a few hundred images of one class do far worse ([RESULTS](../RESULTS.md)). What is missing are
-# eyes that know images.
+# {{ found_seeds_high | pct0 }} %. Distrust a catch rate that comes without its spread. And bags on black are an
+# easy case. On photographs, and on small defects of real parts, networks that were trained on nothing but a few
+# hundred images of one class do far worse ([RESULTS](../RESULTS.md)). What is missing is knowledge of what
+# images look like.
 #
 # ## Recap
 #
