@@ -25,6 +25,7 @@ _EXPORTS = {
     "AGAD": "detectors.agad",
     "RebuiltAGAD": "detectors.rebuilt_agad",
     "FeatureAGAD": "detectors.feature_agad",
+    "FeatureLRGDAN": "detectors.feature_lrgdan",
     "ADeGAN": "detectors.adegan",
     "RebuiltADeGAN": "detectors.rebuilt_adegan",
     "PCA": "detectors.baselines",

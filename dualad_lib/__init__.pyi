@@ -21,6 +21,7 @@ from .detectors.baselines import (
 from .detectors.dualad import DualAD as DualAD
 from .detectors.feature_agad import FeatureAGAD as FeatureAGAD
 from .detectors.feature_dualad import FeatureDualAD as FeatureDualAD
+from .detectors.feature_lrgdan import FeatureLRGDAN as FeatureLRGDAN
 from .detectors.feature_neighbours import FeatureNeighbours as FeatureNeighbours
 from .detectors.lrgdan import LRGDAN as LRGDAN
 from .detectors.padim import PaDiM as PaDiM

@@ -3,7 +3,6 @@
 Labels: 0 normal, 1 anomalous, shape (N,). Scores: higher = more anomalous, shape (N,). Results in [0, 1].
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,30 +59,6 @@ def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
         "average_precision": average_precision(labels, scores),
         "fpr95": fpr_at_tpr(labels, scores),
     }
-
-
-def bootstrap_interval(
-    metric: Callable[[np.ndarray, np.ndarray], float],
-    labels: ArrayLike,
-    scores: ArrayLike,
-    n: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval (low, high) of `metric(labels, scores)` over the images of one test set.
-
-    Normal and anomalous images are drawn with replacement each in their own number, so that every draw has
-    both. It says how much the figure depends on which images were in the test set, not on the training seed.
-    """
-    labels, scores = _checked(labels, scores)
-    random = np.random.default_rng(seed)
-    normal, anomalous = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
-    values = []
-    for _ in range(n):
-        draw = np.concatenate([random.choice(normal, len(normal)), random.choice(anomalous, len(anomalous))])
-        values.append(metric(labels[draw], scores[draw]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

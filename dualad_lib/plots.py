@@ -35,7 +35,7 @@ STYLE = {
 }
 
 
-def _styled(function):
+def styled(function):
     """Run `function` with the course's style, whatever the reader's own matplotlib settings are."""
 
     @functools.wraps(function)
@@ -64,7 +64,7 @@ def show(figure, alt):
     display(data, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-@_styled
+@styled
 def png(figure):
     """The figure as PNG bytes."""
     buffer = io.BytesIO()
@@ -72,7 +72,7 @@ def png(figure):
     return buffer.getvalue()
 
 
-@_styled
+@styled
 def image_grid(rows, titles=None, maps=(), size=0.85, title=None, captions=None):
     """Rows of images, each row with its name at the left.
 
@@ -119,7 +119,7 @@ def image_grid(rows, titles=None, maps=(), size=0.85, title=None, captions=None)
     return figure
 
 
-@_styled
+@styled
 def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", title=None, bins=40):
     """Two histograms of anomaly scores on one axis, each scaled to area one.
 
@@ -167,7 +167,7 @@ def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", 
     return figure
 
 
-@_styled
+@styled
 def roc_curve(curves, title=None):
     """ROC curves with their AUROC (per cent) in the legend.
 
@@ -195,7 +195,7 @@ def roc_curve(curves, title=None):
     return figure
 
 
-@_styled
+@styled
 def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
     """Loss curves, one line style each: recorded values faint, their running mean over a twentieth of the run strong.
 
@@ -217,7 +217,7 @@ def losses(history, log=True, xlabel="step", ylabel="loss", title=None):
     return figure
 
 
-@_styled
+@styled
 def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)", legend="score"):
     """Grouped bars of AUROC in per cent: a group a detector, a bar a score, its value written above.
 
@@ -262,7 +262,7 @@ def auroc_bars(results, floor=40, title=None, ylabel="AUROC (%)", legend="score"
     return figure
 
 
-@_styled
+@styled
 def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title=None):
     """How results change with one setting: a line with its own marker and style for each name.
 
@@ -291,7 +291,7 @@ def sweep(values, lines, xlabel, ylabel="AUROC (%)", scale=100, log2=True, title
     return figure
 
 
-@_styled
+@styled
 def spheres(panels, title=None):
     """Codes of two numbers and the sphere around them: a panel a moment or a setting, each with its own scale.
 
@@ -326,7 +326,7 @@ def spheres(panels, title=None):
     return figure
 
 
-@_styled
+@styled
 def codes_2d(panels, spheres=None, share=0.99, title=None):
     """Codes of two numbers as a scatter: a panel a network or a moment, all with the same axes.
 
@@ -372,7 +372,7 @@ def codes_2d(panels, spheres=None, share=0.99, title=None):
     return figure
 
 
-@_styled
+@styled
 def ablation_heatmap(tables):
     """Mean AUROC of stages (rows) and scores (columns) as coloured cells with their values, a panel a data set.
 
@@ -399,7 +399,7 @@ def ablation_heatmap(tables):
     return figure
 
 
-@_styled
+@styled
 def frontier(panels, bold=()):
     """What each method reaches in how many seconds: a line a method, a panel a data set, seconds on a log axis.
 
@@ -425,7 +425,7 @@ def frontier(panels, bold=()):
     return figure
 
 
-@_styled
+@styled
 def paired_differences(pairs, xlabel):
     """Mean differences with their intervals, a line each; zero is marked.
 
@@ -445,29 +445,7 @@ def paired_differences(pairs, xlabel):
     return figure
 
 
-@_styled
-def confusion(tables, labels, xlabel="answer", ylabel="truth"):
-    """How often each truth gets each answer, in per cent, a table a panel; every row sums to 100.
-
-    tables: dict from a panel's name to (K, K) counts or shares, a row a truth. labels: K short texts.
-    """
-    figure, axes = _axes((4.2 * len(tables), 3.9), 1, len(tables))
-    for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
-        table = np.asarray(table, dtype=float)
-        shares = 100 * table / table.sum(1, keepdims=True)
-        axis.imshow(shares, cmap="cividis", vmin=0, vmax=100)
-        for row, column in np.ndindex(shares.shape):
-            value = shares[row, column]
-            ink = "black" if value > 60 else "white"
-            axis.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=8, color=ink)
-        axis.set_xticks(range(len(labels)), labels)
-        axis.set_yticks(range(len(labels)), labels)
-        axis.grid(False)
-        axis.set(xlabel=xlabel, ylabel=ylabel, title=name)
-    return figure
-
-
-@_styled
+@styled
 def score_plane(normal, anomalous, rules=None, xlabel="pixel score", ylabel="latent score", title=None):
     """Images in the plane of two scores, and the straight lines above which weighted sums of them raise an alarm.
 
@@ -500,7 +478,7 @@ def score_plane(normal, anomalous, rules=None, xlabel="pixel score", ylabel="lat
     return figure
 
 
-@_styled
+@styled
 def sound(samples, panels, rate, hop, title=None):
     """A waveform, and images of it below over the same time axis.
 
@@ -532,7 +510,7 @@ def sound(samples, panels, rate, hop, title=None):
     return figure
 
 
-@_styled
+@styled
 def who_chooses(normal, others, test_normal, test_anomalous):
     """Which images a detector learns from, which set its threshold, which choose its settings, which measure it.
 
@@ -589,7 +567,7 @@ def who_chooses(normal, others, test_normal, test_anomalous):
 PARTS = ("D", "FC", "MI", "dual")
 
 
-@_styled
+@styled
 def loss_graph(parts=(), new=()):
     """The recurring figure of the course: the autoencoder, and around it the loss terms learned so far.
 
@@ -689,7 +667,7 @@ def loss_graph(parts=(), new=()):
     return figure
 
 
-@_styled
+@styled
 def canvas(width, height, rows=1, columns=1, **options):
     """An empty figure in the course's style, for a drawing of a lesson's own: (figure, axes (rows, columns)).
 

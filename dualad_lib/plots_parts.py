@@ -1,30 +1,15 @@
 """Figures of inspected parts: photographs under their heat maps, scores over time, banks that cover a cloud."""
 
-import functools
-
 import numpy as np
 
-from .plots import ANOMALOUS, COLOURS, DPI, HATCHES, MARKERS, NORMAL, STYLE
+from .plots import ANOMALOUS, COLOURS, DPI, HATCHES, MARKERS, NORMAL, styled
 
 MARK = "#56B4E9"  # outline of what a person marked, light enough for dark photographs
 ALARM = COLOURS[3]
 COVER = 0.75  # of the photograph that the hottest heat hides
 
 
-def _styled(function):
-    """Run `function` with the course's style, whatever the reader's own matplotlib settings are."""
-
-    @functools.wraps(function)
-    def run(*args, **kwargs):
-        import matplotlib
-
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE}):
-            return function(*args, **kwargs)
-
-    return run
-
-
-@_styled
+@styled
 def heat_maps(
     images, maps=None, masks=None, titles=None, columns=2, scale=None, label="anomaly score", width=4.4
 ):
@@ -76,7 +61,7 @@ def pairs(images, maps, masks=None, titles=None, scale=None, label="anomaly scor
     return heat_maps(np.repeat(images, 2, 0), both, outlines, titles, scale=scale, label=label)
 
 
-@_styled
+@styled
 def timelines(panels, threshold=None, xlabel="day", ylabel="score", alarms=None):
     """Scores of places over time, a panel a place above the next.
 
@@ -121,7 +106,7 @@ def _note(axis, time, height, text, colour):
     axis.annotate(text, (time, height), ha="right", va="center", color=colour, fontsize=9, **place)
 
 
-@_styled
+@styled
 def banks(points, chosen):
     """A cloud of points and what was chosen of it, a panel a way to choose.
 
@@ -142,7 +127,7 @@ def banks(points, chosen):
     return figure
 
 
-@_styled
+@styled
 def rate_bars(rates, promised=None, ylabel="false alarms (%)", title=None):
     """Rates as grouped bars, in per cent, each with its number.
 
@@ -167,7 +152,7 @@ def rate_bars(rates, promised=None, ylabel="false alarms (%)", title=None):
     return figure
 
 
-@_styled
+@styled
 def strips(groups, threshold, xlabel="anomaly score"):
     """Scores as dots on a line a group, the names at the left, and a dashed threshold.
 
@@ -191,7 +176,7 @@ def strips(groups, threshold, xlabel="anomaly score"):
     return figure
 
 
-@_styled
+@styled
 def rate_histogram(rates, promised, xlabel="false alarms (%)", ylabel="divisions"):
     """How often a division had which rate, a panel a row above the next: dict name -> (n,) in [0, 1]."""
     figure, axes = _axes((7.0, 1.6 * len(rates) + 0.7), len(rates), 1)

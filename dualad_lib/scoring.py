@@ -18,7 +18,8 @@ from .errors import DataError
 from .evaluation import auroc
 from .neighbours import Bank
 
-PIXEL_SCORES = {"l1": 1, "l2": 2}
+PIXEL_SCORES = ("l1", "l2", "relative")
+SMOOTH = 1e-3  # roughness of an image without any: what a relative error is divided by at the least
 FEW = 5  # calibration images, of which none can be spared to look at the others
 
 
@@ -62,11 +63,22 @@ def finite(scores: dict[str, np.ndarray], owner: str) -> dict[str, np.ndarray]:
 
 
 def pixel_score(x: Tensor, x_hat: Tensor, kind: str = "l2") -> Tensor:
-    """Reconstruction error of each image: mean |x - x_hat| ("l1") or mean (x - x_hat)^2 ("l2") over C, H and W.
+    """Reconstruction error of each image: a mean over C, H and W.
 
-    x, x_hat: (N, C, H, W). Returns (N,).
+    kind: "l1", the mean of |x - x_hat|; "l2", that of (x - x_hat)^2; "relative", that of (x - x_hat)^2 divided by
+    `roughness` + SMOOTH: a complicated image is allowed a larger error than a plain one (as likelihoods are corrected
+    by complexity: Serra et al., ICLR 2020). x, x_hat: (N, C, H, W) in [0, 1]. Returns (N,).
     """
-    return (x - x_hat).abs().pow(PIXEL_SCORES[kind]).flatten(1).mean(1)
+    if kind == "relative":
+        return pixel_score(x, x_hat) / (roughness(x) + SMOOTH)
+    difference = (x - x_hat).abs()
+    return (difference if kind == "l1" else difference.square()).flatten(1).mean(1)
+
+
+def roughness(x: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels of each image, down and across. x: (N, C, H, W). Returns (N,)."""
+    down, across = (x.diff(dim=axis).square() for axis in (2, 3))
+    return sum(d.flatten(1).mean(1) for d in (down, across) if d.numel())
 
 
 def centre_distance(z: Tensor, centre: Tensor) -> Tensor:

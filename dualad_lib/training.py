@@ -221,7 +221,6 @@ def train(
     steps,
     batch_size,
     slices=None,
-    augment=None,
     after_step=None,
     seed=0,
     device="cpu",
@@ -234,7 +233,7 @@ def train(
 
     turns: list of Turn, played in this order at every step.
     images: (N, C, H, W), uint8 or float in [0, 1]; kept as one tensor on the device, batches are drawn by index.
-    slices: dict name -> share of each batch (default: all of it under "train"). augment: function of the float batch.
+    slices: dict name -> share of each batch (default: all of it under "train").
     after_step: function of the step, called when all turns are done (to watch, or to restart a player).
     checkpoint: a path. The state is written there every `checkpoint_every` steps and at the end; a call that finds a
     checkpoint of the same `fingerprint` goes on from it, and ends with the weights of an uninterrupted run.
@@ -260,8 +259,6 @@ def train(
             done = number / steps
             reseed(mix(seed, "step", number), device)
             batch = as_float(images[batch_index(len(images), batch_size, number, seed).to(device)], device)
-            if augment is not None:
-                batch = augment(batch)
             step = Step(number, done, slice_batch(batch, slices))
             for turn in turns:
                 terms = turn.loss(step)

@@ -15,7 +15,6 @@ from dualad_lib import DataError, DataNotFoundError
 from dualad_lib.data import load_inspection, masks, places
 from dualad_lib.data.inspection import (
     DEVELOPMENT_PLACES,
-    leave_part_out,
     split_by_part,
     split_by_time,
     split_development,
@@ -253,17 +252,6 @@ def test_a_split_by_time_needs_times_and_places():
         split_by_time([1, 2], [0])
     with pytest.raises(DataError, match="has 0 images"):
         split_by_time([], [])
-
-
-def test_each_part_is_left_out_once():
-    folds = leave_part_out(torch.tensor([4, 1, 4, 7]))
-    assert [tuple(side.tolist() for side in fold) for fold in folds] == [
-        ([0, 2, 3], [1]),
-        ([1, 3], [0, 2]),
-        ([0, 1, 2], [3]),
-    ]
-    with pytest.raises(DataError, match="two parts or more"):
-        leave_part_out([3, 3])
 
 
 def test_settings_are_chosen_on_other_places_than_those_reported(by_place):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -171,7 +172,11 @@ def test_recalibration_moves_the_threshold_and_nothing_learned(fitted):
 
 
 def test_anomaly_maps_of_what_reconstructs(name, fitted):
-    if hasattr(fitted, "scores_and_maps") and name not in ("feature_neighbours", "agad_features"):
+    if hasattr(fitted, "scores_and_maps") and name not in (
+        "feature_neighbours",
+        "agad_features",
+        "lrgdan_features",
+    ):
         scores, maps = fitted.scores_and_maps(TEST)
         assert maps.shape == (40, 12, 12) and maps.dtype == np.float64 and np.isfinite(maps).all()
         assert close(maps, fitted.anomaly_map(TEST)) and close(scores.final, finals(fitted, TEST))
@@ -283,6 +288,37 @@ def test_neighbours_in_principal_components_forget_what_the_components_leave_out
     assert finals(NearestNeighbours(n_neighbors=2).fit(x, calibration=x[:20]), new)[1] > 0.9
     model.save(tmp_path / "knn.safetensors")
     assert finals(NearestNeighbours.load(tmp_path / "knn.safetensors"), new) == pytest.approx(scores)
+
+
+@pytest.mark.parametrize("name", ["pca", "isolation_forest", "ocsvm", "kde"])
+def test_a_classical_file_holds_what_was_learned_and_no_other_image(name, tmp_path, monkeypatch):
+    x, path = stripes(80, 0), tmp_path / "model.safetensors"
+    model = build(name).fit(x, calibration=stripes(30, 3))
+    model.save(path)
+    state = load_file(path)
+    flat = torch.from_numpy(x).flatten(1) / 255
+    rows = [value.float() for value in state.values() if value.shape[-1:] == flat.shape[1:]]
+    shown = [row for value in rows for row in value.reshape(-1, flat.shape[1])]
+    known = sum(any(torch.allclose(row, image) for row in shown) for image in flat)
+    assert known == (len(state["support_vectors"]) if name == "ocsvm" else 0)
+    assert known < len(x)
+    monkeypatch.setattr(type(model), "_learn", None)  # loading learns nothing anew
+    assert close(finals(Detector.load(path), TEST), finals(model, TEST))
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    kept = {"train": torch.from_numpy(x), "calibration_scores": state["calibration_scores"]}
+    save_file(kept, path, metadata=header)
+    with pytest.raises(DataError, match="older version.*fit it again"):
+        Detector.load(path)
+
+
+def test_isolation_forests_scores_are_scikit_learns():
+    from sklearn.ensemble import IsolationForest
+
+    x, new = stripes(300, 0), np.concatenate([TEST, stripes(9, 1) // 2])
+    model = build("isolation_forest", n_estimators=30, seed=4).fit(x, calibration=stripes(30, 3))
+    theirs = IsolationForest(n_estimators=30, random_state=4).fit(x.reshape(300, -1) / np.float32(255))
+    assert np.allclose(finals(model, new), -theirs.score_samples(new.reshape(len(new), -1) / np.float32(255)))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from dualad_lib import DataError
 from dualad_lib.evaluation import (
     auroc,
     average_precision,
-    bootstrap_interval,
     equal_error_threshold,
     evaluate,
     fpr_at_tpr,
@@ -48,21 +47,6 @@ def test_hter_by_hand():
 
 def test_evaluate_holds_the_three_figures():
     assert set(evaluate(LABELS, SCORES)) == {"auroc", "average_precision", "fpr95"}
-
-
-def test_bootstrap_interval_covers_and_narrows():
-    random = np.random.default_rng(0)
-
-    def sample(n):
-        labels = np.repeat([0, 1], n)
-        return labels, random.normal(size=2 * n) + labels
-
-    truth = 0.7602  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt(2))
-    few, many = (bootstrap_interval(auroc, *sample(n), n=200) for n in (50, 1000))
-    assert many[0] < truth < many[1]
-    assert many[1] - many[0] < (few[1] - few[0]) / 2
-    labels, scores = sample(50)
-    assert bootstrap_interval(auroc, labels, scores, n=50) == bootstrap_interval(auroc, labels, scores, n=50)
 
 
 @pytest.mark.parametrize(

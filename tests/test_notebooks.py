@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from taught import taught_differences
 
 from dualad_lib.course import build, provenance
 from dualad_lib.course.manifest import PROFILES, load_course
@@ -62,7 +63,7 @@ def test_first_cells_are_title_badge_and_bootstrap(lesson):
 
 @every_lesson
 def test_taught_concepts_are_the_librarys_own(lesson):
-    assert provenance.taught_differences(read_source(lesson), lesson.teaches) == []
+    assert taught_differences(read_source(lesson), lesson.teaches) == []
 
 
 @pytest.mark.e2e

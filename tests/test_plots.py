@@ -62,7 +62,6 @@ FIGURES = {
         RANDOM.normal(size=4000), {"bands": (IMAGES[0, 0], np.linspace(4000, 100, 8))}, rate=8000, hop=500
     ),
     "canvas": _canvas,
-    "confusion": lambda: plots.confusion({"a": np.eye(3) + 1, "b": np.ones((3, 3))}, labels=range(3)),
 }
 
 
@@ -180,11 +179,6 @@ def test_sphere_is_drawn_where_mean_squares_over_coordinates_are_r_squared():
     axis = plots.spheres({"a": (np.random.default_rng(0).normal(size=(50, 2)), [1.0, 2.0], 3.0)}).axes[0]
     circle = axis.lines[0].get_xydata()
     assert np.square(circle - [1.0, 2.0]).mean(1) == pytest.approx(9)
-
-
-def test_confusion_rows_are_per_cent():
-    texts = [text.get_text() for text in plots.confusion({"a": [[3, 1], [0, 5]]}, labels="ab").axes[0].texts]
-    assert texts == ["75", "25", "0", "100"]
 
 
 def test_rules_in_the_score_plane_are_weighted_sums_at_their_threshold():

@@ -4,6 +4,7 @@ import ast
 
 import nbformat
 import pytest
+from taught import taught_differences
 
 from dualad_lib.course.notebook import read_source
 from dualad_lib.course.provenance import (
@@ -15,7 +16,6 @@ from dualad_lib.course.provenance import (
     library_hashes,
     module_hashes,
     results_folder,
-    taught_differences,
 )
 
 FILES = {

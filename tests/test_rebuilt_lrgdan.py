@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from dualad_lib import DataError, RebuiltLRGDAN
+from dualad_lib import DataError, FeatureLRGDAN, RebuiltLRGDAN
 from dualad_lib.training import Step
 from dualad_lib.transforms import SPOILS, dihedral, spoilt
 
 X = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 TINY = {"width": 4, "latent_dim": 6, "steps": 4, "batch_size": 16, "device": "cpu"}
+SEEN = {**TINY, "side": 64, "precision": "float32"}
 DISTANCES = {"upright mahalanobis", "upright neighbours"}
 TURNED = {"mahalanobis", "neighbours", "code"}
 
@@ -183,3 +184,39 @@ def test_turns_are_undone_by_naming_them():
     even = torch.full((20, 1, 8, 8), 0.3)
     assert model._raw(even)["information"].mean() > model._raw(bright[:20])["information"].mean() + 0.5
     torch.testing.assert_close(dihedral(even, 5), even)
+
+
+# ------------------------------------------------------------------------------------------------ on features
+
+
+@pytest.mark.parametrize(
+    ("switches", "parts", "scores"),
+    [
+        ({"image_discriminator": False, "dual": False}, {"G"}, DISTANCES),
+        ({"dual": False}, {"G", "D"}, DISTANCES),
+        ({"mutual_information": False}, {"G", "D", "A"}, DISTANCES | TURNED),
+        ({}, {"G", "D", "A", "T_g", "T_l"}, DISTANCES | TURNED | {"information"}),
+    ],
+)
+def test_the_rows_of_the_ablation_on_features(switches, parts, scores, tmp_path):
+    model = FeatureLRGDAN(**SEEN, **switches).fit(X)
+    assert set(model.parts_) == parts
+    assert set(model._raw(X)) == scores == set(model._raw_names())
+    model.save(tmp_path / "m.safetensors")
+    again = FeatureLRGDAN.load(tmp_path / "m.safetensors")
+    assert np.allclose(again.anomaly_scores(X).final, model.anomaly_scores(X).final)
+
+
+def test_on_features_a_turn_is_an_order_of_channels_and_d_prime_learns_to_name_it():
+    model = FeatureLRGDAN(**{**SEEN, "width": 32, "steps": 100, "learning_rate": 5e-3}).fit(X)
+    orders = model.orders_
+    assert len(orders) == 4 and torch.equal(orders[0], torch.arange(orders.shape[1]))
+    assert all(torch.equal(order.sort().values, orders[0]) for order in orders)
+    assert len({tuple(order.tolist()) for order in orders}) == 4
+    assert np.mean(model._score(X)["information"]) < np.log(4) / 4  # far less than of who guesses
+    assert model.history_["global"][-1] < model.history_["global"][0]
+
+
+def test_on_features_what_is_asked_must_have_been_trained():
+    with pytest.raises(DataError, match="asked"):
+        FeatureLRGDAN(**SEEN, dual=False, asked="D'").fit(X)

@@ -23,6 +23,7 @@ from dualad_lib.scoring import (
     nearest_distance,
     pixel_score,
     precise,
+    roughness,
     threshold_at,
 )
 from dualad_lib.transforms import made_of
@@ -33,6 +34,17 @@ def test_pixel_scores_by_hand():
     x_hat = torch.tensor([[[[0.5, 1.0]]], [[[0.5, 0.1]]]])
     assert pixel_score(x, x_hat, "l1").tolist() == pytest.approx([0.25, 0.2])
     assert pixel_score(x, x_hat, "l2").tolist() == pytest.approx([0.125, 0.08])
+
+
+def test_a_relative_error_forgives_what_is_rough():
+    rough = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])  # each neighbour differs by 1: roughness 1 + 1
+    plain = torch.full_like(rough, 0.5)
+    row = torch.tensor([[[[0.0, 1.0]]]])  # no neighbour below
+    off = 0.1
+    assert roughness(rough).item() == pytest.approx(2.0)
+    assert roughness(row).item() == pytest.approx(1.0)
+    assert pixel_score(rough, rough + off, "relative").item() == pytest.approx(off**2 / 2.001)
+    assert pixel_score(plain, plain + off, "relative").item() == pytest.approx(off**2 / 0.001)
 
 
 def test_centre_distance_by_hand():

@@ -115,33 +115,6 @@ def dump(node, module_docstring=False):
     return f"{type(node).__name__}({','.join(fields)})"
 
 
-def definition(tree, name):
-    """The last class or function called `name` at the top of a module or cell, or None."""
-    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-    found = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
-    return found[-1] if found else None
-
-
-def taught_differences(nb, teaches, root=ROOT):
-    """Complaints about concepts whose code in the notebook is not the library's, but for docstrings and type hints.
-
-    `teaches` maps a class or function of the notebook to its canonical place, "dualad_lib.losses.squared_error".
-    """
-    cells = [cell_tree(cell) for cell in code_cells(nb)]
-    library, complaints = _Library(root), []
-    for name, place in teaches.items():
-        ours = [node for cell in cells if (node := definition(cell, name))]
-        module, _, canonical_name = place.rpartition(".")
-        theirs = definition(library.tree(module), canonical_name) if library.file(module) else None
-        if not ours:
-            complaints.append(f"the notebook defines no {name}")
-        elif theirs is None:
-            complaints.append(f"{place} is not defined in the library")
-        elif dump(ours[-1]) != dump(theirs):
-            complaints.append(f"{name} in the notebook differs from {place}")
-    return complaints
-
-
 def _docstring(body):
     first = body[0] if body else None
     return (

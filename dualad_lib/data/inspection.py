@@ -4,7 +4,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from sklearn.model_selection import LeaveOneGroupOut
 
 from ..errors import DataError
 
@@ -192,19 +191,6 @@ def split_by_time(times, places, first=20):
     early = np.empty(len(own), bool)
     early[order] = np.arange(len(own)) - np.searchsorted(own, own) < first
     return torch.from_numpy(np.flatnonzero(early)), torch.from_numpy(np.flatnonzero(~early))
-
-
-def leave_part_out(parts):
-    """For each part in order: (index of the images of all others, index of its own), int64 each.
-
-    parts: (N,) as in Inspection: with `parts`, places that see the same surface are left out together. Raises DataError
-    for fewer than two parts.
-    """
-    parts = np.asarray(parts)
-    if len(np.unique(parts)) < 2:
-        raise DataError("leaving a part out needs two parts or more.")
-    folds = LeaveOneGroupOut().split(parts, groups=parts)
-    return [tuple(map(torch.from_numpy, fold)) for fold in folds]
 
 
 def split_development(data):

@@ -82,30 +82,10 @@ class Task:
         return self.normal_class if self.protocol == "leave_one_class_out" else None
 
     @property
-    def normal_classes(self):
-        """The classes that count as normal."""
-        return tuple(
-            k
-            for k in range(len(self.class_names))
-            if (k == self.normal_class) != (self.protocol == "leave_one_class_out")
-        )
-
-    @property
-    def anomaly_classes(self):
-        """The classes that count as anomalous."""
-        return tuple(k for k in range(len(self.class_names)) if k not in self.normal_classes)
-
-    @property
     def normal_name(self):
         """What is normal, in words: a class name, or "all but NAME" for protocol "leave_one_class_out"."""
         name = self.class_names[self.normal_class]
         return f"all but {name}" if self.protocol == "leave_one_class_out" else name
-
-    @property
-    def anomaly_name(self):
-        """What is anomalous, in words."""
-        name = self.class_names[self.normal_class]
-        return name if self.protocol == "leave_one_class_out" else f"all but {name}"
 
     def __repr__(self):
         size = "x".join(map(str, self.image_shape))

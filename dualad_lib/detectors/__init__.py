@@ -8,6 +8,7 @@ from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
 from .dualad import DualAD
 from .feature_agad import FeatureAGAD
 from .feature_dualad import FeatureDualAD
+from .feature_lrgdan import FeatureLRGDAN
 from .feature_neighbours import FeatureNeighbours
 from .lrgdan import LRGDAN
 from .padim import PaDiM
@@ -32,6 +33,7 @@ __all__ = [
     "DualAD",
     "FeatureAGAD",
     "FeatureDualAD",
+    "FeatureLRGDAN",
     "FeatureNeighbours",
     "IsolationForest",
     "NearestNeighbours",

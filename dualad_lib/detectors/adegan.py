@@ -1,5 +1,7 @@
 """ADe-GAN: images of many patterns, generated from a pattern and noise, and judged by error and pattern together."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import cross_entropy, one_hot, softmax
 
@@ -20,6 +22,7 @@ from .trained import Trained, check_side
 SCHEDULES = ("in turn", "one after the other")
 
 
+@dataclass(eq=False, repr=False)
 class ADeGAN(Trained):
     """ADe-GAN (Chai et al.): a generator from (pattern, noise), and an extractor that takes an image apart again.
 
@@ -44,43 +47,23 @@ class ADeGAN(Trained):
 
     FOLDS = 100
 
-    def __init__(
-        self,
-        patterns=10,
-        noise_dim=16,
-        noise=0.1,
-        alpha=1.0,
-        beta=1.0,
-        gamma=10.0,
-        r1=1.0,
-        between=True,
-        within=True,
-        schedule="in turn",
-        width=16,
-        steps=500,
-        batch_size=64,
-        learning_rate=1e-3,
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.patterns = patterns
-        self.noise_dim = noise_dim
-        self.noise = noise
-        self.alpha = alpha
-        self.beta = beta
-        self.gamma = gamma
-        self.r1 = r1
-        self.between = between
-        self.within = within
-        self.schedule = schedule
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    patterns: int = 10
+    noise_dim: int = 16
+    noise: float = 0.1
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 10.0
+    r1: float = 1.0
+    between: bool = True
+    within: bool = True
+    schedule: str = "in turn"
+    width: int = 16
+    steps: int = 500
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @as_fitted
     def generate(self, z_c, z_n):

@@ -1,6 +1,7 @@
 """AGAD: a generator that must fail to reconstruct its own reconstructions, with or without labelled anomalies."""
 
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -25,6 +26,7 @@ GENERATORS = ("plain", "unet", "unet++")
 LABELLED = 32  # anomalies in a batch at least
 
 
+@dataclass(eq=False, repr=False)
 class AGAD(Told, Trained):
     """Adversarial Generative Anomaly Detection (Shi & Zhang, arXiv 2304.04211).
 
@@ -44,39 +46,21 @@ class AGAD(Told, Trained):
     the test batch: see `batch_statistics`. Here scores are made in eval mode, as everywhere in this library.
     """
 
-    def __init__(
-        self,
-        generator="unet",
-        w_adv=0.02,
-        w_con=1.0,
-        w_adcon=0.3,
-        w_lat=0.1,
-        restart_below=1e-5,
-        mixed=True,
-        width=16,
-        latent_dim=64,
-        steps=400,
-        batch_size=64,
-        learning_rate=2e-3,
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.generator = generator
-        self.w_adv = w_adv
-        self.w_con = w_con
-        self.w_adcon = w_adcon
-        self.w_lat = w_lat
-        self.restart_below = restart_below
-        self.mixed = mixed
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    generator: str = "unet"
+    w_adv: float = 0.02
+    w_con: float = 1.0
+    w_adcon: float = 0.3
+    w_lat: float = 0.1
+    restart_below: float = 1e-5
+    mixed: bool = True
+    width: int = 16
+    latent_dim: int = 64
+    steps: int = 400
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @as_fitted
     def reconstruct(self, x):

@@ -27,7 +27,6 @@ NETWORKS = {"conv": ConvAutoencoder, "pooled": PooledAutoencoder, "mlp": MLPAuto
 LATENT_SCORES = ("nearest", "mahalanobis", "centre")
 FUSIONS = ("separation", "equal")
 AT_ONCE = 256  # images that go through the encoder at once: more do not fit the processor's caches
-JUDGES = 200  # held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores
 
 
 class Autoencoder(Trained):
@@ -36,19 +35,21 @@ class Autoencoder(Trained):
     scores: pixel, the mean error of each image; latent, the distance of its whitened code to those of the training
     images; dual, both after log-standardisation on held-out normal images, fused.
 
-    network: "conv" (any image of side 8 or more), "pooled" (`PooledEncoder`, which learns more a second; the tables'
-    choice) or "mlp" (the fully connected one of DualAD's published code). precision: in which the networks compute,
-    "float32", "bfloat16", or "auto", bfloat16 where the device computes in it. Weights, losses and scores are float32
-    and float64 always. width: channels of the first convolution; latent_dim: d of the code z. steps, batch_size,
-    learning_rate: AdamW, warm-up and cosine to zero, always the last step. noise: deviation of Gaussian noise added
-    to the input, whose clean image is to be restored (denoising; 0: off). pixel: "l1" or "l2". latent: "nearest" (to
-    the nearest training code), "mahalanobis" or "centre" (to the mean code, not whitened). fusion: "separation"
-    weighs the pixel and the latent score by how well each tells held-out normal images from pseudo-anomalies made of
-    them, "equal" does not.
+    network: "conv" (any image of side 8 or more), "pooled" (`PooledEncoder`, which learns more a second; the
+    tables' choice) or "mlp" (the fully connected one of DualAD's published code). precision: in which the networks
+    compute, "float32", "bfloat16", or "auto", bfloat16 where the device computes in it. Weights, losses and scores
+    are float32 and float64 always. width: channels of the first convolution; latent_dim: d of the code z. steps,
+    batch_size, learning_rate: AdamW, warm-up and cosine to zero, always the last step. noise: deviation of Gaussian
+    noise added to the input, whose clean image is to be restored (denoising; 0: off). pixel: "l1", "l2" or
+    "relative" (`pixel_score`). latent: "nearest" (to the nearest training code), "mahalanobis" or "centre" (to the
+    mean code, not whitened). fusion: "separation" weighs the pixel and the latent score by how well each tells
+    held-out normal images from pseudo-anomalies made of them, "equal" does not.
     """
 
     AFTERWARDS = (*Trained.AFTERWARDS, "pixel", "latent", "fusion")
     FOLDS = 100
+    #: Held-out normal images that are made into pseudo-anomalies of each kind, to weigh the scores.
+    JUDGED = 200
 
     def __init__(
         self,
@@ -181,7 +182,7 @@ class Autoencoder(Trained):
         """Raw scores of held-out images broken in each of PSEUDO_ANOMALIES: kind -> name -> (n,); {}: not asked."""
         if self.fusion == "equal":
             return {}
-        x = as_float(images[:JUDGES], "cpu")
+        x = as_float(images[: self.JUDGED], "cpu")
         return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
 
     def _fuse(self, raw, broken):
@@ -200,7 +201,7 @@ class Autoencoder(Trained):
 
         def calibrated(kept):
             rest = {
-                kind: {name: values[made_of(kept[:JUDGES], kind)] for name, values in scores.items()}
+                kind: {name: values[made_of(kept[: self.JUDGED], kind)] for name, values in scores.items()}
                 for kind, scores in broken.items()
             }
             return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})

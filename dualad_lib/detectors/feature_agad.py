@@ -1,5 +1,7 @@
 """AGAD rebuilt on features that know images: what is redrawn and judged is the feature of a whole image."""
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import softplus
 
@@ -8,7 +10,7 @@ from ..neighbours import Bank
 from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureCritic, FeatureRedrawer
 from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
-from ..training import Turn, train
+from ..training import Turn
 from .feature_neighbours import FeatureNeighbours
 from .features import FeatureDetector
 from .system import System
@@ -18,6 +20,7 @@ from .trained import Trained
 NOISE = 0.3  # deviation of the noise on what G restores, in deviations of a feature
 
 
+@dataclass(eq=False, repr=False)
 class FeatureAGAD(Told, FeatureNeighbours, Trained):
     """The idea of AGAD (Shi & Zhang, 2023) on the pooled head features of a frozen backbone. With or without labels.
 
@@ -31,39 +34,21 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
     `FeatureNeighbours`.
     """
 
-    def __init__(
-        self,
-        backbone=DEFAULT,
-        drawn=False,
-        strength=1.0,
-        distances=True,
-        width=512,
-        latent_dim=64,
-        steps=200,
-        batch_size=128,
-        learning_rate=1e-3,
-        n_neighbors=2,
-        side=None,
-        precision="auto",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.backbone = backbone
-        self.drawn = drawn
-        self.strength = strength
-        self.distances = distances
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.n_neighbors = n_neighbors
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    backbone: str = DEFAULT
+    drawn: bool = False
+    strength: float = 1.0
+    distances: bool = True
+    width: int = 512
+    latent_dim: int = 64
+    steps: int = 200
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    n_neighbors: int = 2
+    side: int | None = None
+    precision: str = "auto"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     FOLDS = 100
     exports = False
@@ -81,25 +66,13 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
             **({"C": FeatureCritic(channels)} if self.judges_ else {}),
         }
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
+    def _fit(self, images, **options):
         self.judges_ = self.drawn or self.anomalies_ is not None  # whether there is anything for C to learn
         self.parts_ = self._build()
         features = self._pooled(images)
         self.told_ = None if self.anomalies_ is None else self._pooled(self.anomalies_)
         self.parts_["G"].learn(features)
-        history = train(
-            self._game()[0],
-            features,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            after_step=after_step,
-            seed=self.seed,
-            device=self.device,
-            label=label,
-            checkpoint=checkpoint,
-            fingerprint=self._fingerprint(images) if checkpoint else "",
-        )
-        self._end(features, history)
+        self._end(features, self._train_on(self._game(), features, images, **options))
         del self.told_
 
     def _game(self):

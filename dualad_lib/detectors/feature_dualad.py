@@ -9,6 +9,7 @@ T with G           the statistics networks bind the code of a place to other pla
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ from ..scoring import (
     precise,
     separation_weight,
 )
-from ..training import as_float, resolve_device, seeded, train
-from ..transforms import PSEUDO_ANOMALIES, made_of, pseudo_anomalies
+from ..training import as_float, resolve_device, seeded
+from ..transforms import PSEUDO_ANOMALIES, pseudo_anomalies
 from .autoencoder import FUSIONS
 from .base import choose
 from .dualad import OUTSIDE, SPHERE_STARTS, SPHERE_WARMS, DualAD
@@ -61,9 +62,9 @@ BANK, DIRECTIONS, SPACING = (
 )  # the latent score's bank: places, dimensions, neighbours of a neighbour
 SAME = 0.05  # of the spacing: what lies nearer is the same place again, and rounding
 PRIOR = 0.1  # weight of a distance that separates nothing; what separates well has 1 to 90
-JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
 
 
+@dataclass(eq=False, repr=False)
 class FeatureDualAD(FeatureDetector, DualAD):
     """DualAD on a frozen backbone; `DualAD(features=...)` makes one.
 
@@ -79,61 +80,33 @@ class FeatureDualAD(FeatureDetector, DualAD):
     image for the critic. Other parameters as in `FeatureDetector` and `DualAD`.
     """
 
-    def __init__(
-        self,
-        features=DEFAULT,
-        image_discriminator=True,
-        feature_constraint=True,
-        mutual_information=True,
-        hypersphere=True,
-        critic=True,
-        w_adversarial=0.005,
-        w_matching=0.1,
-        w_sphere=0.005,
-        w_critic=0.5,
-        w_information=0.01,
-        view="auto",
-        levels=(1, 2, 3),
-        copies=3,
-        latent_dim=64,
-        width=256,
-        steps=300,
-        batch_size=32,
-        learning_rate=2e-3,
-        fusion="separation",
-        side=None,
-        precision="float32",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.features = features
-        self.image_discriminator = image_discriminator
-        self.feature_constraint = feature_constraint
-        self.mutual_information = mutual_information
-        self.hypersphere = hypersphere
-        self.critic = critic
-        self.w_adversarial = w_adversarial
-        self.w_matching = w_matching
-        self.w_sphere = w_sphere
-        self.w_critic = w_critic
-        self.w_information = w_information
-        self.view = view
-        self.levels = levels
-        self.copies = copies
-        self.latent_dim = latent_dim
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.fusion = fusion
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    features: str = DEFAULT
+    image_discriminator: bool = True
+    feature_constraint: bool = True
+    mutual_information: bool = True
+    hypersphere: bool = True
+    critic: bool = True
+    w_adversarial: float = 0.005
+    w_matching: float = 0.1
+    w_sphere: float = 0.005
+    w_critic: float = 0.5
+    w_information: float = 0.01
+    view: str = "auto"
+    levels: tuple = (1, 2, 3)
+    copies: int = 3
+    latent_dim: int = 64
+    width: int = 256
+    steps: int = 300
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    fusion: str = "separation"
+    side: int | None = None
+    precision: str = "float32"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
-    FOLDS = 100
+    JUDGED = 60  # held-out images that are damaged once by each kind of defects.JUDGES, to weigh the scores
     padded = (
         False  # its distances have the unit of their surroundings: on development parts it needs no zeros
     )
@@ -188,25 +161,12 @@ class FeatureDualAD(FeatureDetector, DualAD):
     def _mixed(self):
         return nullcontext()  # `precision` is that of the backbone
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
+    def _fit(self, images, **options):
         self.parts_ = self._build()
         with seeded(self.seed, resolve_device(self.device)):
             self._gather(images)
-        turns, slices = self._game()
-        history = train(
-            turns,
-            torch.arange(len(images)).float().view(-1, 1, 1, 1),  # batches of images, by number
-            steps=self.steps,
-            batch_size=self.batch_size,
-            slices=slices,
-            after_step=after_step,
-            seed=self.seed,
-            device=self.device,
-            label=label,
-            checkpoint=checkpoint,
-            fingerprint=self._fingerprint(images) if checkpoint else "",
-        )
-        self._end(images, history)
+        numbers = torch.arange(len(images)).float().view(-1, 1, 1, 1)
+        self._end(images, self._train_on(self._game(), numbers, images, **options))
         del self.clean_, self.broken_, self.marks_
 
     @torch.no_grad()
@@ -394,7 +354,9 @@ class FeatureDualAD(FeatureDetector, DualAD):
     @torch.no_grad()
     def _scale_places(self, images):
         """Scales of the places of held-out images, so that the map adds what the image score adds."""
-        found = [self._places(self._features(self._seen(batch))) for batch in self._batches(images[:JUDGED])]
+        found = [
+            self._places(self._features(self._seen(batch))) for batch in self._batches(images[: self.JUDGED])
+        ]
         self.place_scales_ = {
             name: LogStandard.fit(precise(torch.cat([p[name].flatten() for p in found])).cpu().numpy())
             for name in found[0]
@@ -404,7 +366,7 @@ class FeatureDualAD(FeatureDetector, DualAD):
         """Raw scores of held-out images, damaged once by each kind: kind -> name -> (n,); {}: not asked."""
         if self.fusion == "equal":
             return {}
-        x = as_float(images[:JUDGED], "cpu")
+        x = as_float(images[: self.JUDGED], "cpu")
         if self._whole:
             return {kind: self._raw(pseudo_anomalies(x, kind)) for kind in PSEUDO_ANOMALIES}
         order = sorted(
@@ -414,18 +376,6 @@ class FeatureDualAD(FeatureDetector, DualAD):
         with seeded(self.seed):
             found = {kind: self._raw(defects.damage(x[order], kind)[0]) for kind in defects.JUDGES}
         return {kind: {name: v[back] for name, v in raw.items()} for kind, raw in found.items()}
-
-    def _calibrated_without(self, raw, images):
-        broken = self._broken(images)  # once: a fold needs other rows of it and no other scores
-
-        def calibrated(kept):
-            rest = {
-                kind: {name: values[made_of(kept[:JUDGED], kind)] for name, values in scores.items()}
-                for kind, scores in broken.items()
-            }
-            return self._twin({"fusion_": self._fuse({n: v[kept] for n, v in raw.items()}, rest)})
-
-        return calibrated
 
     def _fuse(self, raw, broken):
         """The fusion that held-out normal images and what was broken of them ask for: a weight a score."""

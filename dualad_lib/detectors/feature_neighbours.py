@@ -1,5 +1,7 @@
 """Nearest neighbours of a frozen network's features: two lines that anything learned has to beat."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch.nn.functional import normalize
@@ -12,6 +14,7 @@ from .features import FeatureDetector
 from .system import System
 
 
+@dataclass(eq=False, repr=False)
 class FeatureNeighbours(FeatureDetector):
     """DN2 (Bergman, Cohen & Hoshen, 2020) with the cosine: mean distance to the nearest normal images in features.
 
@@ -20,23 +23,13 @@ class FeatureNeighbours(FeatureDetector):
     `FeatureDetector`.
     """
 
-    def __init__(
-        self,
-        backbone=DEFAULT,
-        n_neighbors=2,
-        side=None,
-        precision="auto",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.backbone = backbone
-        self.n_neighbors = n_neighbors
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    backbone: str = DEFAULT
+    n_neighbors: int = 2
+    side: int | None = None
+    precision: str = "auto"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     levels = ("head",)
     remembered = (

@@ -1,5 +1,7 @@
 """LR-GDAN: an autoencoder judged by a discriminator and by a second autoencoder, with a code that knows its image."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ..losses import (
@@ -34,6 +36,7 @@ OVERSHOOT = 0.1
 JUDGED = ("reconstruction", "image", "code")
 
 
+@dataclass(eq=False, repr=False)
 class LRGDAN(Trained):
     """Latent Regularized Generative Dual Adversarial Network (Chen et al., IJCAI 2020).
 
@@ -63,57 +66,30 @@ class LRGDAN(Trained):
 
     AFTERWARDS = (*Trained.AFTERWARDS, "judged")
 
-    def __init__(
-        self,
-        image_discriminator=True,
-        dual=True,
-        mutual_information=True,
-        judged="reconstruction",
-        literal=False,
-        augmented=False,
-        w_irec=1.0,
-        w_adv=0.0064,
-        w_zrec=1.0,
-        w_e=0.05,
-        w_dual=1.0,
-        k=0.4,
-        beta=1.0,
-        gamma=0.01,
-        warm_up=0.2,
-        cap=2.0,
-        width=16,
-        latent_dim=16,
-        steps=600,
-        batch_size=64,
-        learning_rate=2e-3,
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.image_discriminator = image_discriminator
-        self.dual = dual
-        self.mutual_information = mutual_information
-        self.judged = judged
-        self.literal = literal
-        self.augmented = augmented
-        self.w_irec = w_irec
-        self.w_adv = w_adv
-        self.w_zrec = w_zrec
-        self.w_e = w_e
-        self.w_dual = w_dual
-        self.k = k
-        self.beta = beta
-        self.gamma = gamma
-        self.warm_up = warm_up
-        self.cap = cap
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    image_discriminator: bool = True
+    dual: bool = True
+    mutual_information: bool = True
+    judged: str = "reconstruction"
+    literal: bool = False
+    augmented: bool = False
+    w_irec: float = 1.0
+    w_adv: float = 0.0064
+    w_zrec: float = 1.0
+    w_e: float = 0.05
+    w_dual: float = 1.0
+    k: float = 0.4
+    beta: float = 1.0
+    gamma: float = 0.01
+    warm_up: float = 0.2
+    cap: float | None = 2.0
+    width: int = 16
+    latent_dim: int = 16
+    steps: int = 600
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @as_fitted
     def score_of(self, x):

@@ -1,5 +1,7 @@
 """PaDiM: a normal distribution of features at each place, for parts that lie still."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ..errors import DataError
@@ -9,6 +11,7 @@ from .features import FeatureDetector
 from .system import System
 
 
+@dataclass(eq=False, repr=False)
 class PaDiM(FeatureDetector):
     """PaDiM (Defard et al., 2021): Mahalanobis distance of each place's features to those of the same place.
 
@@ -18,27 +21,15 @@ class PaDiM(FeatureDetector):
     `FeatureDetector`.
     """
 
-    def __init__(
-        self,
-        backbone=DEFAULT,
-        levels=(1, 2, 3),
-        components=100,
-        shrinkage=0.01,
-        side=None,
-        precision="float32",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.backbone = backbone
-        self.levels = levels
-        self.components = components
-        self.shrinkage = shrinkage
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    backbone: str = DEFAULT
+    levels: tuple = (1, 2, 3)
+    components: int = 100
+    shrinkage: float = 0.01
+    side: int | None = None
+    precision: str = "float32"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     def _fit(self, images):
         self._check_parameters()

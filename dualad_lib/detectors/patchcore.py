@@ -1,5 +1,7 @@
 """PatchCore: the distance of each patch to the nearest of a few typical patches of normal images."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ..errors import DataError
@@ -12,6 +14,7 @@ PROJECTION = 128  # dimensions in which the coreset is chosen: distances keep wi
 CANDIDATES = 50_000  # patches, drawn evenly from all images, from which the coreset is chosen
 
 
+@dataclass(eq=False, repr=False)
 class PatchCore(FeatureDetector):
     """PatchCore (Roth et al., CVPR 2022) on a frozen backbone.
 
@@ -21,25 +24,14 @@ class PatchCore(FeatureDetector):
     are at most 50,000 patches, drawn evenly from the images. Other parameters as in `FeatureDetector`.
     """
 
-    def __init__(
-        self,
-        backbone=DEFAULT,
-        levels=(2, 3),
-        coreset=0.01,
-        side=None,
-        precision="float32",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.backbone = backbone
-        self.levels = levels
-        self.coreset = coreset
-        self.side = side
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    backbone: str = DEFAULT
+    levels: tuple = (2, 3)
+    coreset: float = 0.01
+    side: int | None = None
+    precision: str = "float32"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     def _fit(self, images):
         self._check_parameters()

@@ -1,5 +1,7 @@
 """DualAD as its published code trains and scores it, each of its flaws a switch: to measure what a flaw is worth."""
 
+from dataclasses import dataclass
+
 import torch
 
 from ..losses import adversarial_loss, discriminator_loss, feature_matching, squared_error
@@ -13,6 +15,7 @@ W_RECONSTRUCTION, W_ADVERSARIAL, W_MATCHING = 0.01, 0.96, 0.03
 STARTS = 10  # random networks over which Gamma is averaged
 
 
+@dataclass(eq=False, repr=False)
 class PublishedDualAD(Autoencoder):
     """The reference configuration of DualAD (Wan & Feng, 2024, official code): networks, losses, schedule and score.
 
@@ -29,27 +32,15 @@ class PublishedDualAD(Autoencoder):
 
     network, noise, pixel, latent, fusion, precision = "mlp", 0.0, "l2", "centre", "equal", "float32"
 
-    def __init__(
-        self,
-        first_sample=True,
-        score_weight=50.0,
-        epochs=5,
-        latent_dim=256,
-        batch_size=64,
-        learning_rate=1e-5,
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.first_sample = first_sample
-        self.score_weight = score_weight
-        self.epochs = epochs
-        self.latent_dim = latent_dim
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    first_sample: bool = True
+    score_weight: float | None = 50.0
+    epochs: int = 5
+    latent_dim: int = 256
+    batch_size: int = 64
+    learning_rate: float = 1e-5
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     def _steps(self, images):
         return self.epochs * max(1, len(images) // self.batch_size)

@@ -1,6 +1,7 @@
 """ADe-GAN's idea rebuilt: patterns learned on real images, interpolations between them as what is not normal."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from sklearn.cluster import KMeans
@@ -22,6 +23,7 @@ CLUSTERED = 6000  # codes of which the patterns are found
 KEPT = 20_000  # training images that others are drawn from
 
 
+@dataclass(eq=False, repr=False)
 class RebuiltADeGAN(Trained):
     """ADe-GAN rebuilt, so that its extractor meets real images and its score can point one way only.
 
@@ -47,45 +49,24 @@ class RebuiltADeGAN(Trained):
 
     FOLDS = 100
 
-    def __init__(
-        self,
-        patterns=50,
-        within=True,
-        between=True,
-        w_pattern=0.1,
-        one_pattern=True,
-        pretext=1.5,
-        temperature=0.2,
-        starts=0.4,
-        neighbors=5,
-        drawn_with=10,
-        latent_dim=64,
-        width=16,
-        steps=350,
-        batch_size=96,
-        learning_rate=3e-3,
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.patterns = patterns
-        self.within = within
-        self.between = between
-        self.w_pattern = w_pattern
-        self.one_pattern = one_pattern
-        self.pretext = pretext
-        self.temperature = temperature
-        self.starts = starts
-        self.neighbors = neighbors
-        self.drawn_with = drawn_with
-        self.latent_dim = latent_dim
-        self.width = width
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    patterns: int = 50
+    within: bool = True
+    between: bool = True
+    w_pattern: float = 0.1
+    one_pattern: bool = True
+    pretext: float = 1.5
+    temperature: float = 0.2
+    starts: float = 0.4
+    neighbors: int = 5
+    drawn_with: int = 10
+    latent_dim: int = 64
+    width: int = 16
+    steps: int = 350
+    batch_size: int = 96
+    learning_rate: float = 3e-3
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @as_fitted
     def extract(self, x):

@@ -4,6 +4,8 @@ The paper has a generator fail on its own drawings. What it learns of them is ho
 context in which an image stands: upright, turned, redrawn, or told of as anomalous. None of them is the only one.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
@@ -23,6 +25,7 @@ from .told import Told
 A_TOLD = 4  # normal images in a batch to one labelled anomaly
 
 
+@dataclass(eq=False, repr=False)
 class RebuiltAGAD(Told, DualAD):
     """The idea of AGAD (Shi & Zhang, arXiv 2304.04211) without the faults that its lesson found; labels where given.
 
@@ -43,47 +46,25 @@ class RebuiltAGAD(Told, DualAD):
     feature_constraint = critic = True
     features, noise, latent = None, 0.0, "nearest"
 
-    def __init__(
-        self,
-        redrawn=True,
-        turned=True,
-        contrast=True,
-        strength=0.5,
-        w_critic=5.0,
-        w_contrast=0.05,
-        views="auto",
-        network="pooled",
-        width=16,
-        latent_dim=128,
-        steps=400,
-        batch_size=32,
-        learning_rate=2e-3,
-        pixel="l2",
-        fusion="separation",
-        precision="auto",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.redrawn = redrawn
-        self.turned = turned
-        self.contrast = contrast
-        self.strength = strength
-        self.w_critic = w_critic
-        self.w_contrast = w_contrast
-        self.views = views
-        self.network = network
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.pixel = pixel
-        self.fusion = fusion
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    redrawn: bool = True
+    turned: bool = True
+    contrast: bool = True
+    strength: float = 0.5
+    w_critic: float = 5.0
+    w_contrast: float = 0.05
+    views: str = "auto"
+    network: str = "pooled"
+    width: int = 16
+    latent_dim: int = 128
+    steps: int = 400
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    pixel: str = "l2"
+    fusion: str = "separation"
+    precision: str = "auto"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @property
     def _symmetries(self):

@@ -5,6 +5,8 @@ its score, and are gone: D' fails on no reconstruction of a normal image, the sc
 punished, and the information is about something that not every image tells.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn.functional import log_softmax
 
@@ -40,6 +42,13 @@ from .trained import Trained, check_side
 ASKED = ("all", "G", "D'", "distances")
 
 
+def counts(name, asked):
+    """Whether a part of the score is among those asked for."""
+    of_g = name.startswith("upright")
+    return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[asked]
+
+
+@dataclass(eq=False, repr=False)
 class RebuiltLRGDAN(Trained):
     """LR-GDAN's idea (Chen et al., IJCAI 2020), rebuilt so that the score asks for what training has taught.
 
@@ -73,49 +82,26 @@ class RebuiltLRGDAN(Trained):
     AFTERWARDS = (*Trained.AFTERWARDS, "asked")
     FOLDS = 100
 
-    def __init__(
-        self,
-        image_discriminator=True,
-        dual=True,
-        mutual_information=True,
-        spoils=0.5,
-        counterfeits=False,
-        asked="all",
-        w_adversarial=0.005,
-        w_matching=0.1,
-        w_zrec=0.1,
-        w_global=0.1,
-        w_local=0.1,
-        width=16,
-        latent_dim=64,
-        steps=250,
-        batch_size=64,
-        learning_rate=2e-3,
-        precision="auto",
-        false_alarm_rate=0.05,
-        seed=0,
-        device="auto",
-    ):
-        self.image_discriminator = image_discriminator
-        self.dual = dual
-        self.mutual_information = mutual_information
-        self.spoils = spoils
-        self.counterfeits = counterfeits
-        self.asked = asked
-        self.w_adversarial = w_adversarial
-        self.w_matching = w_matching
-        self.w_zrec = w_zrec
-        self.w_global = w_global
-        self.w_local = w_local
-        self.width = width
-        self.latent_dim = latent_dim
-        self.steps = steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.precision = precision
-        self.false_alarm_rate = false_alarm_rate
-        self.seed = seed
-        self.device = device
+    image_discriminator: bool = True
+    dual: bool = True
+    mutual_information: bool = True
+    spoils: float = 0.5
+    counterfeits: bool = False
+    asked: str = "all"
+    w_adversarial: float = 0.005
+    w_matching: float = 0.1
+    w_zrec: float = 0.1
+    w_global: float = 0.1
+    w_local: float = 0.1
+    width: int = 16
+    latent_dim: int = 64
+    steps: int = 250
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    precision: str = "auto"
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
 
     @as_fitted
     @torch.no_grad()
@@ -332,12 +318,7 @@ class RebuiltLRGDAN(Trained):
         self.fusion_ = Fusion.fit(raw)
 
     def _combine(self, raw):
-        return Scores(latent=self.fusion_(raw, [name for name in raw if self._counts(name)]))
-
-    def _counts(self, name):
-        """Whether a part of the score is asked for."""
-        of_g = name.startswith("upright")
-        return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[self.asked]
+        return Scores(latent=self.fusion_(raw, [name for name in raw if counts(name, self.asked)]))
 
     def _own_state(self):
         state = {f"own.{name}": value for name, value in self.own_.state().items()}

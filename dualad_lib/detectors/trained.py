@@ -46,11 +46,15 @@ class Trained(Detector):
         """
         return self._fit_all(X, y, calibration, checkpoint=checkpoint, label=label, after_step=after_step)
 
-    def _fit(self, images, checkpoint=None, label="", after_step=None):
-        turns, slices = self._begin(images)
-        history = train(
+    def _fit(self, images, **options):
+        self._end(images, self._train_on(self._begin(images), images, images, **options))
+
+    def _train_on(self, game, batches, images, checkpoint=None, label="", after_step=None):
+        """The history of a game (turns, slices) on `batches`; a checkpoint holds for these images alone."""
+        turns, slices = game
+        return train(
             turns,
-            images,
+            batches,
             steps=self._steps(images),
             batch_size=self.batch_size,
             slices=slices,
@@ -61,7 +65,6 @@ class Trained(Detector):
             checkpoint=checkpoint,
             fingerprint=self._fingerprint(images) if checkpoint else "",
         )
-        self._end(images, history)
 
     def _begin(self, images):
         """Fresh networks, and the game they play: (turns, slices) for `train`."""

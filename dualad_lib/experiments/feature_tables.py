@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from .markdown import table
+
 WHOLE = {"cifar10": "CIFAR-10", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 SPLITS = {
     ("magnetic_tiles", "parts"): "tiles, new parts",
@@ -35,15 +37,14 @@ SUMMARY = (
 
 def whole_table(rows):
     """Markdown table: mean AUROC in percent over ten classes by whole images' features, "pixel / latent / dual"."""
-    lines = [f"| detector | {' | '.join(WHOLE.values())} |", "|---|" + "---:|" * len(WHOLE)]
-    frame = pd.DataFrame(rows)
+    frame, lines = pd.DataFrame(rows), []
     if frame.empty:
         return "Not measured yet."
     for detector, setting, title in _lines():
         own = frame[(frame.detector == detector) & (frame.setting == setting)]
         if len(own):
-            lines.append(f"| {title} | {' | '.join(_by_score(own[own.dataset == name]) for name in WHOLE)} |")
-    return "\n".join(lines)
+            lines.append([title, *(_by_score(own[own.dataset == name]) for name in WHOLE)])
+    return table(["detector", *WHOLE.values()], lines)
 
 
 def _by_score(rows):
@@ -61,23 +62,20 @@ def photographs_table(rows, measures):
     if frame.empty:
         return "Not measured yet."
     maps = pd.DataFrame([m for m in measures if m["measure"] == "pixel_auroc"])
-    lines = [
-        f"| image AUROC / pixel AUROC | {' | '.join(SPLITS.values())} |",
-        "|---|" + "---:|" * len(SPLITS),
-    ]
+    lines = []
     for detector, setting, title in _lines():
         cells = []
         for (dataset, protocol), _ in SPLITS.items():
             image, pixel = (
-                100 * _of(table, dataset, detector, protocol, setting)[column].mean()
-                for table, column in ((frame, "auroc"), (maps, "value"))
+                100 * _of(found, dataset, detector, protocol, setting)[column].mean()
+                for found, column in ((frame, "auroc"), (maps, "value"))
             )
             cells.append(
                 "" if pd.isna(image) else f"{image:.1f}" + ("" if pd.isna(pixel) else f" / {pixel:.1f}")
             )
         if any(cells):
-            lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([title, *cells])
+    return table(["image AUROC / pixel AUROC", *SPLITS.values()], lines)
 
 
 def summary_table(main, whole, photographs, measures):
@@ -88,12 +86,9 @@ def summary_table(main, whole, photographs, measures):
     frames = {name: pd.DataFrame(rows) for name, rows in (("main", main), ("whole", whole))}
     parts, maps = pd.DataFrame(photographs), pd.DataFrame(measures)
     maps = maps[maps.measure == "pixel_auroc"]
-    lines = [
-        "| mean AUROC, % | MNIST | Fashion-MNIST | CIFAR-10 | tiles, by image | screws, by pixel |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+    lines = []
     for title, source, detector, setting in SUMMARY:
-        cells = []
+        cells = [title]
         for dataset in ("mnist", "fashion_mnist", "cifar10"):
             rows = frames[source][frames[source].dataset == dataset]
             rows = rows[(rows.detector == detector) & rows.score.isin(FINAL)]
@@ -103,8 +98,9 @@ def summary_table(main, whole, photographs, measures):
         learned = source == "main" and detector != "pca"  # was not measured on these splits
         cells += ["" if learned else _mean(tiles.auroc)]
         cells += ["" if learned else _mean(_of(maps, "ball_screws", detector, "places", setting).value)]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    heads = ["mean AUROC, %", "MNIST", "Fashion-MNIST", "CIFAR-10", "tiles, by image", "screws, by pixel"]
+    return table(heads, lines)
 
 
 def _mean(values):
@@ -116,7 +112,7 @@ def alarms_table(measures):
     frame = pd.DataFrame([m for m in measures if m["measure"] == "false_alarms"])
     if frame.empty:
         return "Not measured yet."
-    lines = [f"| false alarms, % | {' | '.join(SPLITS.values())} |", "|---|" + "---:|" * len(SPLITS)]
+    lines = []
     for detector, setting, title in _lines():
         cells = []
         for dataset, protocol in SPLITS:
@@ -124,8 +120,8 @@ def alarms_table(measures):
             said = f"{found.mean():.1f} ({found.min():.1f}, {found.max():.1f}), {len(found)}"
             cells.append(said if len(found) else "")
         if any(cells):
-            lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([title, *cells])
+    return table(["false alarms, %", *SPLITS.values()], lines)
 
 
 def kinds_table(measures):
@@ -133,34 +129,26 @@ def kinds_table(measures):
     frame = pd.DataFrame([m for m in measures if m["measure"].startswith("auroc ")])
     if frame.empty:
         return "Not measured yet."
-    kinds = sorted(frame.measure.unique())
-    lines = [
-        f"| image AUROC, tiles | {' | '.join(kind.removeprefix('auroc ').lower() for kind in kinds)} |",
-        "|---|" + "---:|" * len(kinds),
-    ]
+    kinds, lines = sorted(frame.measure.unique()), []
     for detector, setting, title in _lines():
         own = _of(frame, "magnetic_tiles", detector, "parts", setting)
         if len(own):
             means = 100 * own.groupby("measure").value.mean()
-            lines.append(f"| {title} | {' | '.join(f'{means[kind]:.1f}' for kind in kinds)} |")
-    return "\n".join(lines)
+            lines.append([title, *(f"{means[kind]:.1f}" for kind in kinds)])
+    return table(["image AUROC, tiles", *(kind.removeprefix("auroc ").lower() for kind in kinds)], lines)
 
 
 def practitioner_table(rows):
     """Markdown table of benchmark_practitioner.csv: seconds, images a second and memory of each command."""
     if not rows:
         return "Not measured yet."
-    lines = [
-        f"On {rows[0]['machine']}.",
-        "",
-        "| command | images | seconds | images a second | peak memory, GB |",
-        "|---|---|---:|---:|---:|",
-    ]
+    lines = []
     for row in rows:
         count = f"{row['images']} of {row['image']}" if int(row["images"]) else f"model of {row['image']}"
         rate = row["images_a_second"] if int(row["images"]) else ""
-        lines.append(f"| `{row['command']}` | {count} | {row['seconds']} | {rate} | {row['peak_gb']} |")
-    return "\n".join(lines)
+        lines.append([f"`{row['command']}`", count, row["seconds"], rate, row["peak_gb"]])
+    heads = ["command", "images", "seconds", "images a second", "peak memory, GB"]
+    return f"On {rows[0]['machine']}.\n\n{table(heads, lines, text=(0, 1))}"
 
 
 def peers_table(rows):
@@ -168,12 +156,9 @@ def peers_table(rows):
     if not rows:
         return "Not measured yet."
     value = {(row["dataset"], row["what"], row["measure"]): float(row["value"]) for row in rows}
-    lines = [
-        "| ours / anomalib | image AUROC | pixel AUROC | fit, s | images a second | times as fast |",
-        "|---|---:|---:|---:|---:|---:|",
-    ]
+    lines = []
     for dataset, name in dict.fromkeys((r["dataset"], r["what"].split(": ", 1)[1]) for r in rows):
-        cells = []
+        cells = [f"{name}, {dataset}"]
         for measure, scale, digits in (
             ("image AUROC", 100, 1),
             ("pixel AUROC", 100, 1),
@@ -186,8 +171,9 @@ def peers_table(rows):
             value[dataset, f"ours over anomalib: {name}", f"{m}, times as fast"] for m in ("fit", "scored")
         ]
         cells.append(f"fit {ratio[0]:.1f}, scoring {ratio[1]:.1f}")
-        lines.append(f"| {name}, {dataset} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append(cells)
+    heads = ["image AUROC", "pixel AUROC", "fit, s", "images a second", "times as fast"]
+    return table(["ours / anomalib", *heads], lines)
 
 
 def _lines():

@@ -22,6 +22,7 @@ from .feature_tables import (
 )
 from .grid import MAIN
 from .literature import published_system
+from .markdown import table
 from .results import (
     OLD_NAMES,
     PROTOCOL_NAMES,
@@ -61,15 +62,14 @@ def mean_table(rows):
     """
     means = tables.mean_over_classes(rows).sort_index()
     best = means[means.classes == tables.CLASSES]["mean"].groupby(level=0).max()
-    lines = [f"| detector | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
-    known = {(detector, score) for _, detector, score in means.index}
+    known, lines = {(detector, score) for _, detector, score in means.index}, []
     for detector, title in DETECTORS.items():
         for score in SCORES:
             if (detector, score) in known:
                 name = title if score == "score" else f"{title}, {score} score"
                 cells = [_cell(means, (dataset, detector, score), best.get(dataset)) for dataset in DATASETS]
-                lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+                lines.append([name, *cells])
+    return table(["detector", *DATASETS.values()], lines)
 
 
 def _cell(means, key, best):
@@ -86,16 +86,14 @@ def _cell(means, key, best):
 
 def class_table(rows, detector="dualad", score="dual"):
     """Markdown table of a detector's AUROC in percent, a line a data set, a column a class."""
-    lines = ["| data set | " + " | ".join(map(str, range(10))) + " | mean |", "|---|" + "---:|" * 11]
+    columns, lines = [*range(10), "mean"], []
     for dataset, title in DATASETS.items():
-        table = tables.by_class(rows, dataset)
-        if (detector, score) in table.index:
-            line = table.loc[(detector, score)]
-            cells = [
-                "" if math.isnan(line.get(k, math.nan)) else f"{line[k]:.1f}" for k in [*range(10), "mean"]
-            ]
-            lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        found = tables.by_class(rows, dataset)
+        if (detector, score) in found.index:
+            line = found.loc[(detector, score)]
+            cells = ["" if math.isnan(line.get(k, math.nan)) else f"{line[k]:.1f}" for k in columns]
+            lines.append([title, *cells])
+    return table(["data set", *map(str, columns)], lines)
 
 
 def parts_table(rows):
@@ -104,16 +102,12 @@ def parts_table(rows):
     Mean, 95 % interval over the classes, and how many of the classes gained.
     """
     steps = {dataset: tables.steps(rows, dataset) for dataset in DATASETS}
-    lines = [
-        f"| points on the dual score | {' | '.join(DATASETS.values())} |",
-        "|---|" + "---:|" * len(DATASETS),
-    ]
+    lines = []
     for stage in STAGES:
         found = [steps[d].loc[stage] if stage in steps[d].index else None for d in DATASETS]
         if any(step is not None for step in found):
-            cells = ["" if step is None else _step(step) for step in found]
-            lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([DETECTORS[stage], *("" if step is None else _step(step) for step in found)])
+    return table(["points on the dual score", *DATASETS.values()], lines)
 
 
 PACKAGE = {"sphere": "sphere alone", "copies": "copies alone", "copies, critic": "copies and critic"}
@@ -138,14 +132,14 @@ def package_table(rows, study):
         if common := set.intersection(*found):
             classes[dataset] = sorted(common)
     heads = [f"{DATASETS[d]}, class {', '.join(map(str, found))}" for d, found in classes.items()]
-    lines = [" | ".join(["| dual score", *heads]) + " |", "|---|" + "---:|" * len(heads)]
+    lines = []
     for title, own in named.items():
-        cells = []
+        cells = [title]
         for dataset, chosen in classes.items():
             found = [100 * r["auroc"] for r in own if r["dataset"] == dataset and r["normal_class"] in chosen]
             cells.append(f"{sum(found) / len(found):.1f}" if found else "")
-        lines.append(" | ".join([f"| {title}", *cells]) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return table(["dual score", *heads], lines)
 
 
 def network_table(rows, study):
@@ -157,7 +151,7 @@ def network_table(rows, study):
         "network of the tables": [row for row in rows if row["setting"] == "" and row["dataset"] == "mnist"],
         "pooled": [row for row in study if row["setting"] == "pooled"],
     }
-    lines = [f"| MNIST, pixel / latent / dual | {' | '.join(columns)} |", "|---|---:|---:|"]
+    lines = []
     for stage in ("autoencoder", *STAGES):
         cells = []
         for found in columns.values():
@@ -168,8 +162,35 @@ def network_table(rows, study):
                 " / ".join(f"{10 * sum(values):.1f}" for values in by_score.values()) if whole else ""
             )
         if any(cells):
-            lines.append(f"| {DETECTORS[stage]} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([DETECTORS[stage], *cells])
+    return table(["MNIST, pixel / latent / dual", *columns], lines)
+
+
+def pixel_score_table(rows, study):
+    """Markdown table of what pixel score and weights of the fusion bring, seed 0: mean AUROC, pixel / latent / dual.
+
+    rows: of the main tables. study: of "pixel_score".
+    """
+    ways = {
+        "squared error, weights by separation": ("", rows),
+        "squared error, equal weights": ("equal weights", study),
+        "relative error, equal weights": ("relative, equal weights", study),
+    }
+    lines = []
+    for detector in ("dualad_d_fc", "autoencoder"):
+        for title, (setting, found) in ways.items():
+            own = [r for r in found if (r["detector"], r["setting"], r["seed"]) == (detector, setting, 0)]
+            cells = []
+            for dataset in ("mnist", "fashion_mnist"):
+                scores = [
+                    [r["auroc"] for r in own if (r["dataset"], r["score"]) == (dataset, name)]
+                    for name in SCORES[:3]
+                ]
+                whole = all(len(values) == 10 for values in scores)
+                cells.append(" / ".join(f"{10 * sum(values):.1f}" for values in scores) if whole else "")
+            if any(cells):
+                lines.append([f"{DETECTORS[detector]}: {title}", *cells])
+    return table(["pixel / latent / dual", "MNIST", "Fashion-MNIST"], lines)
 
 
 def _step(step):
@@ -178,14 +199,13 @@ def _step(step):
 
 def cost_table(rows):
     """Markdown table of a class's median seconds, training + scoring the test set: a line a detector."""
-    cost = tables.cost(rows)
-    lines = [f"| seconds a class | {' | '.join(DATASETS.values())} |", "|---|" + "---:|" * len(DATASETS)]
+    cost, lines = tables.cost(rows), []
     for detector, title in DETECTORS.items():
         found = [cost.loc[(d, detector)] if (d, detector) in cost.index else None for d in DATASETS]
         if any(f is not None for f in found):
             cells = ["" if f is None else f"{f.train_seconds:.0f} + {f.score_seconds:.0f}" for f in found]
-            lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([title, *cells])
+    return table(["seconds a class", *DATASETS.values()], lines)
 
 
 MACHINES = 16  # of the cluster in `path_table`
@@ -202,13 +222,11 @@ def path_table(rows):
     alone = [_hours(h.total) if h is not None else "" for h in known]
     shared = [_hours(max(h.total / MACHINES, h.longest)) if h is not None else "" for h in known]
     lines = [
-        f"| all methods, one seed | {' | '.join(DATASETS.values())} |",
-        "|---|" + "---:|" * len(DATASETS),
-        f"| laptop, two cores: `dualad reproduce --workers 1 --threads 2` | {' | '.join(alone)} |",
-        f"| cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2` | {' | '.join(shared)} |",
-        "| one GPU: `dualad reproduce` | not measured | not measured | not measured |",
+        ["laptop, two cores: `dualad reproduce --workers 1 --threads 2`", *alone],
+        [f"cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2`", *shared],
+        ["one GPU: `dualad reproduce`", *["not measured"] * len(DATASETS)],
     ]
-    return "\n".join(lines)
+    return table(["all methods, one seed", *DATASETS.values()], lines)
 
 
 def _hours(value):
@@ -223,27 +241,30 @@ def systems_table(rows):
 
     rows: of all studies. Baselines of a study stand with their one score.
     """
-    lines = [
-        "| lesson | data set | protocol | detector and setting | evaluation | AUROC | HTER | classes "
-        "| published, verdict |",
-        "|---|---|---|---|---|---:|---:|---:|---|",
-    ]
+    heads = (
+        "lesson",
+        "data set",
+        "protocol",
+        "detector and setting",
+        "evaluation",
+        "AUROC",
+        "HTER",
+        "classes",
+    )
+    lines = []
     titles = {**DATASETS, "coil100": "COIL-100"}
     for study in STUDIES:
         own = [row for row in rows if row["study"] == study]
-        table = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
-        for (dataset, protocol, detector, setting, evaluation), line in table.iterrows():
+        found = tables.study(own, ["dataset", "protocol", "detector", "setting", "evaluation"])
+        for (dataset, protocol, detector, setting, evaluation), line in found.iterrows():
             figure, verdict = published_system(detector, dataset, protocol, setting, evaluation)
             beside = "" if figure is None else f"{figure:.1f}, {verdict or _verdict(line, figure, dataset)}"
-            reached, errors = line["AUROC"], line["HTER"]
-            named = f"{detector} {setting}".strip()
-            divided = PROTOCOL_NAMES.get(protocol, protocol)
-            lines.append(
-                f"| {lesson_of(SYSTEMS[study])[:2]} | {titles.get(dataset, dataset)} | {divided} | {named} | "
-                f"{evaluation} | {reached:.1f} | {'' if math.isnan(errors) else f'{errors:.1f}'} | "
-                f"{line.classes:.0f} | {beside} |"
-            )
-    return "\n".join(lines)
+            named = [titles.get(dataset, dataset), PROTOCOL_NAMES.get(protocol, protocol)]
+            named += [f"{detector} {setting}".strip(), evaluation]
+            errors = "" if math.isnan(line["HTER"]) else f"{line['HTER']:.1f}"
+            figures = [f"{line['AUROC']:.1f}", errors, f"{line.classes:.0f}"]
+            lines.append([lesson_of(SYSTEMS[study])[:2], *named, *figures, beside])
+    return table([*heads, "published, verdict"], lines, text=(0, 1, 2, 3, 4, 8))
 
 
 def left_out_table(rows):
@@ -251,11 +272,9 @@ def left_out_table(rows):
 
     rows: of the study adegan. A sweep's settings and rows of a few digits stay out: their means would not compare.
     """
-    table = tables.left_out([row for row in rows if not row["setting"].startswith("patterns")]).dropna()
-    lines = [f"| AUROC | {' | '.join(map(str, table.columns))} |", "|---|" + "---:|" * len(table.columns)]
-    for name, figures in table.iterrows():
-        lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in figures)} |")
-    return "\n".join(lines)
+    found = tables.left_out([row for row in rows if not row["setting"].startswith("patterns")]).dropna()
+    lines = ([name, *(f"{value:.1f}" for value in figures)] for name, figures in found.iterrows())
+    return table(["AUROC", *map(str, found.columns)], lines)
 
 
 def _verdict(line, figure, dataset):
@@ -279,6 +298,7 @@ TABLES = {
     "parts": lambda: parts_table(committed()),
     "package": lambda: package_table(committed(), study_rows("feature_constraint", RESULTS)),
     "network": lambda: network_table(committed(), study_rows("network", RESULTS)),
+    "pixel": lambda: pixel_score_table(committed(), study_rows("pixel_score", RESULTS)),
     "cost": lambda: cost_table(committed()),
     "paths": lambda: path_table(committed()),
     "systems": lambda: systems_table(studied()),

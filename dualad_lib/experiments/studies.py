@@ -80,6 +80,18 @@ def _network():
         yield "mnist", detector, range(10), {"setting": "pooled", "params": params}
 
 
+def _pixel_score():
+    """The relative error in place of the squared one, with equal weights: is dual then more than latent?
+
+    Without mutual information. The squared error with equal weights stands beside it: which of the two did it?
+    """
+    for detector in ("dualad_d_fc", "autoencoder"):
+        for dataset in ("fashion_mnist", "mnist"):
+            for setting, pixel in {"relative, equal weights": "relative", "equal weights": "l2"}.items():
+                params = {**table_settings(dataset, detector), "pixel": pixel, "fusion": "equal"}
+                yield dataset, detector, range(10), {"setting": setting, "params": params}
+
+
 def _lrgdan():
     """Rebuilt and as printed: protocol 1; protocol 2, the rows of table 1, readings of what the paper leaves open."""
     off = {"image_discriminator": False, "dual": False, "mutual_information": False}
@@ -98,6 +110,7 @@ def _lrgdan():
         for dataset in ("mnist", "fashion_mnist"):
             options = {"protocol": "80_20", "setting": setting, "params": params}
             yield dataset, "lrgdan_rebuilt", range(10), options
+    yield from _lrgdan_on_features(off)
     long_code = {"latent_dim": 64}
     image = {**long_code, "judged": "image"}
     code = {**off, **long_code, "dual": True, "k": 0.0, "judged": "code"}
@@ -126,6 +139,18 @@ def _lrgdan():
     }
     for setting, params in rows.items():
         yield "mnist", "lrgdan", SOME, {"protocol": "one_vs_rest", "setting": setting, "params": params}
+
+
+def _lrgdan_on_features(off):
+    """The rebuilt one on frozen features, its parts, and one autoencoder; neighbours there are a row of `agad`."""
+    for setting, params in {
+        "rebuilt": {},
+        "rebuilt, AE": off,
+        "rebuilt, dual AE+D": {"mutual_information": False},
+        "rebuilt, AE+D": {**off, "image_discriminator": True},
+        "rebuilt, dual AE+information": {"image_discriminator": False},
+    }.items():
+        yield "cifar10", "lrgdan_features", range(10), {"setting": setting, "params": {"side": 160, **params}}
 
 
 def _agad():
@@ -327,6 +352,7 @@ def _photographs():
 STUDIES = {
     "feature_constraint": _feature_constraint,
     "network": _network,
+    "pixel_score": _pixel_score,
     "lrgdan": _lrgdan,
     "agad": _agad,
     "adegan": _adegan,
@@ -339,6 +365,7 @@ STUDIES = {
 #: Studies whose cells are not calls of `measuring.measure`: modules with an `identify` and a `measure` of their own.
 MEASURED_BY = {
     "agad": "dualad_lib.experiments.pooled",
+    "lrgdan": "dualad_lib.experiments.pooled",
     "signs": "dualad_lib.experiments.attacked",
     "tiles": "dualad_lib.experiments.inspected",
     "features": "dualad_lib.experiments.whole_images",

@@ -7,12 +7,13 @@ from pathlib import Path
 from ..course.manifest import load_course
 from ..course.provenance import PACKAGE, ROOT
 from ..detectors import SYSTEMS
+from .markdown import table
 from .results import PROTOCOL_NAMES
 
 
 def feature_table(rows):
     """Markdown table of SYSTEMS, each name a link to its line; protocols and data sets are those of measured rows."""
-    lines = ["| system | losses | scores | measured | lesson |", "|---|---|---|---|---|"]
+    lines = []
     for system in SYSTEMS.values():
         if not system.lesson:
             continue
@@ -24,12 +25,11 @@ def feature_table(rows):
         )
         by_protocol = {p: ", ".join(d for q, d in found if q == p) for p, _ in found}
         lesson, heading = lesson_of(system), system.lesson[1]
-        lines.append(
-            f"| {_link(system.title or system.kind.__name__, system.kind)} | {_links(system.losses)} | "
-            f"{_links(system.scores)} | {'; '.join(f'{p}: {d}' for p, d in by_protocol.items())} | "
-            f"[{lesson[:2]}, {heading}](notebooks/{lesson}.ipynb#{heading.replace(' ', '-')}) |"
-        )
-    return "\n".join(lines)
+        named = _link(system.title or system.kind.__name__, system.kind)
+        measured = "; ".join(f"{p}: {d}" for p, d in by_protocol.items())
+        shown = f"[{lesson[:2]}, {heading}](notebooks/{lesson}.ipynb#{heading.replace(' ', '-')})"
+        lines.append([named, _links(system.losses), _links(system.scores), measured, shown])
+    return table(["system", "losses", "scores", "measured", "lesson"], lines, text=range(5))
 
 
 def lesson_of(system):

@@ -3,22 +3,21 @@
 import pandas as pd
 
 from .literature import ADVERSARIAL_SIGNS
+from .markdown import table
 
 FINAL = ("score", "dual")
 
 
 def signs_table(rows):
     """Markdown table: AUROC in percent of each detector against each attack at 8/255, beside the published row."""
-    table = attack_table(rows)
-    if table.empty:
+    found = attack_table(rows)
+    if found.empty:
         return "Not measured yet."
-    lines = [f"| detector | {' | '.join(table.columns)} |", "|---|" + "---:|" * len(table.columns)]
-    for name, line in table.iterrows():
-        lines.append(f"| {name} | {' | '.join(_figure(value) for value in line)} |")
+    lines = [[name, *map(_figure, line)] for name, line in found.iterrows()]
     for name, figures in ADVERSARIAL_SIGNS.items():
-        cells = [_figure(figures.get(attack, float("nan"))) for attack in table.columns]
-        lines.append(f"| *{name}, as published* | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        cells = [_figure(figures.get(attack, float("nan"))) for attack in found.columns]
+        lines.append([f"*{name}, as published*", *cells])
+    return table(["detector", *found.columns], lines)
 
 
 def attack_of(setting):
@@ -39,9 +38,9 @@ def attack_table(rows, eps="8/255", scores=("score", "dual")):
             kind = attack.get("attack", "other classes")
             chosen.append({"detector": name, "attack": kind, "auroc": 100 * row["auroc"]})
     frame = pd.DataFrame(chosen, columns=["detector", "attack", "auroc"])
-    table = frame.pivot_table(index="detector", columns="attack", values="auroc", sort=False)
+    found = frame.pivot_table(index="detector", columns="attack", values="auroc", sort=False)
     order = ("fgsm", "bim", "deepfool", "boundary", "adaptive", "other classes")
-    return table.reindex(columns=[name for name in order if name in table.columns])
+    return found.reindex(columns=[name for name in order if name in found.columns])
 
 
 def lost(rows):
@@ -65,18 +64,16 @@ def tiles_table(rows, measures):
     image = 100 * frame.groupby(["detector", "setting"], sort=False).auroc.mean()
     own = pd.DataFrame([row for row in measures if row["profile"] == "paper" and row["shift"] == "none"])
     own = own.groupby(["detector", "setting", "measure"]).value.agg(["mean", "min", "max", "count"])
-    lines = [
-        "| detector | image AUROC | pixel AUROC | PRO | false alarms, % (lowest, highest), splits |",
-        "|---|---:|---:|---:|---:|",
-    ]
+    lines = []
     for (detector, setting), auroc in image.items():
         maps = [_figure(100 * _value(own, (detector, setting, name))) for name in ("pixel_auroc", "pro")]
         alarms = own.loc[(detector, setting, "false_alarms")]
         mean, low, high = 100 * alarms[["mean", "min", "max"]]
         said = f"{mean:.1f} ({low:.1f}, {high:.1f}), {alarms['count']:.0f}"
         name = detector + (", patches of 32" if setting else "")
-        lines.append(f"| {name} | {auroc:.1f} | {' | '.join(maps)} | {said} |")
-    return "\n".join(lines)
+        lines.append([name, f"{auroc:.1f}", *maps, said])
+    heads = ["detector", "image AUROC", "pixel AUROC", "PRO", "false alarms, % (lowest, highest), splits"]
+    return table(heads, lines)
 
 
 def sound_table(rows):
@@ -84,17 +81,14 @@ def sound_table(rows):
     frame = pd.DataFrame([row for row in rows if row["score"] in FINAL])
     if frame.empty:
         return "Not measured yet."
-    table = 100 * frame.pivot_table(index="detector", columns="dataset", values="auroc", sort=False)
-    lines = ["| detector | speakers who also train | strangers |", "|---|---:|---:|"]
-    for name, line in table.iterrows():
-        lines.append(
-            f"| {name} | {_figure(line['spoken_digits'])} | {_figure(line['spoken_digits_unheard'])} |"
-        )
-    return "\n".join(lines)
+    found = 100 * frame.pivot_table(index="detector", columns="dataset", values="auroc", sort=False)
+    found = found[["spoken_digits", "spoken_digits_unheard"]]
+    lines = ([name, *map(_figure, line)] for name, line in found.iterrows())
+    return table(["detector", "speakers who also train", "strangers"], lines)
 
 
-def _value(table, key):
-    return table["mean"].get(key, float("nan"))
+def _value(own, key):
+    return own["mean"].get(key, float("nan"))
 
 
 def _figure(value):

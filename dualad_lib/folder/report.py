@@ -34,7 +34,7 @@ QUALITIES = (
     50,
 )  # of the photographs as WebP: the first that stays within PHOTO_BYTES, or else the last
 PHOTO_BYTES = 6500  # 2,000 images make a page of at most 25 MB
-HEAT_QUANTILES = (0.5, 0.999)  # of all heat values, where no heat_range is given
+HEAT_QUANTILES = (0.5, 0.999)  # of all heat values; a colour scale goes from the one to the other
 
 
 def write_report(
@@ -46,7 +46,6 @@ def write_report(
     false_alarm_rate,
     model,
     title=None,
-    heat_range=None,
 ):
     """Write the report of a scored folder to `path`, one HTML file, and return the path.
 
@@ -56,10 +55,11 @@ def write_report(
     it is stretched over the image) and the parts of the score, `pixel` and `latent`. A missing key means None.
     threshold: scores above it are called anomalous. calibration_scores: (n,), of the held-out normal images behind
     the threshold. false_alarm_rate: in (0, 1), what the threshold promises. model: dict of what stands at the top, in
-    its order, such as {"detector": "dualad", "normal images": 1000}. heat_range: (low, high) of the colour scale,
-    which all images share: transparent at `low` and below, brightest at `high` and above. Best taken from held-out
-    normal images; without it, it is the median and the 99.9 % quantile of all heat in `entries`, so that a few
-    glaring pixels do not dim the rest, but a folder without a defect then shows its own noise.
+    its order, such as {"detector": "dualad", "normal images": 1000}.
+
+    All images share one colour scale: transparent at the median of all heat in `entries` and below, brightest at its
+    99.9 % quantile and above, so that a few glaring pixels do not dim the rest; a folder without a defect shows its
+    own noise.
 
     Holds some 25 kB an image in memory, and the file is whole or absent. Raises DataError for an entry that cannot be
     shown as it is, with its file's name.
@@ -69,14 +69,12 @@ def write_report(
         raise DataError("a report needs the scores of the calibration images and a threshold, all finite.")
     if not 0 < false_alarm_rate < 1:
         raise DataError(f"a false-alarm rate lies between 0 and 1, got {false_alarm_rate}.")
-    if heat_range is not None and not (np.isfinite(heat_range).all() and heat_range[0] < heat_range[1]):
-        raise DataError(f"heat_range goes from a lower to a higher finite number, got {heat_range}.")
     if Path(path).is_dir():
         raise DataError(f"{path} is a folder: give the report a file name, such as report.html.")
     images = sorted(map(_encoded, entries), key=lambda image: image.order)
     if not images:
         raise DataError("there are no images to report on.")
-    low, high = heat_range or _heat_range(images)
+    low, high = _heat_range(images)
     before, after = _frame().split("%%sections")
     values = {
         "title": _escape(title or "Anomaly report"),
@@ -86,7 +84,7 @@ def write_report(
         "model": _facts(model),
         "promise": _promise(images, calibration, false_alarm_rate),
         "histogram": _histogram([i.score for i in images if i.readable], calibration, threshold),
-        "scale": _scale(low, high, heat_range is None) if any(i.heat is not None for i in images) else "",
+        "scale": _scale(low, high) if any(i.heat is not None for i in images) else "",
         "heats": "" if any(i.heat is not None for i in images) else "hidden",
         "choices": _choices(images),
         "data": _safe_json({"csv": _csv(images)}),
@@ -350,13 +348,13 @@ def _mark(verdict):
     return f'<i class="mark {verdict}" aria-hidden="true">{mark}</i>' if mark else ""
 
 
-def _scale(low, high, own):
+def _scale(low, high):
     stops = ", ".join("#{:02x}{:02x}{:02x}{:02x}".format(*c) for c in _palette()[::15])
     source = "its ends are the median and the 99.9\u202f% quantile of the heat in this folder"
     return (
         f'<div class="scale"><span>{low:.3g}</span><i style="background-image:linear-gradient(90deg, {stops})"></i>'
         f"<span>{high:.3g}</span></div>"
-        f"<p>One colour scale for all images{f'; {source}' if own else ''}.</p>"
+        f"<p>One colour scale for all images; {source}.</p>"
     )
 
 

@@ -1,4 +1,4 @@
-"""Networks of AGAD on features: one redraws the feature of an image, the other judges it."""
+"""Networks of AGAD and LR-GDAN on features: one redraws the feature of an image, others judge it."""
 
 import torch
 from torch import nn
@@ -24,6 +24,14 @@ class FeatureRedrawer(nn.Module):
     def standardise(self, features):
         return (features - self.mean) / self.deviation
 
+    def encode(self, x):
+        """The hidden layer h (N, width) and the code (N, latent_dim) of standardised features."""
+        h = self.net[:2](x)
+        return h, self.net[2](h)
+
+    def decode(self, z):
+        return self.net[3:](z)
+
     def forward(self, x):
         return self.net(x)
 
@@ -39,3 +47,28 @@ class FeatureCritic(nn.Module):
 
     def forward(self, x):
         return self.net(x).squeeze(1)
+
+
+class FeatureDiscriminator(nn.Module):
+    """D: features (N, c) -> logit (N,) of being real, and its hidden layer f (N, hidden)."""
+
+    def __init__(self, channels, hidden=128):
+        super().__init__()
+        self.features = nn.Sequential(nn.Linear(channels, hidden), nn.LeakyReLU(0.2))
+        self.logit = nn.Linear(hidden, 1)
+
+    def forward(self, x):
+        f = self.features(x)
+        return self.logit(f).squeeze(1), f
+
+
+class SectionCritic(nn.Module):
+    """Names one of K transformations from each of `sections` equal pieces of a vector: (N, F) -> logits (N, S, K)."""
+
+    def __init__(self, features, kinds, sections=4):
+        super().__init__()
+        self.sections = sections
+        self.logits = nn.Conv1d(features, sections * kinds, 1, groups=sections)
+
+    def forward(self, h):
+        return self.logits(h[..., None]).view(len(h), self.sections, -1)

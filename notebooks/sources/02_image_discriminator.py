@@ -117,13 +117,12 @@ plots.show(
 
 # %% [markdown]
 # You would never take the lower row for photographs. Most of the shapes are there, but prints and seams have
-# been wiped out, and thin handles are faint or gone. And remember what lesson 01 does with the difference of
-# the two rows: it *is* the pixel score. A perfectly normal bag is charged for every print that its
-# reconstruction has lost.
+# been wiped out, and thin handles are faint or gone. In lesson 01 the mean square of the difference of the two
+# rows *is* the pixel score. A perfectly normal bag pays for every print that its reconstruction has lost.
 #
 # If you can tell the rows apart, a network can learn to. And what one network can see, another can be trained
 # to hide. So we add a judge, the **discriminator** $D$, and let the autoencoder play against it. Two questions
-# follow, and it pays to keep them apart. Do the pictures get better? Does the *detector*?
+# follow: do the pictures get better, and does the *detector*?
 
 # %%
 figure = plots.loss_graph(new=("D",))
@@ -136,8 +135,8 @@ plots.show(
 # %% [markdown]
 # ## 2. Why the squared error blurs
 #
-# Before we fight the blur, let us see where it comes from. Take "images" of one row of 16 pixels, dark on the
-# left and bright on the right. The edge stands at one of four places, each as likely as the others.
+# To see where the blur comes from, take "images" of one row of 16 pixels, dark on the left and bright on the
+# right. The edge stands at one of four places, all equally likely.
 
 
 # %%
@@ -159,7 +158,7 @@ def small_network(inputs, outputs, hidden=64):
 # %% [markdown]
 # A small network, the *painter*, is trained with the squared error to draw such a row. It is fed four random
 # numbers, so it could draw a different row each time, but nothing tells it where the edge should be. A decoder
-# is in the same position wherever its code is silent.
+# is in the same position with each detail that its code does not hold.
 #
 # **Predict:** which row does it draw?
 
@@ -194,23 +193,22 @@ plots.show(
 )
 
 # %% [markdown]
-# It draws a ramp: the *mean* of the four images, which looks like none of them. Nothing went wrong in the
-# training. Of all answers that do not depend on the place, the mean has the smallest squared error. That error
-# is the variance of the images, $V$, and the painter's is the same. Blur is the right answer to the question that
-# we asked.
+# It draws a ramp: the *mean* of the four images, which looks like none of them. Of all answers that do not
+# depend on the place, the mean has the smallest squared error. That error is the variance of the images, $V$,
+# and the painter's is the same. Blur is the right answer to the question that we asked.
 #
 # ## 3. A forger and a judge
 #
 # We need another question: does this look like an image of the data? Nobody can write that down as a formula,
 # but it can be learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of
 # networks trained against each other. The **generator** makes images. The **discriminator** $D$ gets real
-# images and made ones and says which is which. The generator, in turn, is trained to be taken for real. Our
-# generator is the painter for now, and later the autoencoder. (GANs came into anomaly detection with AnoGAN,
-# Schlegl et al., 2017, and GANomaly, Akcay et al., 2018.)
+# images and made ones and says which is which. The generator is trained to be taken for real. Ours is the
+# painter for now, later the autoencoder.
 #
 # $D$ answers with a **logit**: positive means "real", negative means "made", and the sigmoid
 # $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. So $D$ is an ordinary classifier with two
-# classes, trained with binary cross-entropy. Written for logits, with $x$ real and $\hat x$ made:
+# classes, trained with binary cross-entropy. Written for logits, with $x$ real, $\hat x$ made, and $E$ for the
+# mean over images:
 #
 # $$\mathcal{L}_D = E\,\mathrm{softplus}(-D(x)) + E\,\mathrm{softplus}(D(\hat x)),
 # \qquad \mathrm{softplus}(t) = \log(1 + e^t)$$
@@ -222,15 +220,16 @@ def discriminator_loss(real, fake):
 
 
 # %% [markdown]
-# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$. Keep this number in mind.
+# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$.
 #
-# The best possible $D$ says $D^*(x) = \log p(x) / q(x)$, where $p$ is the density of real images and $q$ that
-# of made ones. Its loss is $2\log 2 - 2\,\mathrm{JSD}(p, q)$, where the Jensen-Shannon divergence JSD is a
-# measure of how far two distributions are apart: 0 if they are equal, and at most $\log 2$. A loss of $2\log 2$
-# may thus have two reasons. Either there is nothing to tell apart, or $D$ has not learned to.
+# The best possible $D$ compares how likely an image is among real and among made ones: with densities $p$ and
+# $q$ it says $D^*(x) = \log p(x) / q(x)$ (exercise 2 tries it). Goodfellow et al. show that its loss is
+# $2\log 2 - 2\,\mathrm{JSD}(p, q)$. The Jensen-Shannon divergence JSD measures how far two distributions are
+# apart: 0 if they are equal, and at most $\log 2$. So a loss of $2\log 2$ may have two reasons. Either there is
+# nothing to tell apart, or $D$ has not learned to.
 #
 # Now the generator. The obvious loss is the negative of $D$'s second term, $-E\,\mathrm{softplus}(D(\hat x))$.
-# In practice one usually takes another one, which has the same goal:
+# In practice one takes another, with the same goal:
 #
 # $$\mathcal{L}_{adv} = E\,\mathrm{softplus}(-D(\hat x))$$
 
@@ -258,8 +257,8 @@ plots.show(
 )
 
 # %% [markdown]
-# At −8, where help is needed most, the obvious loss is silent: it **saturates**. The other one, called
-# **non-saturating**, pulls with nearly full strength there, and rests once the image passes for real.
+# At −8, where help is needed most, the obvious loss hardly pulls at all: it **saturates**. The other one,
+# called **non-saturating**, pulls with nearly full strength there, and lets go once the image passes for real.
 #
 # ## 4. The toy again, with a judge
 #
@@ -305,16 +304,15 @@ plots.show(
 )
 
 # %% [markdown]
-# From left to right: the data, the painter without a judge, and the game at four moments. After a grey start
-# comes the ramp, and then it breaks up, row by row, into edges at different places. The random numbers,
-# worthless until now, decide where.
+# The last four pictures are the game. After a grey start comes the ramp, and then it breaks up, row by row,
+# into edges at different places. The random numbers, worthless until now, decide where.
 #
-# Now read the errors. The sharp drawings cost about *twice* as much as the ramp, and so does the data itself
-# when one of its images is held against another. If the place cannot be known, a sharp edge is a **guess**:
-# half of the cost is that the image could have been another one, the other half that the guess could. Looking
-# real has this price in general, though never more than a factor of two (Blau & Michaeli, 2018).
+# The sharp drawings cost about *twice* as much as the ramp, and so does the data itself when one of its images
+# is held against another. If the place cannot be known, a sharp edge is a **guess**. Image and guess vary
+# independently around the mean, each with variance $V$, and the two add up. Looking real has a price in
+# general, but it need never be more than a factor of two (Blau & Michaeli, 2018).
 #
-# This should make you wary. Our pixel score *is* the squared error, and we are about to make it larger for normal
+# Be wary: our pixel score *is* the squared error, and we are about to make it larger for normal
 # images. That helps only if the errors of anomalies grow more.
 #
 # ## 5. The game on bags
@@ -382,8 +380,8 @@ def move(optimiser, network, loss):
 
 # %% [markdown]
 # The loop is that of lesson 01 with a second turn in it. If both weights are 0, then $D$ still plays and nobody
-# listens: it is a **spectator**. That gives us a fair control, with the same networks, seed and batches. The
-# only difference is whether $G$ minds what $D$ thinks.
+# listens: it is a **spectator**. That is a fair control: networks, seed and batches are the same, and the only
+# difference is whether $G$ minds what $D$ thinks.
 
 
 # %%
@@ -444,9 +442,9 @@ for name, value in ends.items():
 
 # %% [markdown]
 # As a spectator $D$ wins more and more: blur is easy to recognise. In the game $G$ hides, and the same $D$ ends
-# closer to knowing nothing. (From here on, brackets hold the lowest and the highest of five seeds.) The
-# spectator's curve falls like any training loss, and the other one drifts. Do not read either as one. Each says
-# how one player does *against the other*, and nothing about how good either is.
+# closer to knowing nothing. (Brackets, here and below, hold the lowest and the highest of five seeds; these two
+# ranges do not meet.) The spectator's curve falls like any training loss, and the other one drifts. Read neither
+# as a measure of quality: each says how one player does *against the other*.
 #
 # ## 6. Are the pictures better?
 
@@ -477,8 +475,8 @@ plots.show(
 # $$\text{edge energy} = \frac{\text{mean } (\nabla\hat x)^2}{\text{mean } (\nabla x)^2}, \qquad
 # \text{edges found} = \frac{\text{mean } \nabla\hat x \cdot \nabla x}{\text{mean } (\nabla x)^2}$$
 #
-# The first says how much edge is drawn. The second counts what agrees with the image: a right edge adds to it,
-# a wrong one takes away. What is drawn beyond that is **invented**.
+# The first says how much edge is drawn. The second counts what agrees with the image: an edge in the right place
+# adds to it, one in the wrong direction takes away. What is drawn beyond that is **invented**.
 #
 # **Predict** both for the toy's ramp, and for its sharp guess.
 
@@ -513,14 +511,18 @@ pd.DataFrame(cells).T.add_suffix(", %")
 
 
 # %% [markdown]
-# The plain autoencoder invents nothing: for a mean, energy and edges found are equal (a little below 0 means
-# drawn too faintly). With $D$ the edge energy on bags rises from {{ edge_energy_plain | pct0 }} % to
-# {{ edge_energy_game | pct0 }} %, and most of what is new is invented. That is the toy's lesson once more:
-# where the code does not know, looking real means guessing.
+# The toy's ramp climbs in four steps of $1/4$, and one of them stands where the true edge is: a quarter is
+# found. Its energy, four times $(1/4)^2$, is a quarter too, so nothing is invented. The sharp guess finds
+# hardly more, for it is right about one time in four, and the rest of its edge is invented.
 #
-# One test remains. Does $G$ look real, or has it only learned to fool *its* $D$? We ask its $D$ about test images
-# and their reconstructions, and then a **fresh** discriminator, trained on the finished reconstructions of the
-# training images. **Predict:** which of the two is the better judge?
+# On bags the plain autoencoder behaves like the ramp. (A little below 0 means that its edges are fainter even
+# than those of a mean.) With $D$ the edge energy rises from {{ edge_energy_plain | pct0 }} % to
+# {{ edge_energy_game | pct0 }} %, and most of what is new is invented. Where the code does not know, looking
+# real means guessing.
+#
+# Does $G$ look real, or has it only learned to fool *its* $D$? We ask its $D$ about test images and their
+# reconstructions, and then a **fresh** discriminator, trained on the finished reconstructions of the training
+# images. **Predict:** which of the two is the better judge?
 # %%
 def tells_apart(D, G):
     with torch.no_grad():
@@ -550,16 +552,16 @@ for judge, title in (("own", "its own D"), ("fresh", "a fresh D")):
     print(f"{title}: autoencoder {plain_}, with D {game}")
 
 # %% [markdown]
-# The game has made things harder for $G$'s own $D$. A judge that $G$ never met tells the rows apart about as well as
-# without the game. The forger has learned the habits of one inspector.
+# With this seed the fresh one. $G$'s own $D$ tells the two apart less well than the spectator did, and those
+# ranges do not meet; a judge that $G$ never met does about as well as without the game. The forger has learned
+# the habits of one inspector.
 #
 # ## 7. Is the detector better?
 #
-# This is the question that counts. From here to lesson 05 each lesson adds one part to the autoencoder and
-# measures what it brings, with the library's detectors and with the same settings throughout. (They hold back a
-# tenth of the training images, so their numbers differ a little from those of our own loops.) Here are the first
-# two stages: the autoencoder, and the autoencoder with $D$. (*Dual* is the library's mixture of pixel and latent
-# score; [lesson 05](05_dual_scoring.ipynb) builds it.)
+# From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
+# library's detectors and the same settings. (They hold back a tenth of the training images, so their numbers
+# differ a little from our own. *Dual* is their mixture of pixel and latent score; [lesson
+# 05](05_dual_scoring.ipynb) builds it.)
 #
 # **Predict:** $D$ was put there to improve $\hat x$. Which score gains more: the pixel score, which reads
 # $\hat x$, or the latent score, which reads the code? And will the gain on bags hold for other classes?
@@ -585,13 +587,13 @@ for metric, who in zip(latent_gains, ("bags", "the other three, mean"), strict=T
     )
 
 # %% [markdown]
-# On bags the latent score gains {{ bag_latent_gain | pct }} points, although it never looks at the sharper picture,
-# and it gains with each of the five seeds. Stop here, and $D$ is a success. But in the mean of the other three
-# classes the gain is {{ others_latent_gain | pct }}, and another seed can take it away. One class is an anecdote,
-# however many seeds it has.
+# On bags the latent score gains {{ bag_latent_gain | pct }} points, more than the pixel score, although it never
+# looks at the sharper picture. It can, because $D$'s gradient reaches the encoder, and it does with each of five
+# seeds. Stop here, and $D$ is a success. But on the other three classes the mean gain is
+# {{ others_latent_gain | pct }}, and another seed can take it away. One class is an anecdote, however many seeds.
 #
-# So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold ten
-# classes of three data sets, one seed each, with all training images and larger networks. This is what $D$ adds there:
+# So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold
+# all ten classes of three data sets, one seed each, with all training images and larger networks:
 
 # %%
 rows = study_rows("tables")  # committed with the course
@@ -611,13 +613,14 @@ plots.show(
 
 # %% [markdown]
 # Each mark is a mean over ten classes, each line its 95 % interval. On the dual score $D$ brings
-# {{ full_mnist | pct }} points on MNIST, {{ full_fashion_mnist | pct }} on Fashion-MNIST, and on the colour
-# photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}. (By the dual score that interval just holds
-# zero.) This is how a small effect looks when it is measured.
+# {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST, with both
+# intervals just above zero. On the colour photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}:
+# that interval just holds zero, but the latent score's does not. Which score gains most differs between data
+# sets.
 #
 # ## 8. When one side has won
 #
-# A game can also go wrong. We give $D$ a learning rate {{ ahead | int }} times as large and change nothing else.
+# We give $D$ a learning rate {{ ahead | int }} times as large, nothing else.
 #
 # **Predict** the loss of $D$, the pictures, and the AUROC of the pixel score.
 
@@ -659,17 +662,18 @@ pd.DataFrame(failure).T
 # %% [markdown]
 # $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. In the process its features have
 # grown so far that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error,
-# and the pictures are covered with dots.
+# and the pictures are covered with dots. (Even the healthy game pays section 4's price: $\mathcal{L}_{rec}$
+# rises from {{ loss_plain | f3 }} to {{ loss_game | f3 }}.)
 #
-# The last column is the one to remember. The broken network has a pixel AUROC of {{ ahead_auroc | pct }}, the
-# healthy one {{ pixel_game | pct }}, and over five seeds it falls to either side. Whoever watches that number alone
-# sees nothing wrong, so look at pictures and losses first.
+# And the last column? The broken network has a pixel AUROC of {{ ahead_auroc | pct }}, the healthy one {{
+# pixel_game | pct }}, and the broken one's range reaches beyond the healthy one's on both sides. Whoever
+# watches that number alone sees nothing wrong, so look at pictures and losses first. A common cure for a $D$
+# that runs ahead is to bound how steep it can be (Miyato et al., 2018).
 #
 # ## What it means
 #
-# - The squared error asks for the mean of what might be. A sharp guess costs up to twice as much.
-# - In a GAN a generator and a discriminator train against each other. $\mathcal{L}_D = 2\log 2$ says that $D$
-#   knows nothing, and not why.
+# - The squared error asks for the mean of what might be. A sharp guess costs about twice as much.
+# - $\mathcal{L}_D = 2\log 2$ says that $D$ knows nothing, and not why.
 # - On bags the edges became stronger, and most of the new ones are invented. Sharper is not truer.
 # - A game that one side has won may not show in the AUROC. Look at the pictures.
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On
@@ -823,7 +827,8 @@ checks.check_saturating_loss(saturating_loss)
 # ```
 #
 # $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Put it into `loss_of_G` in
-# place of `adversarial_loss`, and let $D$ be `ahead`: what does $\mathcal{L}_D$ do now?
+# place of `adversarial_loss` and play again with `rate_D=ahead * discriminator_rate`: what does
+# $\mathcal{L}_D$ do now?
 #
 # </details>
 #
@@ -878,7 +883,8 @@ checks.check_saturating_loss(saturating_loss)
 # - T. Salimans et al. *Improved techniques for training GANs.* NeurIPS 2016. (Feature matching.)
 # - A. Odena, V. Dumoulin, C. Olah. *Deconvolution and checkerboard artifacts.* Distill, 2016.
 # - Y. Blau, T. Michaeli. *The perception-distortion tradeoff.* CVPR 2018.
+# - T. Miyato et al. *Spectral normalization for generative adversarial networks.* ICLR 2018.
 # - T. Schlegl et al. *Unsupervised anomaly detection with generative adversarial networks* (AnoGAN). IPMI
-#   2017.
+#   2017. (GANs enter anomaly detection.)
 # - S. Akcay, A. Atapour-Abarghouei, T. P. Breckon. *GANomaly.* ACCV 2018.
 # - Wan, Feng. *DualAD.* IET Computer Vision, 2024. doi:10.1049/cvi2.12297.

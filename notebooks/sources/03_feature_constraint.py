@@ -664,7 +664,6 @@ pd.DataFrame(
 # Copies alone bought one more thing: a better pixel score. **Predict** from the way this decoder was trained what
 # it draws when it is shown a shoe.
 # %%
-pixel = {name: auroc(y, s.pixel) for name, s in scores.items()}
 pixel = {name.strip("+ ").lower(): auroc(y, s.pixel) for name, s in scores.items()}
 for name, title in (("d", "+ D"), ("copies", "trained on copies")):
     print(f"pixel AUROC, {title}: {with_range(f'pixel_{name}', pixel[name])}")
