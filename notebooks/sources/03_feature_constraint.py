@@ -307,7 +307,7 @@ plots.show(
 
 # %% [markdown]
 # While the sphere only follows, $G$ spreads its codes. Then the pull sets in, and codes beyond the rim come in.
-# At the end the bags fill the disc rather evenly: inside nothing pulls, so $G$ uses all the room there is.
+# At the end the bags fill the disc evenly: inside nothing pulls, so $G$ uses all the room there is.
 #
 # And the anomalies? Some lie beyond the rim, and many inside: nothing pushed them out, since neither player has
 # ever seen one. Where they crowd a part of the disc that hardly a bag uses, the distance to the *centre* cannot
@@ -677,7 +677,7 @@ plots.show(
 )
 
 # %% [markdown]
-# A bag! The network with $D$ redraws the trousers, more or less. The one that was trained on copies had to bring
+# A bag! The network with $D$ redraws the trousers. The one that was trained on copies had to bring
 # every turned copy back to an upright bag, so now it makes one of whatever it is shown. This is what we had hoped
 # for in lesson 01, when the autoencoder met its first shoe.
 #
@@ -812,7 +812,7 @@ checks.check_shrinkings(answers)
 # </details>
 # <details><summary>Solution</summary>
 #
-# Radius and absolute pull change (to a tenth, to a hundredth). All others stay. That is the whole case for
+# Radius and absolute pull change (to a tenth, to a hundredth). All others stay. That is the case for
 # measuring in radii: a loss should not change where nothing that we care about has changed.
 #
 # </details>
