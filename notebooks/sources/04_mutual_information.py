@@ -17,8 +17,8 @@
 #
 # If anomalies are to show up in a code, the code ought to say much about its image. Then why not measure how
 # much it says, and train the encoder to say more? That is the last part of DualAD. The measure will rise, and
-# so will a score. Is that the information's doing? **Placebos** and outside judges will tell. And the whole
-# detector will not care.
+# so will a score. Is that the information's doing? Outside judges will tell, and **placebos**: trainings that
+# can't work by information.
 #
 # **After this lesson you will be able to**
 #
@@ -28,8 +28,9 @@
 # - tell an estimate that rose from a code that says more, and that from a better detector, by held-out pairs,
 #   an outside judge and a placebo.
 #
-# **You need** [lesson 01](01_autoencoder_baseline.ipynb) (code, latent score) and
-# [lesson 02](02_image_discriminator.ipynb) (the loss of a discriminator).
+# **You need** lessons [01](01_autoencoder_baseline.ipynb) (code, latent score),
+# [02](02_image_discriminator.ipynb) (the discriminator's loss) and [03](03_feature_constraint.ipynb) (critic,
+# sphere, the feature map $h$).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 75 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -185,7 +186,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Strangers are made from the same batch: every $x$ gets the $z$ of its neighbour, `z.roll(1)`. At correlation 0
+# For strangers, every $x$ gets the $z$ of its neighbour in the batch, `z.roll(1)`. At correlation 0
 # nobody can win. At 0.95 a glance is enough.
 #
 # "Pair or stranger?" is a question for a **classifier**, and you trained one in lesson 02. $T(x, z)$ is its
@@ -301,16 +302,15 @@ plots.show(
 )
 
 # %% [markdown]
-# The networks reach the best value to within {{ toy_gap | f3 }}, and the left picture shows what one of them has
-# found: the band in which pairs live.
+# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end. The left picture
+# shows what one of them has found: the band in which pairs live.
 #
 # Be careful with what the number is. The best $T$ itself stays below the true $I$: at correlation 0.9 it has
 # {{ possible_09 | f2 }} where the truth is {{ truth_09 | f2 }} nats. So $I_{JS}$ is a cautious stand-in that
-# rises with $I$, and not its value. Towards its ceiling it climbs more and more slowly, because whoever is
-# nearly always right can hardly get better. (Estimators that aim at the value itself are in [appendix
-# A1](A1_mutual_information.ipynb).)
+# rises with $I$, and not its value. Towards its ceiling it flattens. (Estimators that aim at the value itself
+# are in [appendix A1](A1_mutual_information.ipynb).)
 #
-# And what if the network sees the same 64 pairs again and again?
+# And if it sees the same 64 pairs again and again?
 #
 # **Predict** two readings at a correlation of 0.5: on those 64 pairs, and on new ones.
 
@@ -512,10 +512,10 @@ plots.show(
 
 # %% [markdown]
 # Nobody helps the spectator, and on held-out bags it still reads {{ held_without | f2 }}: the code of an
-# autoencoder says much of its image without being asked. With the encoder's help it is {{ held_with | f2 }},
+# autoencoder says much of its image unasked. With the encoder's help it is {{ held_with | f2 }},
 # and with ten times the weight near the ceiling. Marks end on their lines, so with all our bags nobody has
-# learned them by heart. It could have been otherwise: for the fresh $T_g$ on the right, which sees 64 bags, the
-# two part. And the placebos read next to nothing.
+# learned them by heart. It could have been otherwise: the fresh $T_g$ on the right sees 64 bags, and reads
+# {{ few_own | f2 }} on these but {{ few_held | f2 }} on held-out ones. The placebos read next to nothing.
 #
 # ### The wrong sign
 #
@@ -686,15 +686,15 @@ plots.show(
 # is no proof of a code that says more about its image.
 #
 # On the right something did move. With the part, the latent AUROC of this plain autoencoder is
-# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars stay apart. One
-# seed would prove nothing: here the frozen $T$, which measures nothing, reaches {{ latent_frozen | pct }}, and
-# strangers fall to {{ latent_strangers | pct }}. Over the seeds both placebos overlap with *without*, and the
-# part does not. So it does help this plain autoencoder, though not by a code that says more, and not at any
-# weight: ten times as much ends anywhere between {{ strong_low | pct }} and {{ strong_high | pct }}.
+# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars stay apart. So
+# the part helps here, but is it by information? The frozen $T$, which measures nothing, reaches
+# {{ latent_frozen | pct }}, and its bar overlaps with both. Ten times the weight ends anywhere between
+# {{ strong_low | pct }} and {{ strong_high | pct }}. The pixel score pays: {{ pixel_without | pct }}
+# without, {{ pixel_with | pct }} with, {{ pixel_strong | pct }} at ten times the weight.
 #
 # The wrong sign says it from the other side. Nearly all that outsiders could read is gone
-# ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say nearly
-# nothing of *which* bag it sees, and yet tell bags from the rest.
+# ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say
+# nearly nothing of *which* bag it sees and yet tell bags from the rest.
 #
 # ### Why there was so little to gain
 #
@@ -729,11 +729,12 @@ listed = ", ".join(
 plots.show(figure, alt=f"The error falls and the outsiders' reading rises towards its ceiling. {listed}.")
 
 # %% [markdown]
-# Nobody asked for information here, and while the error falls the reading climbs from {{ read_first | f2 }} to
-# {{ reading_without | f2 }}, close to what the part reaches, most of it early. (It starts high, since even
-# random weights keep much of an image.) The regulariser asks for something that has been paid for already, and
-# the ceiling is near ([appendix A1](A1_mutual_information.ipynb) takes it away). Besides, any telling detail of
-# a single bag raises $I$, and a detector needs what makes a bag a *bag*.
+# Nobody asked for information here, and the reading goes from {{ read_first | f2 }} to
+# {{ reading_without | f2 }}, close to what the part reaches. (It starts high, since even random weights keep
+# much of an image. Single judges differ by about as much as the dip at the end.) The regulariser asks for
+# something that has been paid for already, and the ceiling is near ([appendix A1](A1_mutual_information.ipynb)
+# takes it away). Besides, any telling detail of a single bag raises $I$, and a detector needs what makes a bag
+# a *bag*.
 #
 # ## 5. What the detector gains
 #
@@ -780,9 +781,9 @@ axis.set(xlabel="change of AUROC by the part, points (broad bars: five seeds)", 
 plots.show(figure, alt=f"What the mutual-information part adds, with 95 % intervals: {'; '.join(listed)}.")
 
 # %% [markdown]
-# The latent score goes from {{ latent_before | pct }} to {{ latent_after | pct }}, all three intervals hold
-# zero, and over five seeds the change falls to both sides of it. Of what moved beside the plain autoencoder
-# nothing is left. A likely reason: since lesson 03 the score reads $h$, and this part speaks to $z$.
+# The latent AUROC is {{ latent_before | pct }} without the part and {{ latent_after | pct }} with it. All three
+# intervals hold zero, and over five seeds the change falls to both sides of it. What the plain autoencoder gained
+# is gone. A likely reason: since lesson 03 the score reads $h$, and this part speaks to $z$.
 #
 # **Does the part earn its place?** As a regulariser beside a reconstruction, no: over ten classes of MNIST,
 # Fashion-MNIST and CIFAR-10 its step stays within a tenth of a point of zero
