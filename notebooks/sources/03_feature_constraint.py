@@ -314,7 +314,8 @@ plots.show(
 # see it; the distance to the *nearest bag* can.
 #
 # Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
-# weight 0. A game hangs on its seed, so brackets hold, from here on, the lowest and the highest of five seeds.
+# weight 0. A game hangs on its seed: brackets hold the range of five seeds in an earlier run, so today's may
+# fall just outside.
 # %%
 # Measured by `dualad bands`, which runs the whole lesson five times.
 five = pd.read_csv(results_folder() / "bands_03_feature_constraint.csv", index_col="metric")
@@ -355,12 +356,12 @@ table.index = [
 table.rename(columns={"free": "without the pull", "pull": "with the pull", "gain": "difference"})
 
 # %% [markdown]
-# With this seed the pull brings a few points. Now read the brackets of the last column, where every seed is its own
-# control. The distance to the centre, which the sphere is made for, may lose far more than it gains; at worst it ends
-# below a coin toss, with anomalies *nearer* to the centre than bags. The distance to the nearest code loses next to
-# nothing and gains some points at best, and with or without the pull it is the better question. In many dimensions
-# a disc is not even a good picture: nearly all codes may have nearly the same distance from their centre
-# (exercise 4).
+# With this seed the pull brings a few points. Now read the brackets of the last column, where every seed is its
+# own control. The distance to the centre, which the sphere is made for, may lose far more than it gains; at
+# worst it ends below a coin toss, with anomalies *nearer* to the centre than bags. The distance to the nearest
+# code loses next to nothing and gains some points at best, and with or without the pull it is the better
+# question. In many dimensions a disc is not even a good picture: nearly all codes may have nearly the same
+# distance from their centre (exercise 4).
 #
 # ## 4. Collapse
 #
@@ -413,9 +414,9 @@ for name, G, metric in (("waited", G_game, "waited_pixel"), ("did not wait", G_h
 # %% [markdown]
 # This is a **collapse**: all codes in one place. For the sphere it is perfect, and for every other purpose the
 # network is dead. It draws one picture for everything, and its error is that of the mean image. Yet its pixel
-# AUROC is {{ collapsed_pixel | pct }}, because the distance to one standard picture is a detector, too. That number
-# will not warn you; pictures and errors do. (The library compares the two errors and says when codes have
-# collapsed.)
+# AUROC is {{ collapsed_pixel | pct }}, because the distance to one standard picture is a detector, too. That
+# number will not warn you; pictures and errors do. (The library compares the two errors and says when codes
+# have collapsed.)
 #
 # ## 5. The critic
 #
@@ -507,8 +508,8 @@ for _ in range(steps):
 G = G.eval()
 
 # %% [markdown]
-# At test time we show each image in all its copies and ask how sure the critic is of the right answer. Doubt is
-# the anomaly score:
+# At test time we show each image in all its $K = 8$ copies and ask how sure the critic is of the right one.
+# Doubt is the score:
 #
 # $$s_t(x) = \frac{1}{K} \sum_t -\log p(t \mid T_t x)$$
 #
@@ -557,12 +558,12 @@ plots.show(
 )
 
 # %% [markdown]
-# Below each copy stands the probability that the critic gives to the right answer; a guess would be right once in
-# eight times. The first bag has a different left and right side, and every copy of it is named. The bag in the
-# middle is nearly its own mirror image. Each copy of it has two good answers, and the critic divides its belief
-# between them. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of the copies, and on
-# {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides, no
-# critic can learn.
+# Below each copy stands the probability that the critic gives to the right answer; a guess would be right once
+# in eight times. The first bag has a different left and right side, and every copy of it is named. The bag in
+# the middle is nearly its own mirror image. Each copy has two good answers; of the upright pair the critic bets
+# on $t=0$, the commonest. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of the copies, and
+# on {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides,
+# no critic can learn.
 #
 # On anomalies it is right much less often: it knows what "upright" means for bags and for little else. The third
 # bag and the last anomaly are its errors as a *detector*: a bag that it takes for strange, and a shoe whose
@@ -613,8 +614,8 @@ def read(network, turns):
 four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
-# Lines 3, 4 and 6 of the bill are read by this function, the others by the library, which reads copies alike. A
-# critic of weight 0 learns nothing and is not asked, so that it leaves the copies alone.
+# `read` scores the lines "read h ..." and "do not ask it"; the library scores the others, and reads copies
+# alike. In "train on copies" the critic has weight 0: it learns nothing and is not asked.
 #
 # **Predict:** which of the eight lines brings the largest step?
 
@@ -650,12 +651,13 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# There is the large step, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it was
-# made before any constraint came in. Reading $h$ instead of $z$ is worth {{ (latent_upright - latent_d) | pct }}
-# points, averaging over turns another {{ (latent_read - latent_upright) | pct }}, and neither takes any training.
-# Training on copies adds {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was
-# meant to improve; asked for its own opinion, it makes up for most of the damage. No seed turns the sign of any of
-# these steps. Only the sphere's wavers about zero: it holds $z$, and nobody reads $z$ any more.
+# There is the large step, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it
+# was made before any constraint came in. Reading $h$ instead of $z$ is worth
+# {{ (latent_upright - latent_d) | pct }} points, averaging over turns another
+# {{ (latent_read - latent_upright) | pct }}, and neither takes any training. Training on copies adds
+# {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was meant to improve; asked
+# for its own opinion, it makes up for most of the damage. No seed turns the sign of any of these steps. Only
+# the sphere's wavers about zero: it holds $z$, and nobody reads $z$ any more.
 #
 # A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell no
 # lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
@@ -683,9 +685,9 @@ plots.show(
 #
 # ## 7. And on other classes?
 #
-# Bags are one class. The course's full tables ([lesson 08](08_benchmark.ipynb)) hold ten classes of three data sets,
-# with all training images and one seed. These are the gains of the dual score by $D$ and then by the package:
-
+# Bags are one class. The course's full tables ([lesson 08](08_benchmark.ipynb)) hold ten classes of three data
+# sets, with all training images and one seed. These are the gains of the dual score by $D$ and then by the
+# package:
 # %%
 tables = study_rows("tables")  # committed with the course
 sets = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
@@ -737,8 +739,8 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 # - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC alone does not show it.
 # - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
 #   learn.
-# - FC is the largest step of DualAD, and on bags hardly a constraint: it is a better place to read from, and copies
-#   to train on. On other classes the critic has its share. The sphere has none.
+# - FC is the largest step of DualAD, and on bags hardly a constraint: it is a better place to read from, and
+#   copies to train on. On other classes the critic has its share. The sphere has none.
 #
 # **Next:** mutual information, which asks the code to know its image.
 
@@ -817,7 +819,7 @@ checks.check_shrinkings(answers)
 #
 # </details>
 #
-# **2. Code.** For a given centre the constraint player's best radius can be had without any training. Write
+# **2. Code.** For a given centre the sphere's best radius can be had without any training. Write
 # it.
 
 

@@ -15,9 +15,9 @@
 #
 # {{ colab_badge }}
 #
-# Everything so far we have built from nothing, out of the few images that were there. On photographs of real parts
-# that failed: on the pixels of magnetic tiles the whole of DualAD ended at an AUROC of {{ tiles_dualad | pct }},
-# where a coin has 50.
+# Everything so far we have built from nothing, out of the few images that were there. On photographs of real
+# parts that failed: on the pixels of magnetic tiles the whole of DualAD ended at an AUROC of
+# {{ tiles_dualad | pct }}, where a coin has 50.
 #
 # Now take a network that was trained to name dogs, trucks and teapots. Nobody has ever shown it our part.
 # **Can it tell us where the part is broken?**
@@ -90,9 +90,10 @@ seed = 0
 # %% [markdown]
 # ## 1. Where is it broken?
 #
-# A ball screw moves the table of a machine tool. Under load its track pits in the end: small pieces of the hardened
-# surface break out. For ten days a camera photographed one such spindle, and afterwards an engineer outlined the pits
-# (Schlagenhauf, Landwehr and Fleischer, 2021). Five places of it, 57 photographs each, ship with the course.
+# A ball screw moves the table of a machine tool. Under load its track pits in the end: small pieces of the
+# hardened surface break out. For ten days a camera photographed one such spindle, and afterwards an engineer
+# outlined the pits (Schlagenhauf, Landwehr and Fleischer, 2021). Five places of it, 57 photographs each, ship
+# with the course.
 # %%
 data = load_inspection(dataset, image_size=image_size)
 names = [f"{int(name.partition('_')[0]) / 1000:g} mm" for name in data.place_names]  # along the thread
@@ -120,9 +121,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Find the damage in the second photograph. There are two pits, and no photograph of a pit will train anything in
-# this lesson. Seen it? Now ask a detector that has looked at the first {{ first }} photographs of this place, all of
-# them good.
+# Find the damage in the second photograph. There are two pits, and no photograph of a pit will train anything
+# in this lesson. Seen it? Now ask a detector that has looked at the first {{ first }} photographs of this
+# place, all of them good.
 # %%
 good_of_place = data.images[at("635 mm", range(1, first + 1))]
 quick = PatchCore(false_alarm_rate=0.5).fit(good_of_place)  # its threshold is not asked for here
@@ -137,8 +138,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit. (It also glows where
-# dirt has gathered at the upper edge. We will come to that.)
+# The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit. (It also glows
+# where dirt has gathered at the upper edge. We will come to that.)
 #
 # We now build this detector, make it better, and ask what it really knows. Of each place the first {{ first }}
 # photographs are known as good, the next {{ held_back }} set the threshold, and all later ones are for testing.
@@ -181,10 +182,12 @@ plots.show(
 
 
 # %% [markdown]
-# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each number answers to a texture around it.
+# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each number answers to a texture
+# around it.
 #
-# We want one vector for each small square of the photograph. As PatchCore does, we take levels 2 and 3, average each
-# over 3 × 3 positions and lay both on the finer grid. A **cell** of this grid is 8 × 8 pixels, with one vector.
+# We want one vector for each small square of the photograph. As PatchCore does, we take levels 2 and 3, average
+# each over 3 × 3 positions and lay both on the finer grid. A **cell** of this grid is 8 × 8 pixels, with one
+# vector.
 # %%
 @torch.no_grad()
 def features_of(images):
@@ -231,8 +234,8 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# Those were the forty lines, and nothing was trained. **Predict:** what will no. 20 look like, a good photograph from
-# day 3? And what will be hot in nos. 51 and 57 besides the pits?
+# Those were the forty lines, and nothing was trained. **Predict:** what will no. 20 look like, a good
+# photograph from day 3? And what will be hot in nos. 51 and 57 besides the pits?
 # %%
 seen = at("635 mm", [20, 51, 57])
 own_bank = f[at("635 mm", range(1, first + 1))].flatten(0, 2)
@@ -258,8 +261,8 @@ plots.show(
 #
 # ## 3. What to keep: the coreset
 #
-# Now all five places in one bank. Most of its cells show nearly the same stretch of smooth metal, and every new cell
-# is compared with all of them. Can we keep a hundredth?
+# Now all five places in one bank. Most of its cells show nearly the same stretch of smooth metal, and every new
+# cell is compared with all of them. Can we keep a hundredth?
 #
 # **PatchCore** (Roth et al., 2022) keeps a **coreset**: few cells, chosen so that *every* cell has one of them
 # nearby. The greedy way to it: take next whatever is farthest from all that you have.
@@ -285,8 +288,8 @@ def greedy_coreset(vectors, count, seed=0, projection=64):
 
 
 # %% [markdown]
-# **Predict** on paper: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which does chance keep, and
-# which the greedy rule?
+# **Predict** on paper: 200 points in a dense heap, 20 in a thin arm. You may keep eight. Which does chance
+# keep, and which the greedy rule?
 # %%
 random = np.random.default_rng(seed)
 turn = random.uniform(0.2, 2.6, 20)
@@ -301,7 +304,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Chance keeps what is frequent, the greedy rule what is *different*, and a rare good cell must not raise an alarm.
+# Chance keeps what is frequent, the greedy rule what is *different*, and a rare good cell must not raise an
+# alarm.
 #
 # On the real cells we measure two things. The **covering radius** is how far the worst-covered good cell lies
 # from the bank. **Pixel AUROC** is the chance that a pixel inside an outline is hotter than one outside, here
@@ -355,20 +359,21 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
-# A hundredth of the cells, chosen greedily, comes within {{ pixel_all - greedy_mean | pct }} points of all of them on
-# average, in a fraction of the time; by chance the same number loses {{ pixel_all - chance_mean | pct }}. The radius
-# hints why: by chance some good cell is left far from all that was kept, and will look damaged for ever.
+# A hundredth of the cells, chosen greedily, comes within {{ pixel_all - greedy_mean | pct }} points of all of
+# them on average, in a fraction of the time; by chance the same number loses
+# {{ pixel_all - chance_mean | pct }}. The radius hints why: by chance some good cell is left far from all that
+# was kept, and will look damaged for ever.
 #
-# With 25 cells the greedy rule is *worse* than chance, in each of the three draws: it spends its choices on the oddest
-# good cells there are, and has none left for plain metal.
+# With 25 cells the greedy rule is *worse* than chance, in each of the three draws: it spends its choices on the
+# oddest good cells there are, and has none left for plain metal.
 #
 # ## 4. A distance needs a unit
 #
-# A distance that is an event on smooth metal is nothing special on the greasy thread above it: good cells there lie
-# that far from *each other*. Two ways to give the distance a unit:
+# A distance that is an event on smooth metal is nothing special on the greasy thread above it: good cells there
+# lie that far from *each other*. Two ways to give the distance a unit:
 #
-# **One unit for all.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each direction
-# in its own standard deviation; with their covariance $\Sigma$,
+# **One unit for all.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each
+# direction in its own standard deviation; with their covariance $\Sigma$,
 #
 # $$d(p) = \sqrt{(F_p - \mu)^\top \Sigma^{-1} (F_p - \mu)}.$$
 #
@@ -377,9 +382,9 @@ pd.DataFrame(
 #
 # $$s(p) = \frac{\lVert F_p - F_{q} \rVert}{\delta_q}.$$
 #
-# A score of 3 says: three times as far from the nearest good cell as good cells of its kind are from each other.
-# (This is the idea of the **local outlier factor**, Breunig et al., 2000. Its bank must be a random draw: a coreset
-# spreads its cells evenly *on purpose*, and has forgotten where they were dense.)
+# A score of 3 says: three times as far from the nearest good cell as good cells of its kind are from each
+# other. (This is the idea of the **local outlier factor**, Breunig et al., 2000. Its bank must be a random
+# draw: a coreset spreads its cells evenly *on purpose*, and has forgotten where they were dense.)
 #
 # **Predict:** which of the two is better than the plain distance? Both?
 
@@ -444,9 +449,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The Mahalanobis distance does *worse* than the nearest cell without a unit. It would be right for one cloud, and
-# good cells are many: metal, edges, grease. In units of the spacing the pixel AUROC rises from
-# {{ pixel_plain | pct }} to {{ pixel_relative | pct }}, and at each of the four places that pit. One division did that.
+# The Mahalanobis distance does *worse* than the nearest cell without a unit. It would be right for one cloud,
+# and good cells are many: metal, edges, grease. In units of the spacing the pixel AUROC rises from
+# {{ pixel_plain | pct }} to {{ pixel_relative | pct }}, and at each of the four places that pit. One division
+# did that.
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -501,14 +507,14 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column: after the first two rows nothing rises. On these photographs $D$, the sphere with the
-# critic, and $T$ are not worth their cost. (Over five seeds each row moves by up to three tenths of a point, more than
-# any step between the last four.) Of the critic the detector knew it before we did: it sets its weights on drawn
-# damage, without a label, and gives the neighbours {{ share_neighbours | pct0 }} %.
+# Read down the last column: after the first two rows nothing rises. On these photographs $D$, the sphere with
+# the critic, and $T$ are not worth their cost. (Over five seeds each row moves by up to three tenths of a
+# point, more than any step between the last four.) Of the critic the detector knew it before we did: it sets
+# its weights on drawn damage, without a label, and gives the neighbours {{ share_neighbours | pct0 }} %.
 #
-# Why? Perhaps features that come from a million photographs leave little to repair for games that were invented for
-# codes learned from few. But this was one spindle and a brief training: longer runs find a few tenths of a point for
-# the critic's maps, and more on magnetic tiles
+# Why? Perhaps features that come from a million photographs leave little to repair for games that were invented
+# for codes learned from few. But this was one spindle and a brief training: longer runs find a few tenths of a
+# point for the critic's maps, and more on magnetic tiles
 # ([results](../RESULTS.md#on-features-that-know-images)).
 #
 # ## 6. Right, and why
@@ -537,9 +543,8 @@ plots.show(
 # Whatever is less hot than the hottest good cell is left bare. In each photograph the heat peaks on an outlined
 # pit; the faint glows beside are dirt and scratches.
 #
-# **Why there?** A nearest neighbour can be looked at. Take the hottest cell of a photograph, and an ordinary one (the
-# median of its scores), and show beside each its nearest neighbour in the bank.
-
+# **Why there?** A nearest neighbour can be looked at. Take the hottest cell of a photograph, and an ordinary
+# one (the median of its scores), and show beside each its nearest neighbour in the bank.
 # %% tags=["machinery"]
 height, wide = f.shape[1:3]
 reach, cell = 28, data.images.shape[2] // height
@@ -572,8 +577,8 @@ plots.show(
 )
 
 # %% [markdown]
-# For an ordinary cell the bank has a near twin. For a pit its best offer is sound metal, {{ hottest_spacings | f1 }}
-# spacings away. That is all this detector knows: *I have seen nothing like this.*
+# For an ordinary cell the bank has a near twin. For a pit its best offer is sound metal,
+# {{ hottest_spacings | f1 }} spacings away. That is all this detector knows: *I have seen nothing like this.*
 #
 # It errs, too.
 
@@ -592,8 +597,8 @@ plots.show(
 #
 # ## 7. Ten days, one line each
 #
-# An alarm must go off by itself. We set the threshold at a false-alarm rate of 5 % on the {{ held_back }} photographs
-# of each place that follow those in the bank, and ask for three photographs in a row above it.
+# An alarm must go off by itself. We set the threshold at a false-alarm rate of 5 % on the {{ held_back }}
+# photographs of each place that follow those in the bank, and ask for three photographs in a row above it.
 #
 # One of the five places never pits. **Predict:** how many days before the engineer's first mark does the alarm
 # go off? And at the place that never pits?
@@ -650,10 +655,10 @@ plots.show(
 # The heat is somewhere else. On the ninth day all five lines rise together, the sound place nearly as high as the
 # pitted ones: scratches and dirt along the whole track. Most of this rise is not pits: it is one event.
 #
-# So what did our numbers measure? Ask a rival that looks at no photograph at all: a **calendar**. Its score is the
-# day, and its "heat map" a whole photograph painted in the colour of that day. **Predict:** its image AUROC, and its
-# *pixel* AUROC? Then we take the date away: we compare only photographs within half a day of each other, and only
-# pixels of one photograph.
+# So what did our numbers measure? Ask a rival that looks at no photograph at all: a **calendar**. Its score is
+# the day, and its "heat map" a whole photograph painted in the colour of that day. **Predict:** its image
+# AUROC, and its *pixel* AUROC? Then we take the date away: we compare only photographs within half a day of
+# each other, and only pixels of one photograph.
 # %%
 calendar = torch.from_numpy(days).float()[:, None, None].expand_as(heat)
 
@@ -683,13 +688,13 @@ image_date, pixel_date = dated["the calendar"][:2]
 
 # %% [markdown]
 # By image the calendar does at least as well as we, and its "map", which points nowhere, gets a pixel AUROC of
-# {{ pixel_date | pct }}: most unmarked pixels are in early photographs. Whoever trains on early and tests on late
-# photographs can report such numbers and mean them honestly.
+# {{ pixel_date | pct }}: most unmarked pixels are in early photographs. So can anyone who tests on late
+# photographs; and the tables of sections 4 and 5 are such numbers, too.
 #
-# With the date taken away, little is left by image: {{ image_same | pct }}, against {{ image_date_same | pct }} of the
-# calendar. By pixel much is left, {{ pixel_within | pct }} on average, where the calendar is a coin. This detector
-# knows **where**, and hardly **whether**. For that its good photographs must show all that may change on a good part:
-# lesson [07](07_your_own_images.ipynb).
+# With the date taken away, little is left by image: {{ image_same | pct }}, against {{ image_date_same | pct }}
+# of the calendar. By pixel much is left, {{ pixel_within | pct }} on average, where the calendar is a coin.
+# This detector knows **where**, and hardly **whether**. For that its good photographs must show all that may
+# change on a good part: lesson [07](07_your_own_images.ipynb).
 #
 # ## 8. When it fails
 #
@@ -738,12 +743,12 @@ plots.show(
 )
 
 # %% [markdown]
-# Not where we thought. A dark crack of a quarter of a pixel is found in every photograph, for the first layers see
-# single pixels; what gets lost is the thin crack that is *faint*. And a cell limits **where**: a crack of one pixel
+# Not where we thought. Below a pixel, width is only contrast: a dark quarter (13 % darker) is found, a faint
+# half (8 %) hardly. What gets lost is *faint*, not thin. And a cell limits **where**: a crack of one pixel
 # glows nearly as wide as one of eight. (The test is kind: the same photographs with and without.)
 #
-# **A camera that changed.** Another lamp, a blur, a little noise, on good photographs. **Predict:** how many of
-# them raise an alarm?
+# **A camera that changed.** Another lamp, blur or noise, on the 25 that set the threshold. **Predict:** how
+# many raise an alarm?
 # %%
 shifted = {"none": scores[held]}
 for name, change in SHIFTS.items():
@@ -928,9 +933,9 @@ checks.check_hottest(hottest)
 #
 # It may have learned the month: dirt, lamp, wear, another batch. A sound part photographed in June tells: if it
 # raises an alarm, the detector knows the date. (So does a score that can't see the damage, like our calendar:
-# if it does as well, the AUROC is not about damage.) A pixel AUROC over all photographs proves little: most unmarked
-# pixels are January's, and our calendar got a high one with maps that point nowhere. *Within* one photograph of
-# June what changes everywhere lifts marked and unmarked pixels alike and gains nothing.
+# if it does as well, the AUROC is not about damage.) A pixel AUROC over all photographs proves little: most
+# unmarked pixels are January's, and our calendar got a high one with maps that point nowhere. *Within* one
+# photograph of June what changes everywhere lifts marked and unmarked pixels alike and gains nothing.
 #
 # </details>
 #
