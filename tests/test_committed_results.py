@@ -635,7 +635,9 @@ def test_what_readme_says_of_features_holds():
             100 * m["value"]
         )
     average = {key: sum(values) / len(values) for key, values in found.items()}
-    assert all(len(values) == 5 for values in found.values())
+    for (_, detector, setting, measure), values in found.items():  # false alarms of the default: on more splits
+        more = (detector, measure) == ("dualad", "false_alarms") and setting.endswith(", features")
+        assert len(values) == (11 if more else 5)
     for protocol in ("time", "places"):
         maps = {
             setting: average["ball_screws", "dualad", f"{protocol}, {setting}", "pixel_auroc"]
