@@ -635,8 +635,8 @@ def test_what_readme_says_of_features_holds():
             100 * m["value"]
         )
     average = {key: sum(values) / len(values) for key, values in found.items()}
-    for (_, detector, setting, measure), values in found.items():  # false alarms of the default: on more splits
-        more = (detector, measure) == ("dualad", "false_alarms") and setting.endswith(", features")
+    for (_, detector, setting, measure), values in found.items():
+        more = (detector, measure) == ("dualad", "false_alarms") and setting.endswith(", features")  # on more splits
         assert len(values) == (11 if more else 5)
     for protocol in ("time", "places"):
         maps = {

@@ -17,13 +17,13 @@
 #
 # In lesson 01 the code turned out to hold a second score, and a good one. That was luck: nothing in
 # $\mathcal{L}_{rec}$ asks for a good code. What if we ask? DualAD's **Feature Constraint** (FC) asks in two
-# ways, and with it comes the largest step between the autoencoder and DualAD. Which part of it makes the step is
-# the question of this lesson, and the answer may surprise you.
+# ways, and with it comes the largest step between the autoencoder and DualAD. Which part of it makes the step
+# is the question of this lesson.
 #
 # **After this lesson you will be able to**
 #
 # - write both players of a game between a hypersphere and an autoencoder, and watch it in two dimensions;
-# - recognise a collapse, which the AUROC does not show;
+# - recognise a collapse, which an AUROC alone does not show;
 # - train a critic that names transformations, and turn its doubt into an anomaly score;
 # - take a package apart and give each part a price.
 #
@@ -148,7 +148,7 @@ plots.show(
 #
 # The sphere owns $c$ and $R$ and takes codes as given. It wants to be small, but a sphere around *all* codes
 # would be decided by the strangest image. So a share $\nu$ (in code: `outside`) may stay out (Ruff et al.,
-# 2018):
+# 2018). With $d$ numbers in a code:
 #
 # $$\mathcal{L}_{sphere}(c, R) = R^2 + \frac{1}{\nu} \text{ mean of }
 # \max\left(0, \frac{\lVert z - c \rVert^2}{d} - R^2\right)$$
@@ -182,7 +182,7 @@ def enclosure(z, centre, radius, outside=0.1):
 
 
 # %% [markdown]
-# What is learned is $\log R$, which keeps $R$ positive; `start_at` puts the sphere where some codes are.
+# Learning $\log R$ keeps $R$ positive; `start_at` puts the sphere around given codes.
 #
 # **Predict:** we let the sphere play alone, on the training codes of the picture above. What share of them will
 # end outside? Of the bags of the test set? Of the other classes?
@@ -225,9 +225,9 @@ print("outside:", ", ".join(f"{100 * share_outside(z, sphere):.1f} % of {who}" f
 #
 # $$\mathcal{L}_{FC}(G) = \text{mean of } \max\left(0, \frac{\lVert z - c \rVert^2}{d R^2} - 1\right)$$
 #
-# Why in radii? Papers often pull in absolute units, $\lVert z - c \rVert^2$. Then $G$ can win by cheating: its
-# last layer makes all codes ten times smaller, its decoder makes them ten times larger again, and the loss has
-# fallen to a hundredth while nothing has changed. In radii this gains nothing, because the sphere follows.
+# Why in radii? Papers often pull in absolute units, $\lVert z - c \rVert^2$. Then $G$ can cheat: its encoder
+# makes all codes ten times smaller, its decoder makes them ten times larger again, and the loss has fallen to a
+# hundredth while nothing has changed. In radii this gains nothing, because the sphere follows.
 # %%
 def hypersphere_penalty(z, centre, radius):
     return (_mean_square(z, centre) / radius**2 - 1).clamp_min(0).mean()
@@ -309,12 +309,12 @@ plots.show(
 # While the sphere only follows, $G$ spreads its codes. Then the pull sets in, and codes beyond the rim come in.
 # At the end the bags fill the disc evenly: inside nothing pulls, so $G$ uses all the room there is.
 #
-# And the anomalies? Some lie beyond the rim, and many inside: nothing pushed them out, since neither player has
-# ever seen one. Where they crowd a part of the disc that hardly a bag uses, the distance to the *centre* cannot
-# see it; the distance to the *nearest bag* can.
+# And the anomalies? Some lie beyond the rim, and many inside: nothing pushed them out. Where they crowd a part
+# of the disc that hardly a bag uses, the distance to the *centre* cannot see it; the distance to the *nearest
+# bag* can.
 #
 # Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
-# weight 0. A game hangs on its seed: brackets hold the range of five seeds in an earlier run, so today's may
+# weight 0. A game depends on its seed. Brackets hold the range of five seeds in an earlier run; today's may
 # fall just outside.
 # %%
 # Measured by `dualad bands`, which runs the whole lesson five times.
@@ -356,12 +356,12 @@ table.index = [
 table.rename(columns={"free": "without the pull", "pull": "with the pull", "gain": "difference"})
 
 # %% [markdown]
-# With this seed the pull brings a few points. Now read the brackets of the last column, where every seed is its
-# own control. The distance to the centre, which the sphere is made for, may lose far more than it gains; at
-# worst it ends below a coin toss, with anomalies *nearer* to the centre than bags. The distance to the nearest
-# code loses next to nothing and gains some points at best, and with or without the pull it is the better
-# question. In many dimensions a disc is not even a good picture: nearly all codes may have nearly the same
-# distance from their centre (exercise 4).
+# With this seed, a lucky one, the pull brings a few points. Now read the brackets of the last column, where
+# every seed is its own control. The distance to the centre, which the sphere is made for, may lose far more
+# than it gains; at worst it ends below a coin toss, with anomalies *nearer* to the centre than bags. The
+# distance to the nearest code loses next to nothing and gains some points at best, and with or without the pull
+# it is the better question. In many dimensions a disc is not even a good picture: nearly all codes may have
+# nearly the same distance from their centre (exercise 4).
 #
 # ## 4. Collapse
 #
@@ -411,20 +411,20 @@ for name, G, metric in (("waited", G_game, "waited_pixel"), ("did not wait", G_h
     by_pixels = with_range(metric, pixel_auroc(G))
     print(f"{name}: spread of codes {spread:.2f}, error {error:.3f}, pixel AUROC {by_pixels}")
 
+
 # %% [markdown]
 # This is a **collapse**: all codes in one place. For the sphere it is perfect, and for every other purpose the
 # network is dead. It draws one picture for everything, and its error is that of the mean image. Yet its pixel
-# AUROC is {{ collapsed_pixel | pct }}, because the distance to one standard picture is a detector, too. That
-# number will not warn you; pictures and errors do. (The library compares the two errors and says when codes
-# have collapsed.)
+# AUROC is {{ collapsed_pixel | pct }}, only {{ (waited_pixel - collapsed_pixel) | pct }} below the game that
+# waited, because the distance to one standard picture is a detector, too. Seen alone, that number warns nobody;
+# pictures and errors do.
 #
 # ## 5. The critic
 #
 # The second constraint has no adversary. A square has eight **symmetries**, four turns and their mirror images,
 # and they move pixels without blending them. A number $t$ from 0 to 7 names them; each of its three bits stands
-# for one move: mirror left and right, mirror up and down, swap rows and columns.
-
-
+# for one move: mirror left and right, mirror up and down, swap rows and columns. With `mirrored=False` the four
+# turns remain.
 # %%
 def dihedral_elements(image_shape, mirrored=True):
     square = image_shape[1] == image_shape[2]
@@ -446,14 +446,13 @@ def dihedral(x, t):
 
 ts = dihedral_elements(task.image_shape)  # all T_t; T_0 leaves the image as it is
 
+
 # %% [markdown]
-# In training each image is seen in two copies, slightly jittered (tilted, shifted, stretched), each under its own
-# $T_t$. The critic has to
-# name $t$ from $h$ (Golan & El-Yaniv, 2018, built a whole detector on this question). And the decoder gets the
-# transformed copy and has to **restore the upright image**, so that the code may not simply hold the turned
-# picture. Half of the first copies stay upright, because upright images are what we rebuild later.
-
-
+# In training each image is seen in two copies, slightly jittered (tilted, shifted, stretched), each under its
+# own $T_t$. The critic has to name $t$ from $h$ (Golan & El-Yaniv, 2018, built a whole detector on this
+# question). And from the first copy's code the decoder has to **restore the upright image**: a code that merely
+# holds the turned picture will not do. Half of the first copies stay upright, because upright images are what
+# we rebuild later.
 # %%
 def two_copies(x):
     """(upright images to restore, transformed copies that the encoder sees, t of each copy)."""
@@ -617,7 +616,7 @@ four = dihedral_elements(task.image_shape, mirrored=False)
 # `read` scores the lines "read h ..." and "do not ask it"; the library scores the others, and reads copies
 # alike. In "train on copies" the critic has weight 0: it learns nothing and is not asked.
 #
-# **Predict:** which of the eight lines brings the largest step?
+# **Predict:** which line brings the largest step?
 
 # %%
 settings["latent_dim"] = latent_dim
@@ -651,17 +650,17 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# There is the large step, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it
+# There is the large gain, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it
 # was made before any constraint came in. Reading $h$ instead of $z$ is worth
 # {{ (latent_upright - latent_d) | pct }} points, averaging over turns another
 # {{ (latent_read - latent_upright) | pct }}, and neither takes any training. Training on copies adds
 # {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was meant to improve; asked
-# for its own opinion, it makes up for most of the damage. No seed turns the sign of any of these steps. Only
-# the sphere's wavers about zero: it holds $z$, and nobody reads $z$ any more.
+# for its own opinion, it makes up for most of the damage. Which gain is the largest depends on the seed, but no
+# seed turns a sign, except the sphere's: it holds $z$, and nobody reads $z$ any more.
 #
-# A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell no
-# lie. It would only give the credit to the wrong part. The lines in between are the **control**: everything but
-# the part in question. Ask for them whenever you read such a table.
+# A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell
+# no lie. It would only give the credit to the wrong part. The lines in between are an **ablation**, each the
+# **control** for the next. Ask for them in any such table.
 #
 # Copies alone bought one more thing: a better pixel score. **Predict** from the way this decoder was trained what
 # it draws when it is shown a shoe.
@@ -679,9 +678,9 @@ plots.show(
 )
 
 # %% [markdown]
-# A bag! The network with $D$ redraws the trousers. The one that was trained on copies had to bring
-# every turned copy back to an upright bag, so now it makes one of whatever it is shown. This is what we had hoped
-# for in lesson 01, when the autoencoder met its first shoe.
+# A bag! The network with $D$ redraws the trousers. The one that was trained on copies had to bring every turned
+# copy back to an upright bag, so now it makes one of whatever it is shown. This is what we had hoped for in
+# lesson 01.
 #
 # ## 7. And on other classes?
 #
@@ -706,10 +705,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The package gains on all three sets, and on the photographs of CIFAR-10 by some thirty points. (There the copies
-# are also cropped and coloured anew, and the critic weighs more.) Which of its parts it is was measured on three
-# classes of each grey set, fixed beforehand. **Predict:** is the critic idle everywhere, as on bags?
-
+# $D$ moves little, on CIFAR-10 rather down. The package gains on all three sets, on the photographs of CIFAR-10
+# some thirty points. (There the copies are also cropped and coloured anew, and the critic weighs more.) Which
+# of its parts it is was measured on three classes of each grey set, fixed beforehand, with one seed.
+# **Predict:** is the critic as useless everywhere as on bags?
 # %% tags=["machinery"]
 lines = {
     ("dualad_d", ""): "+ D",
@@ -730,7 +729,8 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 
 # %% [markdown]
 # One class is an anecdote once more. Bags get nothing from the critic here either, but T-shirts and two of the
-# digits get about as much from it as from the copies, or more. Nowhere does the sphere move more than two tenths.
+# digits get about as much from it as from the line above, or more, which holds reading $h$, turns and copies at
+# once. Nowhere does the sphere move more than two tenths.
 #
 # ## What it means
 #
@@ -740,7 +740,7 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 # - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
 #   learn.
 # - FC is the largest step of DualAD, and on bags hardly a constraint: it is a better place to read from, and
-#   copies to train on. On other classes the critic has its share. The sphere has none.
+#   copies to train on. On some other classes the critic has its share; the sphere has none.
 #
 # **Next:** mutual information, which asks the code to know its image.
 

@@ -15,7 +15,7 @@
 #
 # {{ colab_badge }}
 #
-# Everything so far we have built from nothing, out of the few images that were there. On photographs of real
+# So far every network has learned from nothing but a few images. On photographs of real
 # parts that failed: on the pixels of magnetic tiles the whole of DualAD ended at an AUROC of
 # {{ tiles_dualad | pct }}, where a coin has 50.
 #
@@ -30,7 +30,8 @@
 # - run DualAD on features, and say which of its parts are worth their cost there;
 # - tell a detector of damage from a detector of dates.
 #
-# **You need** lesson [05](05_dual_scoring.ipynb) (thresholds and false alarms).
+# **You need** lesson [05](05_dual_scoring.ipynb) (thresholds and false alarms); for section 5 also lessons 02
+# to 04.
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 75 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -121,9 +122,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Find the damage in the second photograph. There are two pits, and no photograph of a pit will train anything
-# in this lesson. Seen it? Now ask a detector that has looked at the first {{ first }} photographs of this
-# place, all of them good.
+# Find the two pits in the second photograph. (No photograph of a pit will train anything here.) Now ask a
+# detector that has looked at the first {{ first }} photographs of this place, all of them good.
 # %%
 good_of_place = data.images[at("635 mm", range(1, first + 1))]
 quick = PatchCore(false_alarm_rate=0.5).fit(good_of_place)  # its threshold is not asked for here
@@ -139,11 +139,11 @@ plots.show(
 
 # %% [markdown]
 # The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit. (It also glows
-# where dirt has gathered at the upper edge. We will come to that.)
+# where dirt has gathered at the upper edge.)
 #
 # We now build this detector, make it better, and ask what it really knows. Of each place the first {{ first }}
 # photographs are known as good, the next {{ held_back }} set the threshold, and all later ones are for testing.
-# Settings may be chosen on two of the five places, and we will say so when we do.
+# Settings may be chosen on two of the five places, at 277.5 and 635 mm.
 # %%
 bank = torch.nonzero(number <= first)[:, 0]
 held = torch.nonzero((number > first) & (number <= first + held_back))[:, 0]
@@ -154,9 +154,10 @@ print(f"marked by the engineer: {int(data.labels[late].sum())} of those that tes
 # %% [markdown]
 # ## 2. A frozen network and a nearest neighbour
 #
-# The network is EfficientNet-Lite0, trained on ImageNet's photographs. We **freeze** it, that is, no weight of
-# it changes any more, and cut it open: after each stage it holds a **feature map** $F$, coarser and richer than
-# the one before. Its grid points we call **positions**, for *place* shall always mean a place on the spindle.
+# The network is EfficientNet-Lite0, trained on the million photographs of ImageNet. We **freeze** it, that is,
+# no weight of it changes any more, and cut it open: after each stage it holds a **feature map** $F$, coarser
+# and richer than the one before. Its grid points we call **positions**, for *place* shall always mean a place
+# on the spindle.
 # %%
 network = load_backbone()
 with torch.no_grad():
@@ -182,12 +183,12 @@ plots.show(
 
 
 # %% [markdown]
-# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each number answers to a texture
-# around it.
+# Level 0 draws edges, the pits among them. Level 3 is no picture any more: each number sums up a wide
+# surrounding.
 #
-# We want one vector for each small square of the photograph. As PatchCore does, we take levels 2 and 3, average
-# each over 3 × 3 positions and lay both on the finer grid. A **cell** of this grid is 8 × 8 pixels, with one
-# vector.
+# We want one vector for each small square of the photograph. As PatchCore does (section 3), we take levels 2
+# and 3, average each over 3 × 3 positions and lay both on the finer grid. A **cell** of this grid is 8 × 8
+# pixels, with one vector.
 # %%
 @torch.no_grad()
 def features_of(images):
@@ -256,13 +257,13 @@ plots.show(
 
 
 # %% [markdown]
-# The pits glow, and grease and scratched track with them. Those *are* new, and "new" is what we asked for, not
-# "damage".
+# The pits glow, and dirt and scratched track with them; in no. 51 the dirt is hotter than the pit. All of it
+# *is* new, and "new" is what we asked for, not "damage".
 #
 # ## 3. What to keep: the coreset
 #
-# Now all five places in one bank. Most of its cells show nearly the same stretch of smooth metal, and every new
-# cell is compared with all of them. Can we keep a hundredth?
+# Now all five places share one bank. Most of its cells show nearly the same stretch of smooth metal, and every
+# new cell is compared with all of them. Can we keep a hundredth?
 #
 # **PatchCore** (Roth et al., 2022) keeps a **coreset**: few cells, chosen so that *every* cell has one of them
 # nearby. The greedy way to it: take next whatever is farthest from all that you have.
@@ -360,17 +361,17 @@ pd.DataFrame(
 
 # %% [markdown]
 # A hundredth of the cells, chosen greedily, comes within {{ pixel_all - greedy_mean | pct }} points of all of
-# them on average, in a fraction of the time; by chance the same number loses
+# them on average, in a hundredth of the time; by chance the same number loses
 # {{ pixel_all - chance_mean | pct }}. The radius hints why: by chance some good cell is left far from all that
 # was kept, and will look damaged for ever.
 #
-# With 25 cells the greedy rule is *worse* than chance, in each of the three draws: it spends its choices on the
-# oddest good cells there are, and has none left for plain metal.
+# With 25 cells the greedy rule is *worse* than chance, in each of the three draws, perhaps because the oddest
+# good cells take all its choices.
 #
 # ## 4. A distance needs a unit
 #
-# A distance that is an event on smooth metal is nothing special on the greasy thread above it: good cells there
-# lie that far from *each other*. Two ways to give the distance a unit:
+# A distance that is an event on smooth metal is nothing special on the dirty thread above it, if good cells
+# there lie that far from *each other*. Two units come to mind:
 #
 # **One unit for all.** The **Mahalanobis distance** measures from the mean $\mu$ of the good cells, each
 # direction in its own standard deviation; with their covariance $\Sigma$,
@@ -450,9 +451,9 @@ plots.show(
 
 # %% [markdown]
 # The Mahalanobis distance does *worse* than the nearest cell without a unit. It would be right for one cloud,
-# and good cells are many: metal, edges, grease. In units of the spacing the pixel AUROC rises from
-# {{ pixel_plain | pct }} to {{ pixel_relative | pct }}, and at each of the four places that pit. One division
-# did that.
+# and good cells form many: metal, edges, dirt. In units of the spacing, which differs nearly twofold, the pixel
+# AUROC rises from {{ pixel_plain | pct }} to {{ pixel_relative | pct }}, and at each of the four places that
+# pit, also where nothing was chosen.
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -465,10 +466,10 @@ plots.show(
 # | 03 | the sphere holds the codes together | the same, for the code of each cell |
 # | 03 | the critic names transformations | it finds cells into which damage was drawn |
 # | 04 | $T$ ties code and image | $T$ ties a cell's code to other cells of its photograph |
-# | 05 | the dual score | restoration error, relative distance and critic, weighed on drawn damage of *other* kinds |
+# | 05 | the dual score | $G$'s error, relative distance and critic, weighted by drawn damage of *other* kinds |
 #
-# On pixels the critic told turned images apart, because nothing else was at hand. Here its training damage
-# (scars, spots, pasted patches) is drawn where defects are made.
+# On pixels the critic told turned images apart. Here it tells good cells from cells with drawn damage: scars,
+# spots, pasted patches.
 #
 # **Predict:** four stages, each with one part more. Which step will be the largest?
 
@@ -507,10 +508,11 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column: after the first two rows nothing rises. On these photographs $D$, the sphere with
-# the critic, and $T$ are not worth their cost. (Over five seeds each row moves by up to three tenths of a
-# point, more than any step between the last four.) Of the critic the detector knew it before we did: it sets
-# its weights on drawn damage, without a label, and gives the neighbours {{ share_neighbours | pct0 }} %.
+# Read down the last column: after the first two rows nothing rises. By image the last two fall. On these
+# photographs $D$, the sphere with the critic, and $T$ are not worth their cost. (Over five seeds each row moves
+# by up to three tenths of a point, more than any step between the last four.) The detector knew about the
+# critic before we did: it sets its weights on drawn damage, without a label, and gives the neighbours
+# {{ share_neighbours | pct0 }} %.
 #
 # Why? Perhaps features that come from a million photographs leave little to repair for games that were invented
 # for codes learned from few. But this was one spindle and a brief training: longer runs find a few tenths of a
@@ -519,7 +521,7 @@ print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for nam
 #
 # ## 6. Right, and why
 #
-# Numbers hide where the heat lies. So look: photographs of the last days, of three places.
+# An AUROC hides where the heat lies. So look at three places in their last days.
 
 # %%
 bare = float(whole.anomaly_map(data.images[held]).max())  # what the hottest good cell reaches
@@ -543,8 +545,8 @@ plots.show(
 # Whatever is less hot than the hottest good cell is left bare. In each photograph the heat peaks on an outlined
 # pit; the faint glows beside are dirt and scratches.
 #
-# **Why there?** A nearest neighbour can be looked at. Take the hottest cell of a photograph, and an ordinary
-# one (the median of its scores), and show beside each its nearest neighbour in the bank.
+# **Why there?** A nearest neighbour can be looked at. Take a photograph's hottest cell by the score of section
+# 4, and an ordinary one (the median of its scores), and show beside each its nearest neighbour in the bank.
 # %% tags=["machinery"]
 height, wide = f.shape[1:3]
 reach, cell = 28, data.images.shape[2] // height
@@ -578,7 +580,8 @@ plots.show(
 
 # %% [markdown]
 # For an ordinary cell the bank has a near twin. For a pit its best offer is sound metal,
-# {{ hottest_spacings | f1 }} spacings away. That is all this detector knows: *I have seen nothing like this.*
+# {{ hottest_spacings | f1 }} spacings away at 585 mm. That is all this detector knows: *I have seen nothing
+# like this.*
 #
 # It errs, too.
 
@@ -597,8 +600,9 @@ plots.show(
 #
 # ## 7. Ten days, one line each
 #
-# An alarm must go off by itself. We set the threshold at a false-alarm rate of 5 % on the {{ held_back }}
-# photographs of each place that follow those in the bank, and ask for three photographs in a row above it.
+# An alarm must go off by itself. For the score of section 4 we set the threshold at a false-alarm rate of 5 %
+# on the {{ held_back }} photographs of each place that follow those in the bank, and ask for three photographs
+# in a row above it.
 #
 # One of the five places never pits. **Predict:** how many days before the engineer's first mark does the alarm
 # go off? And at the place that never pits?
@@ -652,8 +656,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The heat is somewhere else. On the ninth day all five lines rise together, the sound place nearly as high as the
-# pitted ones: scratches and dirt along the whole track. Most of this rise is not pits: it is one event.
+# At 277.5 mm the heat is somewhere else. On the ninth day all five lines rise together, the sound one nearly as
+# high as the first, and its heat lies along the whole track. Much of this rise is not pits: it is one event.
 #
 # So what did our numbers measure? Ask a rival that looks at no photograph at all: a **calendar**. Its score is
 # the day, and its "heat map" a whole photograph painted in the colour of that day. **Predict:** its image
@@ -687,14 +691,14 @@ image_date, pixel_date = dated["the calendar"][:2]
 
 
 # %% [markdown]
-# By image the calendar does at least as well as we, and its "map", which points nowhere, gets a pixel AUROC of
-# {{ pixel_date | pct }}: most unmarked pixels are in early photographs. So can anyone who tests on late
-# photographs; and the tables of sections 4 and 5 are such numbers, too.
+# By image the calendar beats every row of section 5, and its "map", which points nowhere, gets a pixel AUROC of
+# {{ pixel_date | pct }}: most unmarked pixels are in early photographs. Anyone who tests on late photographs
+# gets such numbers; those of sections 4 and 5 are among them.
 #
-# With the date taken away, little is left by image: {{ image_same | pct }}, against {{ image_date_same | pct }}
-# of the calendar. By pixel much is left, {{ pixel_within | pct }} on average, where the calendar is a coin.
-# This detector knows **where**, and hardly **whether**. For that its good photographs must show all that may
-# change on a good part: lesson [07](07_your_own_images.ipynb).
+# With the date taken away, little is left by image: {{ image_same | pct }} (few pairs), against
+# {{ image_date_same | pct }} of the calendar. By pixel much is left, {{ pixel_within | pct }} on average, where
+# the calendar is a coin. This detector knows **where**, and hardly **whether**. For that its good photographs
+# must show all that may change on a good part: lesson [07](07_your_own_images.ipynb).
 #
 # ## 8. When it fails
 #
@@ -743,9 +747,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Not where we thought. Below a pixel, width is only contrast: a dark quarter (13 % darker) is found, a faint
-# half (8 %) hardly. What gets lost is *faint*, not thin. And a cell limits **where**: a crack of one pixel
-# glows nearly as wide as one of eight. (The test is kind: the same photographs with and without.)
+# The cell does not decide. Below a pixel, width is only contrast: a dark quarter of a pixel (13 % darker) is
+# found, a faint half (8 %) hardly. What gets lost is *faint*, not thin. And a cell limits **where**: a crack of
+# one pixel glows nearly as wide as one of eight. (The test is kind: the same photographs with and without.)
 #
 # **A camera that changed.** Another lamp, blur or noise, on the 25 that set the threshold. **Predict:** how
 # many raise an alarm?
@@ -757,20 +761,20 @@ rates = {name: float((s > threshold).float().mean()) for name, s in shifted.item
 pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 
 # %% [markdown]
-# Thirty per cent more light, a blur that you would hardly notice, or a little noise, and *every* good photograph
-# raises an alarm. What to do then is a section of the next lesson.
+# Thirty per cent more light, a blur of one pixel, or a little noise, and *every* good photograph
+# raises an alarm. The next lesson says what to do then.
 #
 # ## What it means
 #
-# - A frozen network and the nearest neighbour make a detector whose heat maps are right on a real part, without
-#   any training. It says: I have seen nothing like this.
+# - A frozen network and the nearest neighbour make a detector whose heat maps point at the pits of a real part,
+#   without any training.
 # - A greedy coreset keeps what is different, and a hundredth of the cells does nearly what all of them do.
 # - A distance needs a unit, and the unit must be local.
 # - DualAD runs on features as it ran on pixels. Which part is worth its cost, the table says, and not the theory.
 # - A detector finds what is *new*. Whether new is damage, another day or another lamp, your good photographs
 #   decide; and a calendar beside your AUROC shows how much of it is the date.
 #
-# Next comes a folder of your own: lesson [07](07_your_own_images.ipynb) goes from photographs to an alarm.
+# **Next:** lesson [07](07_your_own_images.ipynb), from your own photographs to an alarm.
 # %% tags=["machinery"]
 record(
     tiles_dualad=np.mean(
