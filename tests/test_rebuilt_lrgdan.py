@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dualad_lib import DataError, FeatureLRGDAN, RebuiltLRGDAN
+from dualad_lib.detectors.rebuilt_lrgdan import GameScore
 from dualad_lib.training import Step
 from dualad_lib.transforms import SPOILS, dihedral, spoilt
 
@@ -90,6 +91,31 @@ def test_the_score_is_the_mean_of_its_evidence():
     fused = parts.pop("fused")
     np.testing.assert_allclose(fused, np.mean(list(parts.values()), 0))
     np.testing.assert_allclose(fused, model.anomaly_scores(X).final)
+
+
+def test_parts_of_the_score_by_hand():
+    """Two turns: the gap of the codes in the unit of its own deviation, and every part averaged over the turns."""
+    score = GameScore()
+    score.dual = score.mutual_information = True
+    generator = torch.Generator().manual_seed(0)
+    h, z, first, second = (torch.randn(400, 3, generator=generator) for _ in range(4))
+    score._learn_from(h, z, [(h, z + 1 + 2 * first), (h, z - 3 + second)])
+    known, off = torch.zeros(1, 3), torch.tensor([[4.0, 0.0, 0.0]])
+    turned = [
+        (known, off + 1 + known),
+        (known, off - 3 + off),
+    ]  # beside the usual gaps of 1 and -3: by 0 and by 4
+    raw = score._scores_from(known, off, turned, [torch.tensor([1.0]), torch.tensor([4.0])])
+    assert tuple(raw) == score._raw_names()
+    assert raw["information"].item() == pytest.approx(2.5)
+    assert raw["code"].item() == pytest.approx((0 / 2**2 + 4**2 / 1**2) / 2, rel=0.15)
+    assert raw["mahalanobis"].item() == pytest.approx(raw["upright mahalanobis"].item())
+
+
+def test_information_is_a_surprise():
+    """Minus a log-probability: never negative, on images and on features."""
+    for model in (fitted(), fitted(spoils=0.0), FeatureLRGDAN(**SEEN).fit(X)):
+        assert (model._raw(X)["information"] >= 0).all()
 
 
 def test_other_questions_to_the_same_networks():

@@ -14,13 +14,12 @@ from ..losses import (
 from ..networks import TransformationCritic
 from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureDiscriminator, FeatureRedrawer, SectionCritic
-from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
+from ..scoring import precise
 from ..training import Player, Turn
 from .base import choose
 from .feature_neighbours import FeatureNeighbours
 from .features import FeatureDetector
-from .latent import CopyGaussian
-from .rebuilt_lrgdan import ASKED, counts
+from .rebuilt_lrgdan import ASKED, GameScore
 from .system import System
 from .trained import Trained
 
@@ -28,7 +27,7 @@ NOISE = 0.3  # deviation of the noise on what is restored, in deviations of a fe
 SECTIONS = 4  # pieces of the hidden layer of D' that have to name the order each for itself
 
 
-class FeatureLRGDAN(FeatureNeighbours, Trained):
+class FeatureLRGDAN(GameScore, FeatureNeighbours, Trained):
     """`RebuiltLRGDAN` on pooled head features of a frozen backbone: the same players, losses and parts of the score.
 
     A turn of an image is an order of its pixels. A feature has no frame to turn; T_t puts its channels in one of
@@ -97,10 +96,6 @@ class FeatureLRGDAN(FeatureNeighbours, Trained):
     def _check_parameters(self):
         super()._check_parameters()
         choose(self.asked, ASKED if self.dual else ("all", "G", "distances"), "asked")
-
-    @property
-    def _informed(self):
-        return self.dual and self.mutual_information
 
     @torch.no_grad()
     def _parts(self):
@@ -187,61 +182,33 @@ class FeatureLRGDAN(FeatureNeighbours, Trained):
 
     def _learn(self, features):
         (h, z), ordered = self._looks(features)
-        self.own_ = CopyGaussian.fit([h])
-        if self.dual:
-            self.ordered_ = CopyGaussian.fit([h for h, _ in ordered])
-            self.apart_ = [Gaussian.fit(z_hat - z) for _, z_hat in ordered]
+        self._learn_from(h, z, ordered)
 
     @torch.no_grad()
     def _score(self, images):
         (h, z), ordered = self._looks(self._pooled(images))
-        scores = {f"upright {name}": value for name, value in self.own_(0, h).items()}
-        for t, (h, z_hat) in enumerate(ordered):
-            own = self.ordered_(t, h) | {"code": self.apart_[t].mahalanobis(z_hat - z)}
-            if self._informed:
-                log_p = log_softmax(precise(self.parts_["T_g"](h)), 1)[:, t]
-                pieces = log_softmax(precise(self.parts_["T_l"](h)), 2)[..., t].mean(1)
-                own["information"] = -(log_p + pieces) / 2
-            for name, value in own.items():
-                scores[name] = scores.get(name, 0) + value / len(ordered)
-        return {name: value.cpu().numpy() for name, value in scores.items()}
+        information = (
+            [self._information(t, h_t) for t, (h_t, _) in enumerate(ordered)] if self._informed else None
+        )
+        return {n: v.cpu().numpy() for n, v in self._scores_from(h, z, ordered, information).items()}
 
-    def _raw_names(self):
-        turned = (*CopyGaussian.names, "code") if self.dual else ()
-        informed = ("information",) if self._informed else ()
-        return (*(f"upright {name}" for name in CopyGaussian.names), *turned, *informed)
-
-    def _calibrate(self, raw, images):
-        self.fusion_ = Fusion.fit(raw)
-
-    def _combine(self, raw):
-        return Scores(latent=self.fusion_(raw, [name for name in raw if counts(name, self.asked)]))
+    def _information(self, t, h):
+        log_p = log_softmax(precise(self.parts_["T_g"](h)), 1)[:, t]
+        pieces = log_softmax(precise(self.parts_["T_l"](h)), 2)[..., t].mean(1)
+        return -(log_p + pieces) / 2
 
     def _state(self):
         return super(FeatureDetector, self)._state()  # that of Trained: with the networks
 
     def _own_state(self):
-        state = {f"own.{name}": value for name, value in self.own_.state().items()}
-        if self.dual:
-            state |= {f"ordered.{name}": value for name, value in self.ordered_.state().items()}
-            state["apart.mean"] = torch.stack([gaussian.mean for gaussian in self.apart_])
-            state["apart.whitening"] = torch.stack([gaussian.whitening for gaussian in self.apart_])
-        return {**state, "fusion": fusion_rows(self.fusion_), **self._feature_state()}
+        return {**super()._own_state(), **self._feature_state()}
 
     def _restore(self, state):
         super(FeatureDetector, self)._restore(self._restored(state))
 
     def _restore_own(self, state):
-        def of(part):
-            return {n.removeprefix(part): value for n, value in state.items() if n.startswith(part)}
-
         self._order(len(self.parts_["G"].mean))
-        self.own_ = CopyGaussian.restore(of("own."))
-        if self.dual:
-            self.ordered_ = CopyGaussian.restore(of("ordered."))
-            pairs = zip(state["apart.mean"], state["apart.whitening"], strict=True)
-            self.apart_ = [Gaussian(*pair) for pair in pairs]
-        self.fusion_ = fusion_of(self._raw_names(), state["fusion"])
+        super()._restore_own(state)
 
 
 SYSTEM = System(

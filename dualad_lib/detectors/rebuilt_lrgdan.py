@@ -42,14 +42,74 @@ from .trained import Trained, check_side
 ASKED = ("all", "G", "D'", "distances")
 
 
-def counts(name, asked):
-    """Whether a part of the score is among those asked for."""
-    of_g = name.startswith("upright")
-    return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[asked]
+class GameScore:
+    """The score of two autoencoders, on pixels as on features: parts of equal weight, of which `asked` names some.
+
+    "upright mahalanobis" and "upright neighbours": distances of what G's encoder makes of an image. With `dual`, each
+    averaged over the T_t: the same distances of what the encoder of D' makes of T_t x, "code", that of its code from
+    G's, and where there are statistics networks "information".
+    """
+
+    @property
+    def _informed(self):
+        return self.dual and self.mutual_information
+
+    def _learn_from(self, h, z, turned):
+        """h (N, F), z (N, d): what G's encoder makes of the training images. turned: for each t that of D', a pair."""
+        self.own_ = CopyGaussian.fit([h])
+        if self.dual:
+            self.turned_ = CopyGaussian.fit([h for h, _ in turned])
+            self.apart_ = [Gaussian.fit(z_hat - z) for _, z_hat in turned]
+
+    def _scores_from(self, h, z, turned, information):
+        """Raw scores by name, (n,) each. h, z, turned: as of `_learn_from`; information: for each t (n,), or None."""
+        scores = {f"upright {name}": value for name, value in self.own_(0, h).items()}
+        for number, (h_t, z_hat) in enumerate(turned):
+            own = self.turned_(number, h_t) | {"code": self.apart_[number].mahalanobis(z_hat - z)}
+            if self._informed:
+                own["information"] = information[number]
+            for name, value in own.items():
+                scores[name] = scores.get(name, 0) + value / len(turned)
+        return scores
+
+    def _raw_names(self):
+        turned = (*CopyGaussian.names, "code") if self.dual else ()
+        informed = ("information",) if self._informed else ()
+        return (*(f"upright {name}" for name in CopyGaussian.names), *turned, *informed)
+
+    def _calibrate(self, raw, images):
+        self.fusion_ = Fusion.fit(raw)
+
+    def _combine(self, raw):
+        return Scores(latent=self.fusion_(raw, [name for name in raw if self._counts(name)]))
+
+    def _counts(self, name):
+        """Whether a part of the score is asked for."""
+        of_g = name.startswith("upright")
+        return {"all": True, "G": of_g, "D'": not of_g, "distances": name != "information"}[self.asked]
+
+    def _own_state(self):
+        state = {f"own.{name}": value for name, value in self.own_.state().items()}
+        if self.dual:
+            state |= {f"turned.{name}": value for name, value in self.turned_.state().items()}
+            state["apart.mean"] = torch.stack([gaussian.mean for gaussian in self.apart_])
+            state["apart.whitening"] = torch.stack([gaussian.whitening for gaussian in self.apart_])
+        return {**state, "fusion": fusion_rows(self.fusion_)}
+
+    def _restore_own(self, state):
+        def of(part):
+            return {n.removeprefix(part): value for n, value in state.items() if n.startswith(part)}
+
+        self.own_ = CopyGaussian.restore(of("own."))
+        if self.dual:
+            self.turned_ = CopyGaussian.restore(of("turned."))
+            pairs = zip(state["apart.mean"], state["apart.whitening"], strict=True)
+            self.apart_ = [Gaussian(*pair) for pair in pairs]
+        self.fusion_ = fusion_of(self._raw_names(), state["fusion"])
 
 
 @dataclass(eq=False, repr=False)
-class RebuiltLRGDAN(Trained):
+class RebuiltLRGDAN(GameScore, Trained):
     """LR-GDAN's idea (Chen et al., IJCAI 2020), rebuilt so that the score asks for what training has taught.
 
     G restores an image x as it stands. D', of the same structure, sees it turned: one of the symmetries T_t of its
@@ -126,10 +186,6 @@ class RebuiltLRGDAN(Trained):
         choose(self.precision, PRECISIONS, "precision")
         choose(self.asked, ASKED if self.dual else ("all", "G", "distances"), "asked")
         check_side(self.image_shape_)
-
-    @property
-    def _informed(self):
-        return self.dual and self.mutual_information
 
     @property
     def _spoiling(self):
@@ -260,15 +316,13 @@ class RebuiltLRGDAN(Trained):
     def _learn(self, images):
         self._freeze_encoders()
         batches = [self._seen(self._images(batch)) for batch in images.split(AT_ONCE)]
-        z = torch.cat([own[2] for own, _ in batches])
-        self.own_ = CopyGaussian.fit([torch.cat([own[1] for own, _ in batches])])
-        if self.dual:
-            copies = list(zip(*(turned for _, turned in batches), strict=True))  # for each turn the batches
-            self.turned_ = CopyGaussian.fit(
-                [torch.cat([found[1] for found in of_turn]) for of_turn in copies]
-            )
-            found = [torch.cat([found[2] for found in of_turn]) for of_turn in copies]
-            self.apart_ = [Gaussian.fit(z_hat - z) for z_hat in found]
+
+        def joined(found):
+            return tuple(torch.cat(part) for part in zip(*(look[1:] for look in found), strict=True))
+
+        h, z = joined([own for own, _ in batches])
+        of_turns = zip(*(turned for _, turned in batches), strict=True)  # for each turn the batches
+        self._learn_from(h, z, [joined(of_turn) for of_turn in of_turns])
 
     def _freeze_encoders(self):
         """Training is over: the encoders that score."""
@@ -295,50 +349,21 @@ class RebuiltLRGDAN(Trained):
     @torch.no_grad()
     def _score_of(self, x):
         (_, h, z), turned = self._seen(x)
-        scores = {f"upright {name}": value for name, value in self.own_(0, h).items()}
-        for number, (t, (middle, h, z_hat)) in enumerate(zip(self._scored, turned, strict=bool(turned))):
-            own = self.turned_(number, h)
-            own["code"] = self.apart_[number].mahalanobis(z_hat - z)
-            if self._informed:
-                log_p = log_softmax(precise(self.parts_["T_g"](h)), 1)[:, t]
-                places = log_softmax(precise(self.parts_["T_l"](middle)), 3)[..., t].mean((1, 2))
-                own["information"] = -(log_p + places) / 2
-                if self._spoiling:
-                    own["information"] -= log_softmax(precise(self.parts_["T_s"](h)), 1)[:, 0]
-            for name, value in own.items():
-                scores[name] = scores.get(name, 0) + value / len(turned)
-        return scores
+        looks = zip(self._scored, turned, strict=bool(turned))
+        information = [self._information(t, *look[:2]) for t, look in looks] if self._informed else None
+        return self._scores_from(h, z, [look[1:] for look in turned], information)
 
-    def _raw_names(self):
-        turned = (*CopyGaussian.names, "code") if self.dual else ()
-        informed = ("information",) if self._informed else ()
-        return (*(f"upright {name}" for name in CopyGaussian.names), *turned, *informed)
-
-    def _calibrate(self, raw, images):
-        self.fusion_ = Fusion.fit(raw)
-
-    def _combine(self, raw):
-        return Scores(latent=self.fusion_(raw, [name for name in raw if counts(name, self.asked)]))
-
-    def _own_state(self):
-        state = {f"own.{name}": value for name, value in self.own_.state().items()}
-        if self.dual:
-            state |= {f"turned.{name}": value for name, value in self.turned_.state().items()}
-            state["apart.mean"] = torch.stack([gaussian.mean for gaussian in self.apart_])
-            state["apart.whitening"] = torch.stack([gaussian.whitening for gaussian in self.apart_])
-        return {**state, "fusion": fusion_rows(self.fusion_)}
+    def _information(self, t, middle, h):
+        log_p = log_softmax(precise(self.parts_["T_g"](h)), 1)[:, t]
+        places = log_softmax(precise(self.parts_["T_l"](middle)), 3)[..., t].mean((1, 2))
+        known = -(log_p + places) / 2
+        if not self._spoiling:
+            return known
+        return known - log_softmax(precise(self.parts_["T_s"](h)), 1)[:, 0]
 
     def _restore_own(self, state):
-        def of(part):
-            return {n.removeprefix(part): value for n, value in state.items() if n.startswith(part)}
-
         self._freeze_encoders()
-        self.own_ = CopyGaussian.restore(of("own."))
-        if self.dual:
-            self.turned_ = CopyGaussian.restore(of("turned."))
-            pairs = zip(state["apart.mean"], state["apart.whitening"], strict=True)
-            self.apart_ = [Gaussian(*pair) for pair in pairs]
-        self.fusion_ = fusion_of(self._raw_names(), state["fusion"])
+        super()._restore_own(state)
 
 
 SYSTEM = System(
