@@ -559,8 +559,8 @@ plots.show(
 # %% [markdown]
 # Below each copy stands the probability that the critic gives to the right answer; a guess would be right once
 # in eight times. The first bag has a different left and right side, and every copy of it is named. The bag in
-# the middle is nearly its own mirror image. Each copy has two good answers; of the upright pair the critic bets
-# on $t=0$, the commonest. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of the copies, and
+# the middle is nearly its own mirror image. Each copy has two good answers, and belief in the one is taken
+# from the other. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of the copies, and
 # on {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides,
 # no critic can learn.
 #
