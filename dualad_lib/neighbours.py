@@ -4,7 +4,7 @@ import torch
 
 from .errors import DataError
 
-CHUNK = 2**25  # numbers in a block of distances: 128 MB in float32
+CHUNK = 2**23  # numbers in a block of distances: 32 MB in float32, which is faster than larger blocks
 
 
 class Bank:

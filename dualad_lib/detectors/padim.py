@@ -47,7 +47,7 @@ class PaDiM(FeatureDetector):
                 first, second = torch.zeros_like(shift), 0
             own = self._kept(features) - shift
             first = first + own.sum(0)
-            second = second + torch.einsum("npd,npe->pde", own, own)
+            second = second + torch.bmm(own.permute(1, 2, 0), own.transpose(0, 1))  # (places, d, d)
             total += len(batch)
         mean = first / total
         covariance = (second - total * mean[:, :, None] * mean[:, None]) / max(1, total - 1)
