@@ -140,9 +140,12 @@ def autoencoder(images, d=latent_dim, own_seed=seed):
 model = autoencoder(task.train)
 
 # %%
-kinds = [normal_class] * 4 + [k for k in (7, 1, 3, 6, 9, 2) if k != normal_class]
-taken = [int(np.flatnonzero(task.test_classes.numpy() == k)[kinds[:i].count(k)]) for i, k in enumerate(kinds)]
-shown, titles = task.test[taken].float() / 255, [names[k] for k in kinds]
+classes = task.test_classes.numpy()
+strangers = [k for k in (7, 1, 3, 6, 9, 2) if k != normal_class]
+taken = np.concatenate(  # four normal images, and one of each other kind
+    [np.flatnonzero(classes == normal_class)[:4]] + [np.flatnonzero(classes == k)[:1] for k in strangers]
+)
+shown, titles = task.test[taken].float() / 255, [names[k] for k in classes[taken]]
 x_hat = model.reconstruct(task.test[taken])
 difference = r"$|x-\hat{x}|$"
 figure = plots.image_grid(
@@ -161,7 +164,7 @@ plots.show(
 # A blur, but not any blur. The network does *not* turn strangers into bags: it draws about the right outline
 # and brightness, for things that it was never shown. What is lost is detail: the gap between the legs, the
 # stripes of the sneaker, and every sharp edge, those of the bags too. So what it has learned is partly "how to
-# draw bags" and partly just "how to draw". Keep that in mind.
+# draw bags" and partly just "how to draw".
 #
 # ## 2. Build it
 #
@@ -342,9 +345,9 @@ print(
 )
 
 # %% [markdown]
-# The library's `Autoencoder` has the network and the loss that you have just read. It also holds back a tenth
-# of the normal images for the threshold, draws its batches in another way, and starts from the images' mean
-# brightness. From here on we use it, so that the same row has the same number in every lesson.
+# The library's `Autoencoder` has the network and the loss that you have just read; it also holds back a tenth of
+# the normal images for the threshold, and starts from their mean brightness. From here on we use it, so that the
+# same row has the same number in every lesson.
 #
 # **Predict:** the autoencoder is non-linear and convolutional. PCA with the same code length is linear and took
 # one line. Which has the higher AUROC on bags, and by how much?
@@ -439,7 +442,7 @@ print(f"of {free.sum()} bags, {100 * rising:.0f} % score higher than before")
 # %%
 rows = []
 for k, name in enumerate(names):
-    of_k = task.test_classes.numpy() == k
+    of_k = classes == k
     both = of_k | (y == 0)
     if k != normal_class:
         interval = [f"{100 * value:.1f}" for value in with_interval(y[both], scores.pixel[both])]
@@ -461,10 +464,21 @@ def roughness_of(images):
 
 roughness = roughness_of(task.test)
 relative = scores.pixel / roughness
-points = np.stack([roughness, scores.pixel], axis=1)
 level, slope = np.quantile(scores.pixel[y == 0], 0.95), np.quantile(relative[y == 0], 0.95)
+print(f"correlation of roughness and pixel score: {np.corrcoef(roughness, scores.pixel)[0, 1]:.2f}")
+print(
+    f"anomalies above the flat line {100 * np.mean(s_anomalous > level):.0f} %, above the tilted one", end=" "
+)
+print(f"{100 * np.mean(relative[y == 1] > slope):.0f} %")
+
+# %% tags=["machinery"]
+points = np.stack([roughness, scores.pixel], axis=1)
 lines = {"pixel score": (0, 1, level), "relative error": (-slope, 1, 0)}
 figure = plots.score_plane(points[y == 0], points[y == 1], lines, xlabel="roughness", ylabel="pixel score")
+axis = figure.axes[0]
+for cloud, label in zip(axis.collections, (1, 0), strict=True):  # the few images far out too, and the origin
+    cloud.set_offsets(points[y == label])
+axis.set(xlim=(0, 1.04 * points[:, 0].max()), ylim=(0, 1.04 * points[:, 1].max()))
 plots.show(
     figure,
     alt="Scatter of pixel score against roughness for all test images. Both clouds rise, and at equal roughness most "
@@ -472,11 +486,6 @@ plots.show(
     f"{100 * np.mean(s_anomalous > level):.0f} per cent of the anomalies above it; a line through the origin has "
     f"{100 * np.mean(relative[y == 1] > slope):.0f} per cent.",
 )
-print(f"correlation of roughness and pixel score: {np.corrcoef(roughness, scores.pixel)[0, 1]:.2f}")
-print(
-    f"anomalies above the flat line {100 * np.mean(s_anomalous > level):.0f} %, above the tilted one", end=" "
-)
-print(f"{100 * np.mean(relative[y == 1] > slope):.0f} %")
 
 # %% [markdown]
 # Both clouds rise together. The pixel score measures two things at once, how *unusual* an image is and how
@@ -503,8 +512,7 @@ print(f"better on {np.sum(gain > 0)} of them, by {gain.min():.1f} to {gain.max()
 # %% [markdown]
 # For PCA it holds, on all ten. (It is no law: section 8 has a class where it costs a little.) Generative models
 # that score an image by its likelihood also favour plain images, and a related correction helps them (Serrà et
-# al., 2020). A number needs a *unit* before numbers can be compared; you will meet that sentence again in
-# lesson 06.
+# al., 2020). A number needs a *unit* before it can be compared; lesson 06 comes back to that.
 #
 # ## 6. It fails: the bottleneck
 #
@@ -527,7 +535,7 @@ plots.show(
 # %%
 by_length = {d: sweep[d].anomaly_scores(task.test) for d in bottlenecks}
 losses_at = {d: float(np.mean(sweep[d].history_["reconstruction"][-20:])) for d in bottlenecks}
-is_dress = task.test_classes.numpy() == 3
+is_dress = classes == 3
 errors = {
     d: [losses_at[d]] + [by_length[d].pixel[part].mean() for part in (y == 0, is_dress, y == 1)]
     for d in bottlenecks
@@ -548,11 +556,13 @@ s_mean = (task.test.float() / 255 - mean_image).square().flatten(1).mean(1).nump
 lines = {
     "pixel score of the autoencoder": [with_interval(y, by_length[d].pixel) for d in bottlenecks],
     "PCA": [with_interval(y, s) for s in linear],
-    "mean image, no code": [with_interval(y, s_mean)] * len(bottlenecks),
 }
 lines = {name: np.transpose(values) for name, values in lines.items()}  # values, lows, highs
+lines["mean image, no code"] = [auroc(y, s_mean)] * len(bottlenecks)
 figure = plots.sweep(bottlenecks, lines, xlabel="code length $d$")
-listed = "; ".join(f"{n}: " + ", ".join(f"{100 * v:.1f}" for v in values[0]) for n, values in lines.items())
+listed = "; ".join(
+    f"{n}: " + ", ".join(f"{100 * v:.1f}" for v in np.atleast_2d(values)[0]) for n, values in lines.items()
+)
 plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks}, with intervals. {listed}.")
 shortest, longest = min(bottlenecks), max(bottlenecks)
 for d in bottlenecks[1:]:
@@ -583,8 +593,8 @@ for d in (shortest, longest):
 # %%
 planar = sweep[min(bottlenecks)]
 z2 = planar.encode(task.test).numpy()[:, :2]
-groups = {names[k]: z2[task.test_classes.numpy() == k] for k in (normal_class, 7, 1, 3)}
-figure = plots.codes_2d({f"test images, $d={min(bottlenecks)}$": groups})
+groups = {names[k]: z2[classes == k] for k in (normal_class, 7, 1, 3)}
+figure = plots.codes_2d({f"test images, $d={min(bottlenecks)}$": groups}, share=1)
 plots.show(
     figure,
     alt="Scatter of codes of two numbers. Bags spread over the whole plane. Sneakers lie in a heap at its right edge, "
@@ -629,7 +639,8 @@ plots.show(
 z_train = model.encode(task.train)  # the library leaves its held-out tenth out
 z_test = model.encode(task.test)
 mean, covariance = z_train.mean(0), z_train.T.cov()
-spread, axes = torch.linalg.eigh(covariance + 0.1 * covariance.diagonal().mean() * torch.eye(latent_dim))
+floor = 0.1 * covariance.diagonal().mean()  # so that directions of hardly any spread are not blown up
+spread, axes = torch.linalg.eigh(covariance + floor * torch.eye(latent_dim))
 whiten = axes / spread.sqrt()  # (d, d)
 s_lat = torch.cdist((z_test - mean) @ whiten, (z_train - mean) @ whiten).amin(1).numpy()
 print(f"latent score by hand {100 * auroc(y, s_lat):.1f}, library {100 * auroc(y, scores.latent):.1f}")
@@ -645,16 +656,15 @@ plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks
 
 # %% [markdown]
 # At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above
-# the pixel score. Here is a second detector that we got for nothing: it comes from the same network, and looks
-# where the first one doesn't. But mind the word *got*. Nothing in $\mathcal{L}_{rec}$ asks for a code that
-# keeps strangers away. So we can't count on it, as section 8 will show; lesson
-# [03](03_feature_constraint.ipynb) puts it into the loss.
+# the pixel score. Here is a second detector for nothing: it comes from the same network, and looks where the
+# first one doesn't. But nothing in $\mathcal{L}_{rec}$ asks for a code that keeps strangers away. So we can't
+# count on it, as section 8 will show; lesson [03](03_feature_constraint.ipynb) puts it into the loss.
 #
 # ## 8. Does the autoencoder earn its place?
 #
 # One class proves little. So we repeat it with trousers and with shirts as the normal class, with the same
 # settings. The **dual score** is a weighted mean of pixel and latent score; it gets its weights without any
-# label, and lesson 05 shows how. **Predict:** which score is best on shirts, where the classes look most alike?
+# label, and lesson 05 shows how. **Predict:** which score is best on shirts, which look like much else?
 # %%
 results, compared = {}, {}
 for k in (normal_class, *more_classes):
@@ -670,6 +680,7 @@ for k in (normal_class, *more_classes):
     labels = part.test_labels
     results[names[k]] = {name: with_interval(labels, s) for name, s in own.items()}
     compared[names[k]] = {
+        "relative ahead of pixel": ahead(labels, own["relative"], own["pixel"]),
         "PCA ahead of pixel": ahead(labels, linear_score, own["pixel"]),
         "PCA, relative, ahead of relative": ahead(labels, own["PCA, relative"], own["relative"]),
         "latent ahead of PCA": ahead(labels, own["latent"], linear_score),
@@ -692,10 +703,10 @@ pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 # So the bar for all that follows is not {{ auroc_pixel | pct }}. It is PCA and a division,
 # {{ auroc_pca_relative | pct }} on bags. Keep it in mind whenever a later lesson reports a gain.
 #
-# (The intervals say how much hangs on the test images, and not on the seed. Three classes are no ranking: the
-# project's
-# [results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md) have the detectors of this course on all
-# ten classes of three data sets.)
+# (The intervals say how much hangs on the test images, and not on the seed. Three classes are no ranking. On all
+# ten, with full test sets and one seed, the division takes an autoencoder's dual score from 91.7 to 94.6 on clothes,
+# and from 96.1 to 98.0 on digits:
+# [results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md#from-nothing-but-one-classs-images).)
 #
 # **To remember**
 #
