@@ -473,13 +473,13 @@ for k in leak_classes:
         how: [np.median(e[kinds == kind]) for kind in range(len(names))]
         for how, e in measured[names[k]].items()
     }
-    growth[f"{names[k]}s are normal"] = np.divide(error["no eval(), sorted"], error["last step, eval()"])
+    growth[f"normal: {names[k]}"] = np.divide(error["no eval(), sorted"], error["last step, eval()"])
 growth = pd.DataFrame(growth, index=names).sort_values("mean brightness")
 growth.rename_axis("error grows by a factor of").round(2)
 
 # %% [markdown]
 # The error of the normal class stays. The four darkest kinds, from sandals to dresses, are suddenly rebuilt much
-# worse, whichever class is normal; the bright ones hardly. What may be behind it: the network rescales each
+# worse, whichever class is normal; the brighter ones hardly. What may be behind it: the network rescales each
 # batch by that batch's own mean and spread, and it was trained on one bright class. A batch of that class passes
 # as usual. A batch of sandals is pulled to the same mean and spread, and is rebuilt worse. So its neighbours give
 # an image's class away. In use, images come one by one, and there are no neighbours.
