@@ -182,7 +182,11 @@ MECHANISMS = {
         ("pixel_relative", "pixel_mahalanobis"),
         ("crack_faint_thin", "crack_faint_wide"),
     ],
-    "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("table_fc_dual", "table_d_dual")],
+    "05_dual_scoring": [
+        ("share_pixel_standard", "share_pixel_raw"),
+        ("table_fc_dual", "table_d_dual"),
+        ("divided_pixel_1", "pixel_1"),
+    ],
     "07_your_own_images": [("fa_repaired", "fa_noise"), ("fa_repaired", "fa_light")],
 }
 
