@@ -204,12 +204,9 @@ for one, other in (("latent", "pixel"), ("pixel", "latent")):
 # %% [markdown]
 # A second score helps where it finds what the first one misses. Of what the latent score misses, the pixel
 # score finds {{ 100 * pixel_finds_missed | int }} %, no more than the 5 % of bags for which it alarms anyway.
-# As it is, it can't help.
+# As it is, it is no help.
 #
 # ## 2. A sum that is no sum
-#
-# The plainest way to one number is to add.
-#
 # **Predict** the AUROC of `pixel + latent`. Look at the sizes of the scores above first.
 
 
@@ -522,7 +519,7 @@ plots.show(
 # **insurance**: it is nowhere the worst.
 #
 # These three classes were chosen after a look at test labels, because they show what can happen. Over all ten,
-# on full data, neither way to weigh an autoencoder's scores is ahead: evidence minus equal weights makes
+# on full data, neither way to weigh an autoencoder's scores is ahead: separation minus equal weights makes
 # {{ evidence_mnist | f1 }} ± {{ evidence_mnist_half | f1 }} points on MNIST, {{ evidence_fashion_mnist | f1 }}
 # ± {{ evidence_fashion_mnist_half | f1 }} on Fashion-MNIST (95 % intervals over the classes).
 #
@@ -562,7 +559,7 @@ table.round(1).astype(object).fillna("")
 
 # %% [markdown]
 # How large must a step be to count? The test images are a draw, so we draw them again, with replacement,
-# {{ n_draws }} times. The training had a seed, too, so five seeds stand behind.
+# {{ n_draws }} times. The training had a seed, too: the broad bars hold five.
 # %%
 random = np.random.default_rng(seed)
 groups = [np.flatnonzero(y == kind) for kind in (0, 1)]
@@ -627,7 +624,7 @@ def divided(study):
     raw = {}
     for group in ("held", "test"):
         rough = roughness(getattr(study, group).float() / 255).numpy()
-        unit = rough + SMOOTH  # 0.001: an image without any detail
+        unit = rough + SMOOTH  # and 0.001, lest an image without any detail divides by zero
         raw[group] = {**study.raw[group], "pixel": study.raw[group]["pixel"] / unit}
     return raw
 
@@ -660,9 +657,9 @@ print(
 # divided pixel score alone is better still.)
 #
 # But we had this idea on bags, while looking at test images. On development splits of Fashion-MNIST it held,
-# with equal weights, and was frozen; digits had no say in it. Here are ten classes of both on full data, with
-# one seed and the 95 % interval over the classes. "Division alone" is the plain autoencoder's gain; "division
-# minus DualAD" sets it against the whole.
+# with equal weights, and was frozen; digits had no say in it. Here are all classes of both sets, on full data,
+# with one seed and the 95 % interval over the classes. "Division alone" is the plain autoencoder's gain;
+# "division minus DualAD" sets it against the whole.
 # %% tags=["machinery"]
 # Measured by `dualad reproduce` and `dualad reproduce --study pixel_score`.
 pixel_study, main = study_rows("pixel_score"), study_rows("tables")
@@ -714,8 +711,9 @@ def half(row):
 # %% [markdown]
 # **Which part earned its place?** Within DualAD, the Feature Constraint ([lesson
 # 03](03_feature_constraint.ipynb): by its copies, and on digits by its critic). But on clothes one division
-# brings a plain autoencoder as much, {{ division_fashion | f1 }} points, and ten classes cannot tell it from
-# the whole DualAD. On digits DualAD stays ahead, by {{ behind_mnist | f1 }} ± {{ behind_mnist_half | f1 }}.
+# brings a plain autoencoder as much, {{ division_fashion | f1 }} points, and ten classes cannot tell the result
+# from the whole DualAD. On digits DualAD stays ahead, by {{ behind_mnist | f1 }} ±
+# {{ behind_mnist_half | f1 }}.
 #
 # The two do not add up: on clothes, both together gain {{ gain_both | f1 }} ± {{ gain_both_half | f1 }} over
 # the package alone. So measure a part against the simplest thing that works. On the photographs of CIFAR-10 the
@@ -813,11 +811,12 @@ plots.show(
 #
 # ## What is still missing
 #
-# At an AUROC of {{ table_full_dual | pct }}, our alarm catches {{ found_full | pct0 }} % of the anomalies, the
-# mean split {{ found_mean | pct0 }} %, and five seeds of the whole lesson between {{ found_seeds_low | pct0 }}
-# and {{ found_seeds_high | pct0 }} %. Distrust a catch rate that comes without its spread. And bags on black
-# are an easy case. On photographs, and on small defects of real parts, networks trained on nothing but one
-# class do far worse ([RESULTS](../RESULTS.md)). What is missing is knowledge of what images look like.
+# At an AUROC of {{ table_full_dual | pct }}, our alarm catches {{ found_full | pct0 }} % of the anomalies,
+# {{ found_mean | pct0 }} % on average over the splits, and {{ found_seeds_low | pct0 }} to
+# {{ found_seeds_high | pct0 }} % with five seeds of the whole lesson. Distrust a catch rate that comes without
+# its spread. And bags on black are an easy case. On photographs, and on small defects of real parts, networks
+# trained on nothing but one class do far worse ([RESULTS](../RESULTS.md)). What is missing is knowledge of what
+# images look like.
 #
 # ## Recap
 #
