@@ -717,8 +717,8 @@ def half(row):
 #
 # The two do not add up: on clothes, both together gain {{ gain_both | f1 }} ± {{ gain_both_half | f1 }} over
 # the package alone. So measure a part against the simplest thing that works. On the photographs of CIFAR-10 the
-# package brings thirty-two points ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)); there nobody
-# has tried the division.
+# package brings thirty-two points ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)); there the
+# division was not tried.
 #
 # ## 6. An alarm with a promise
 #
