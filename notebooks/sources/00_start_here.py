@@ -525,8 +525,8 @@ pd.DataFrame(gains).rename_axis("points gained")
 # Leak 2 gains in every row, far from zero. Leak 1 can't lose, since the last step is among those it chooses
 # from. On bags its gain is clear with all three seeds; on shirts it may be next to nothing, and on coats it is.
 #
-# Lesson [05](05_dual_scoring.ipynb) meets a leak of this kind in published code: scores are rescaled with the
-# minimum and maximum *of the test set*.
+# Leaks of this kind stand in published work: lesson [12](12_how_to_read_a_paper.ipynb) takes apart a score of
+# 98 that comes from the statistics of the test batches.
 #
 # **A test for leak 2** is short: an image alone must get the score that it gets in company. The library holds
 # every detector of this course to that. Here is one image, alone and among the first hundred.
