@@ -615,7 +615,8 @@ four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
 # Each line of the bill adds one thing to the line above; the number says which of the five. `read` scores the
-# lines up to 2 and "not asked"; the library scores the others, and reads copies alike. In "train on copies" the
+# lines up to 2 and "not asked"; the library scores the others, and reads copies nearly alike (by
+# `read`, line 3 has {{ copies_by_read | pct }}). In "train on copies" the
 # critic has weight 0: it learns nothing and is not asked.
 #
 # **Predict:** which line brings the largest step?
@@ -673,7 +674,7 @@ figure = plots.image_grid(rows, size=1.0)
 plots.show(
     figure,
     alt="Three bags, and two sneakers, trousers and dresses each. The network with D redraws the rough shape of what "
-    "it is shown. The one trained on copies draws small bags throughout, for shoes, trousers and dresses as well.",
+    "it is shown. The one trained on copies draws small shapes like bags throughout, for shoes, trousers and dresses as well.",
 )
 
 # %% [markdown]
