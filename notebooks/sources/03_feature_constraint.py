@@ -160,7 +160,7 @@ class Hypersphere(nn.Module):
     def __init__(self, latent_dim):
         super().__init__()
         self.centre = nn.Parameter(torch.zeros(latent_dim))
-        self.log_radius = nn.Parameter(torch.zeros(()))
+        self.log_radius = nn.Parameter(torch.zeros(()))  # its logarithm, so that R stays positive
 
     @property
     def radius(self):
@@ -168,6 +168,7 @@ class Hypersphere(nn.Module):
 
     @torch.no_grad()
     def start_at(self, z):
+        """Put the sphere around these codes."""
         self.centre.copy_(z.mean(0))
         self.log_radius.copy_((z - self.centre).square().mean().clamp_min(1e-12).log() / 2)
 
@@ -182,8 +183,6 @@ def enclosure(z, centre, radius, outside=0.1):
 
 
 # %% [markdown]
-# Learning $\log R$ keeps $R$ positive; `start_at` puts the sphere around given codes.
-#
 # **Predict:** we let the sphere play alone, on the training codes of the picture above. What share of them will
 # end outside? Of the bags of the test set? Of the other classes?
 # %%
@@ -674,13 +673,14 @@ figure = plots.image_grid(rows, size=1.0)
 plots.show(
     figure,
     alt="Three bags, and two sneakers, trousers and dresses each. The network with D redraws the rough shape of what "
-    "it is shown. The one trained on copies draws small shapes like bags throughout, for shoes, trousers and dresses as well.",
+    "it is shown. The one trained on copies draws small shapes like bags throughout, for shoes, trousers and dresses "
+    "as well.",
 )
 
 # %% [markdown]
 # Small bags, or something like them! The network with $D$ redraws the rough shape of the trousers. The one that
 # was trained on copies had to bring every turned copy back to an upright bag, and now it makes one of nearly
-# whatever it is shown. This is what we had hoped for in lesson 01.
+# whatever it is shown, as we had hoped in lesson 01.
 #
 # ## 7. And on other classes?
 #
