@@ -501,8 +501,8 @@ pd.DataFrame(cells).T.add_suffix(", %")
 #
 # From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
 # library's detectors and the same settings. (They hold back a tenth of the training images, so their numbers
-# differ a little from our own. *Dual* is their mixture of pixel and latent score; [lesson
-# 05](05_dual_scoring.ipynb) builds it.)
+# differ from our own. *Dual* is their mixture of pixel and latent score; [lesson 05](05_dual_scoring.ipynb)
+# builds it.)
 #
 # A seed's luck is larger than many a gain. So we compare **in pairs**: a detector with $D$
 # and one without, from the same seed and on the same class, and read the difference.
@@ -543,10 +543,11 @@ pd.DataFrame(
 # %% [markdown]
 # The two ranges above the table overlap, and that says little: a seed that is good for the one is good for the
 # other. The differences decide. On bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score, and
-# with each of five seeds it adds something, although that score never looks at the sharper picture. ($D$'s
-# gradient passes through the encoder, too.) Stop here, and $D$ is a success. But five seeds speak of bags only.
-# On the three other classes the mean gain is {{ others_latent_gain | pct }}, and one seed of five takes it
-# away. One class is an anecdote, however many seeds.
+# something with each of five seeds. The pixel score, which looks at the sharper picture, gains with some and
+# loses with others. ($D$'s gradient passes through the encoder, too.) Stop here, and $D$ is a success. But five
+# seeds speak of bags only. On the three other classes the latent score's mean gain is
+# {{ others_latent_gain | pct }}, and one seed of five takes it away. One class is an anecdote, however many
+# seeds.
 #
 # So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold
 # ten classes of each of three data sets, with all training images, larger networks and one seed. Here the
@@ -814,9 +815,9 @@ checks.check_saturating_loss(saturating_loss)
 #
 # $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Its slope at −8 is
 # $-\sigma(-8) \approx -0.0003$, that of $\mathcal{L}_{adv}$ is $-\sigma(8) \approx -0.9997$. Where help is
-# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. Put it into
-# `loss_of_G` in place of `adversarial_loss` and play again with `rate_D=ahead * discriminator_rate`: what does
-# $\mathcal{L}_D$ do now?
+# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. Put
+# `saturating_loss` into `loss_of_G` in place of `adversarial_loss` and play again with `rate_D=ahead *
+# discriminator_rate`: what does $\mathcal{L}_D$ do now?
 #
 # </details>
 #
