@@ -220,16 +220,10 @@ def discriminator_loss(real, fake):
 
 
 # %% [markdown]
-# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$.
+# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$. Keep this number in mind, and
+# that there are two ways to it. Either there is nothing to tell apart, or $D$ has not learned to.
 #
-# The best possible $D$ compares how likely an image is among real and among made ones: with densities $p$ and
-# $q$ it says $D^*(x) = \log p(x) / q(x)$ (exercise 2 tries it). Goodfellow et al. show that its loss is
-# $2\log 2 - 2\,\mathrm{JSD}(p, q)$. The Jensen-Shannon divergence JSD measures how far two distributions are
-# apart: 0 if they are equal, and at most $\log 2$. So a loss of $2\log 2$ may have two reasons. Either there is
-# nothing to tell apart, or $D$ has not learned to.
-#
-# Now the generator. The obvious loss is the negative of $D$'s second term, $-E\,\mathrm{softplus}(D(\hat x))$.
-# In practice one takes another, with the same goal:
+# The generator wants the opposite of $D$: what it makes should be taken for real.
 #
 # $$\mathcal{L}_{adv} = E\,\mathrm{softplus}(-D(\hat x))$$
 
@@ -240,25 +234,8 @@ def adversarial_loss(fake):
 
 
 # %% [markdown]
-# **Predict:** early on, $D$ is sure of itself and gives each made image a logit of −8. How strongly does either
-# loss pull that logit upwards?
-
-# %%
-logits = torch.linspace(-8, 4, 25, requires_grad=True)
-pulls = {
-    "obvious: $-$softplus$(D)$": -torch.autograd.grad((-softplus(logits)).sum(), logits)[0],
-    "used: softplus$(-D)$": -torch.autograd.grad(softplus(-logits).sum(), logits)[0],
-}
-figure = plots.sweep(logits.tolist(), pulls, r"logit $D(\hat{x})$", "upward pull", scale=1, log2=False)
-plots.show(
-    figure,
-    alt="Upward pull against the logit. The obvious loss hardly pulls at logits of -8 to -4, and with 1 where the "
-    "image is already taken for real; the loss that is used does the reverse.",
-)
-
-# %% [markdown]
-# At −8, where help is needed most, the obvious loss hardly pulls at all: it **saturates**. The other one,
-# called **non-saturating**, pulls with nearly full strength there, and lets go once the image passes for real.
+# It pulls a logit up the harder, the surer $D$ is that the image was made, and lets go once the image passes for
+# real. (You might have taken the negative of $D$'s second term instead. Exercise 3 shows why one does not.)
 #
 # ## 4. The toy again, with a judge
 #
@@ -312,8 +289,7 @@ plots.show(
 # independently around the mean, each with variance $V$, and the two add up. Looking real has a price in
 # general, but it need never be more than a factor of two (Blau & Michaeli, 2018).
 #
-# Be wary: our pixel score *is* the squared error, and we are about to make it larger for normal
-# images. That helps only if the errors of anomalies grow more.
+# Be wary: our pixel score *is* the squared error, and we are about to make it larger for normal images.
 #
 # ## 5. The game on bags
 #
@@ -413,6 +389,20 @@ torch.set_flush_denormal(True)  # numbers too small to matter count as 0: they w
 G_plain, D_plain, watched = play(0, 0)
 G_game, D_game, played = play(w_adversarial, w_matching)
 
+# %% tags=["machinery"]
+# Lowest and highest of five seeds, from `dualad bands`, which runs the whole lesson five times.
+five = pd.read_csv(results_folder() / "bands_02_image_discriminator.csv", index_col="metric")
+
+
+def with_range(metric, value, scale=100, digits=0, sign=""):
+    """A number of this run as text, and in brackets its range over five seeds."""
+    value = round(scale * value, digits) + 0.0
+    if metric not in five.index:
+        return f"{value:{sign}.{digits}f}"
+    low, high = scale * five.loc[metric, ["min", "max"]]
+    return f"{value:{sign}.{digits}f} ({low:{sign}.{digits}f} to {high:{sign}.{digits}f})"
+
+
 # %%
 curves = {"spectator": watched.L_D, "in the game": played.L_D}
 curves["2 log 2: knows nothing"] = [2 * math.log(2)] * steps
@@ -423,28 +413,15 @@ plots.show(
     "well below it; in the game the loss stays between the spectator's curve and 2 log 2.",
 )
 
-# Lowest and highest of five seeds, from `dualad bands`, which runs the whole lesson five times.
-five = pd.read_csv(results_folder() / "bands_02_image_discriminator.csv", index_col="metric")
-
-
-def with_range(metric, value, scale=100, digits=0):
-    """A number of this run as text, and in brackets its range over five seeds."""
-    value = round(scale * value, digits) + 0.0
-    if metric not in five.index:
-        return f"{value:.{digits}f}"
-    low, high = scale * five.loc[metric, ["min", "max"]]
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
 ends = {"spectator": watched.tail(20).L_D.mean(), "game": played.tail(20).L_D.mean()}
 for name, value in ends.items():
     print(f"loss of D over the last 20 steps, {name}: {with_range(f'loss_D_{name}', value, 1, 2)}")
 
 # %% [markdown]
 # As a spectator $D$ wins more and more: blur is easy to recognise. In the game $G$ hides, and the same $D$ ends
-# closer to knowing nothing. (Brackets, here and below, hold the lowest and the highest of five seeds; these two
-# ranges do not meet.) The spectator's curve falls like any training loss, and the other one drifts. Read neither
-# as a measure of quality: each says how one player does *against the other*.
+# closer to knowing nothing. (Brackets, here and below, hold the lowest and the highest of five seeds in an
+# earlier run; these two ranges do not meet.) Read neither
+# curve as a measure of quality: each says how one player does *against the other*.
 #
 # ## 6. Are the pictures better?
 
@@ -520,80 +497,61 @@ pd.DataFrame(cells).T.add_suffix(", %")
 # {{ edge_energy_game | pct0 }} %, and most of what is new is invented. Where the code does not know, looking
 # real means guessing.
 #
-# Does $G$ look real, or has it only learned to fool *its* $D$? We ask its $D$ about test images and their
-# reconstructions, and then a **fresh** discriminator, trained on the finished reconstructions of the training
-# images. **Predict:** which of the two is the better judge?
-# %%
-def tells_apart(D, G):
-    with torch.no_grad():
-        real, fake = D(normal)[0], D(rebuild(G, normal))[0]
-    return auroc(np.repeat([1, 0], len(normal)), torch.cat([real, fake]).numpy())
-
-
-def fresh_auroc(G):
-    torch.manual_seed(seed + 1)
-    D = ConvDiscriminator(task.image_shape, width)
-    optimiser = torch.optim.Adam(D.parameters(), discriminator_rate, betas=(0.5, 0.99))
-    x = task.train.float() / 255
-    x_hat = rebuild(G, x)
-    for _ in range(fresh_steps):
-        i = torch.randint(len(x), (batch_size,))
-        move(optimiser, D, loss_of_D(D, x[i], x_hat[i]))
-    return tells_apart(D, G)
-
-
-judges = {"own_plain": tells_apart(D_plain, G_plain), "own_game": tells_apart(D_game, G_game)}
-judges |= {"fresh_plain": fresh_auroc(G_plain), "fresh_game": fresh_auroc(G_game)}
-print("AUROC in per cent, images against reconstructions")
-for judge, title in (("own", "its own D"), ("fresh", "a fresh D")):
-    plain_, game = (
-        with_range(f"{judge}_{who}", judges[f"{judge}_{who}"], digits=1) for who in ("plain", "game")
-    )
-    print(f"{title}: autoencoder {plain_}, with D {game}")
-
-# %% [markdown]
-# With this seed the fresh one. $G$'s own $D$ tells the two apart less well than the spectator did, and those
-# ranges do not meet; a judge that $G$ never met does about as well as without the game. The forger has learned
-# the habits of one inspector.
-#
 # ## 7. Is the detector better?
 #
 # From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
 # library's detectors and the same settings. (They hold back a tenth of the training images, so their numbers
-# differ a little from our own. *Dual* is their mixture of pixel and latent score; [lesson
-# 05](05_dual_scoring.ipynb) builds it.)
+# differ from our own. *Dual* is their mixture of pixel and latent score; [lesson 05](05_dual_scoring.ipynb)
+# builds it.)
+#
+# A seed's luck is larger than many a gain. So we compare **in pairs**: a detector with $D$
+# and one without, from the same seed and on the same class, and read the difference.
 #
 # **Predict:** $D$ was put there to improve $\hat x$. Which score gains more: the pixel score, which reads
 # $\hat x$, or the latent score, which reads the code? And will the gain on bags hold for other classes?
 
 # %%
-stages = {"autoencoder": "autoencoder", "+ D": "dualad_d"}  # as a table calls them, as the library does
 found = {}
 for k in table_classes:
-    one, title = load_one_class(dataset, k, seed=seed), task.class_names[k].split("/")[0].lower()
-    for stage, name in stages.items():
-        scores = create(name, **settings, seed=seed).fit(one.train).anomaly_scores(one.test)
+    one = load_one_class(dataset, k, seed=seed)
+    for stage in ("autoencoder", "dualad_d"):
+        scores = create(stage, **settings, seed=seed).fit(one.train).anomaly_scores(one.test)
         for kind in ("pixel", "latent", "dual"):
-            found[title, kind, stage] = auroc(one.test_labels.numpy(), getattr(scores, kind))
-table = pd.Series(found).unstack([1, 2], sort=False).mul(100)[["pixel", "latent", "dual"]]
-table.round(1)
-
-# %%
-of_latent = (table["latent", "+ D"] - table["latent", "autoencoder"]) / 100
-latent_gains = {"bag_latent_gain": of_latent.iloc[0], "others_latent_gain": of_latent.iloc[1:].mean()}
-for metric, who in zip(latent_gains, ("bags", "the other three, mean"), strict=True):
-    print(
-        f"points that D adds to the latent score, {who}: {with_range(metric, latent_gains[metric], digits=1)}"
-    )
+            found[task.class_names[k].split("/")[0].lower(), stage, kind] = auroc(
+                one.test_labels.numpy(), getattr(scores, kind)
+            )
+table = pd.Series(found).unstack([1, 2], sort=False)
+added = table["dualad_d"] - table["autoencoder"]
+groups = {"bag": added.iloc[0], ", ".join(added.index[1:]) + " (mean)": added.iloc[1:].mean()}
+for stage, title, metric in (
+    ("autoencoder", "without D", "bag_latent"),
+    ("dualad_d", "with D", "bag_latent_d"),
+):
+    value = with_range(metric, table[stage, "latent"].iloc[0], digits=1)
+    print(f"latent AUROC on bags, {title}: {value}")
+pd.DataFrame(
+    {
+        kind: [
+            with_range(f"{who}_{kind}_gain", group[kind], digits=1, sign="+")
+            for who, group in zip(("bag", "others"), groups.values(), strict=True)
+        ]
+        for kind in added
+    },
+    index=[*groups],
+).rename_axis(columns="points that D adds to")
 
 # %% [markdown]
-# On bags the latent score gains {{ bag_latent_gain | pct }} points, more than the pixel score, although it never
-# looks at the sharper picture. It can, because $D$'s gradient reaches the encoder, and it does with each of five
-# seeds. Stop here, and $D$ is a success. But on the other three classes the mean gain is
-# {{ others_latent_gain | pct }}, and another seed can take it away. One class is an anecdote, however many seeds.
+# The two ranges above the table overlap, and that says little: a seed that is good for the one is good for the
+# other. The differences decide. On bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score, and
+# something with each of five seeds. The pixel score, which looks at the sharper picture, gains with some and
+# loses with others. ($D$'s gradient passes through the encoder, too.) Stop here, and $D$ is a success. But five
+# seeds speak of bags only. On the three other classes the latent score's mean gain is
+# {{ others_latent_gain | pct }}, and one seed of five takes it away. One class is an anecdote, however many
+# seeds.
 #
 # So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold
-# all ten classes of three data sets, one seed each, with all training images and larger networks:
+# ten classes of each of three data sets, with all training images, larger networks and one seed. Here the
+# classes are the pairs:
 
 # %%
 rows = study_rows("tables")  # committed with the course
@@ -615,14 +573,13 @@ plots.show(
 # Each mark is a mean over ten classes, each line its 95 % interval. On the dual score $D$ brings
 # {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST, with both
 # intervals just above zero. On the colour photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}:
-# that interval just holds zero, but the latent score's does not. Which score gains most differs between data
-# sets.
+# that interval just holds zero, but the latent score's does not.
 #
 # ## 8. When one side has won
 #
 # We give $D$ a learning rate {{ ahead | int }} times as large, nothing else.
 #
-# **Predict** the loss of $D$, the pictures, and the AUROC of the pixel score.
+# **Predict** the loss of $D$, the pictures, and what happens to the AUROC of the pixel score.
 
 # %%
 G_behind, D_ahead, too_far = play(w_adversarial, w_matching, rate_D=ahead * discriminator_rate)
@@ -646,29 +603,28 @@ games = {
     "with D": (G_game, D_game, played),
     "D too far ahead": (G_behind, D_ahead, too_far),
 }
-metrics = {"with D": "pixel_game", "D too far ahead": "ahead_auroc"}
-failure = {}
-for name, (G, D, history) in games.items():
-    with torch.no_grad():
-        size = D(normal)[1].square().mean().item()
-    by_pixels = with_range(metrics.get(name), pixel_auroc(G), digits=1)
-    failure[name] = {
-        **history.tail(20).mean().round(3),
-        "mean of $f^2$": round(size, 2),
-        "pixel AUROC": by_pixels,
-    }
-pd.DataFrame(failure).T
+pd.DataFrame({name: history.tail(20).mean() for name, (*_, history) in games.items()}).T.round(3)
+
+# %%
+by_pixels = {name: pixel_auroc(G) for name, (G, *_) in games.items()}
+pixel_gains = {
+    "game_pixel_gain": by_pixels["with D"] - by_pixels["autoencoder"],
+    "ahead_pixel_gain": by_pixels["D too far ahead"] - by_pixels["with D"],
+}
+print("points of pixel AUROC, in pairs with the same seed")
+for metric, title in zip(pixel_gains, ("with D - autoencoder", "D too far ahead - with D"), strict=True):
+    print(f"{title}: {with_range(metric, pixel_gains[metric], digits=1, sign='+')}")
 
 # %% [markdown]
-# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. In the process its features have
-# grown so far that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error,
-# and the pictures are covered with dots. (Even the healthy game pays section 4's price: $\mathcal{L}_{rec}$
-# rises from {{ loss_plain | f3 }} to {{ loss_game | f3 }}.)
+# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. Its features of the two images are now
+# so far apart that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error. $G$
+# follows it, and the pictures are covered with dots. (Even the healthy game pays section 4's price:
+# $\mathcal{L}_{rec}$ rises from {{ loss_plain | f3 }} to {{ loss_game | f3 }}.)
 #
-# And the last column? The broken network has a pixel AUROC of {{ ahead_auroc | pct }}, the healthy one {{
-# pixel_game | pct }}, and the broken one's range reaches beyond the healthy one's on both sides. Whoever
-# watches that number alone sees nothing wrong, so look at pictures and losses first. A common cure for a $D$
-# that runs ahead is to bound how steep it can be (Miyato et al., 2018).
+# And the detector? Beside the healthy game from the same seed the broken one is several points better or
+# several points worse, as the seed has it. Whoever watches the AUROC alone may see nothing wrong, so look at
+# pictures and losses first. (Our own $D$ adds to the pixel score with every seed, section 7's with two of five.
+# So small a gain hangs on details of the training.)
 #
 # ## What it means
 #
@@ -676,8 +632,9 @@ pd.DataFrame(failure).T
 # - $\mathcal{L}_D = 2\log 2$ says that $D$ knows nothing, and not why.
 # - On bags the edges became stronger, and most of the new ones are invented. Sharper is not truer.
 # - A game that one side has won may not show in the AUROC. Look at the pictures.
-# - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On
-#   the full tables it brings tenths of a point, or costs more than one. So far it has hardly earned its place.
+# - Compare with and without a part on the same seed, and on more than one class.
+# - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On two of the full
+#   tables it brings tenths of a point, on the third none. So far it has hardly earned its place.
 #
 # **Next:** DualAD's second game is played on the code, where a score reads directly what the game changes.
 
@@ -692,8 +649,30 @@ _x = task.train[:batch_size].float() / 255
 _leaked = _gradient(discriminator_loss(D_game(_x)[0], D_game(G_game(_x)[1])[0]))
 _wanted = _gradient(adversarial_loss(D_game(G_game(_x)[1])[0]))
 _sharp = drawings[f"step {toy_steps}"]
-_end = {name: history.tail(20).mean() for name, (_, _, history) in games.items()}
+_end = {name: history.tail(20).mean() for name, (*_, history) in games.items()}
 _plain, _game = reports["bags, autoencoder"], reports["bags, with D"]
+
+
+def tells_apart(D, G):
+    with torch.no_grad():
+        real, fake = D(normal)[0], D(rebuild(G, normal))[0]
+    return auroc(np.repeat([1, 0], len(normal)), torch.cat([real, fake]).numpy())
+
+
+def fresh_auroc(G):
+    torch.manual_seed(seed + 1)
+    D = ConvDiscriminator(task.image_shape, width)
+    optimiser = torch.optim.Adam(D.parameters(), discriminator_rate, betas=(0.5, 0.99))
+    x = task.train.float() / 255
+    x_hat = rebuild(G, x)
+    for _ in range(fresh_steps):
+        i = torch.randint(len(x), (batch_size,))
+        move(optimiser, D, loss_of_D(D, x[i], x_hat[i]))
+    return tells_apart(D, G)
+
+
+judges = {"own_plain": tells_apart(D_plain, G_plain), "own_game": tells_apart(D_game, G_game)}
+judges |= {"fresh_plain": fresh_auroc(G_plain), "fresh_game": fresh_auroc(G_game)}
 record(
     toy_error_blurred=in_variances(blurred),
     toy_error_sharp=in_variances(_sharp),
@@ -705,21 +684,25 @@ record(
     **{f"{name.replace(' ', '_')}_plain": value for name, value in _plain.items()},
     **{f"{name.replace(' ', '_')}_game": value for name, value in _game.items()},
     **judges,
-    **latent_gains,
+    **{
+        f"{who}_{kind}_gain": group[kind]
+        for who, group in zip(("bag", "others"), groups.values(), strict=True)
+        for kind in added
+    },
     ahead=ahead,
+    fresh_steps=fresh_steps,
     ahead_loss_D=_end["D too far ahead"].L_D,
     ahead_loss=_end["D too far ahead"].L_rec,
-    ahead_auroc=pixel_auroc(G_behind),
-    pixel_game=pixel_auroc(G_game),
+    **pixel_gains,
+    pixel_plain=by_pixels["autoencoder"],
+    pixel_game=by_pixels["with D"],
+    ahead_auroc=by_pixels["D too far ahead"],
     detach_cosine=torch.cosine_similarity(_leaked, _wanted, dim=0).item(),
     n_table_classes=len(table_classes),
-    **{f"bag_{kind}": table[kind, "autoencoder"].iloc[0] / 100 for kind in ("pixel", "latent", "dual")},
-    **{f"bag_{kind}_d": table[kind, "+ D"].iloc[0] / 100 for kind in ("pixel", "latent", "dual")},
-    **{
-        f"others_{kind}": table[kind, "autoencoder"].iloc[1:].mean() / 100
-        for kind in ("pixel", "latent", "dual")
-    },
-    **{f"others_{kind}_d": table[kind, "+ D"].iloc[1:].mean() / 100 for kind in ("pixel", "latent", "dual")},
+    **{f"bag_{kind}": table["autoencoder", kind].iloc[0] for kind in added},
+    **{f"bag_{kind}_d": table["dualad_d", kind].iloc[0] for kind in added},
+    **{f"others_{kind}": table["autoencoder", kind].iloc[1:].mean() for kind in added},
+    **{f"others_{kind}_d": table["dualad_d", kind].iloc[1:].mean() for kind in added},
     **{f"full_{name}": gains[title, "dual"]["mean"] / 100 for name, title in names.items()},
 )
 
@@ -727,10 +710,9 @@ record(
 # ## Exercises
 #
 # **1. Predict.** Three games have ended. Say what each reading means: `"D ahead"`, `"D asleep"` (there would be
-# something to learn, and $D$ has not learned it) or `"balance"` (there is nothing to learn). (The *margin* is the
-# mean of $D(x)$ minus the mean of $D(\hat x)$; the fresh $D$ is trained on the finished images, as in section 6,
+# something to learn, and $D$ has not learned it) or `"balance"` (there is nothing to learn). (The *margin* is
+# the mean of $D(x)$ minus the mean of $D(\hat x)$; a *fresh* $D$ is a new one, trained on the finished images,
 # and what is given is its loss.)
-
 # %%
 answers = {
     "L_D near 0, margin growing": None,
@@ -738,6 +720,7 @@ answers = {
     "L_D = 2 log 2, a fresh D gets 2 log 2 too": None,
 }
 checks.check_game_readings(answers)
+
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -753,16 +736,16 @@ checks.check_game_readings(answers)
 # </details>
 # <details><summary>Solution</summary>
 #
-# D ahead, D asleep, balance. A loss of $2\log 2$ has two reasons, and the curves of the game alone cannot
+# D ahead, D asleep, balance. (A common cure for a $D$ that runs ahead is to bound how steep it can be: Miyato et
+# al., 2018.) A loss of $2\log 2$ has two reasons, and the curves of the game alone cannot
 # tell them apart: a learning rate of 0 for $D$ gives a perfect-looking plateau from the first step on. A
 # fresh discriminator can.
 #
 # </details>
 #
-# **2. Code.** The best logit for two normal distributions, $\log p(x)/q(x)$ with
-# $p = N(\mu_p, \sigma_p^2)$ real and $q = N(\mu_q, \sigma_q^2)$ reconstructed.
-
-
+# **2. Code.** The best possible $D$ compares how likely an image is among real and among made ones: with
+# densities $p$ and $q$ it says $\log p(x)/q(x)$. Write it for two normal distributions,
+# $p = N(\mu_p, \sigma_p^2)$ real and $q = N(\mu_q, \sigma_q^2)$ made.
 # %%
 def best_logit(x, mean_p, std_p, mean_q, std_q):
     """x: (N,) numpy array; the others numbers. Returns (N,): log p(x) / q(x)."""
@@ -792,12 +775,16 @@ checks.check_best_logit(best_logit)
 #     return log_p - log_q  # the constants log sqrt(2 pi) cancel, the log std do not
 # ```
 #
-# With equal deviations it is a straight line: a linear discriminator is then enough.
+# With equal deviations it is a straight line: a linear discriminator is then enough. Goodfellow et al. show that
+# the best $D$ has the loss $2\log 2 - 2\,\mathrm{JSD}(p, q)$. The Jensen-Shannon divergence JSD measures how far
+# two distributions are apart: it is 0 if they are equal, and at most $\log 2$.
 #
 # </details>
 #
-# **3. Code.** The saturating loss of $G$, $E\log(1 - \sigma(D(\hat x)))$, so that it stays finite at a logit
-# of 200.
+# **3. Code.** The loss of $G$ that comes to mind first is $E\log(1 - \sigma(D(\hat x)))$, the negative of $D$'s
+# second term, to be made small. Write it so that it stays finite at a logit of 200. Then **predict:**
+# $D$ gives a made image a logit of −8. How strongly does this loss pull it up, and how strongly does
+# $\mathcal{L}_{adv}$?
 
 
 # %%
@@ -826,9 +813,11 @@ checks.check_saturating_loss(saturating_loss)
 #     return -torch.nn.functional.softplus(fake).mean()
 # ```
 #
-# $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Put it into `loss_of_G` in
-# place of `adversarial_loss` and play again with `rate_D=ahead * discriminator_rate`: what does
-# $\mathcal{L}_D$ do now?
+# $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Its slope at −8 is
+# $-\sigma(-8) \approx -0.0003$, that of $\mathcal{L}_{adv}$ is $-\sigma(8) \approx -0.9997$. Where help is
+# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. Put
+# `saturating_loss` into `loss_of_G` in place of `adversarial_loss` and play again with `rate_D=ahead *
+# discriminator_rate`: what does $\mathcal{L}_D$ do now?
 #
 # </details>
 #
@@ -874,6 +863,45 @@ checks.check_saturating_loss(saturating_loss)
 #
 # The cosine is {{ detach_cosine | f2 }}, where −1 would be the exact opposite: $G$ is taught to be caught. In the
 # library such a loss cannot reach $G$: there a `Turn` owns its players and moves nobody else.
+#
+# </details>
+#
+# **6. Try.** Does $G$ look real, or has it only learned to fool *its* $D$? Let it tell test
+# images from their reconstructions, and beside it a fresh $D$, trained for {{ fresh_steps | int }} batches on the
+# finished reconstructions. Predict which is the better judge.
+#
+# <details><summary>Hint</summary>
+#
+# Training the fresh one is the second turn of `play`, with a $G$ that stands still.
+#
+# </details>
+# <details><summary>Solution</summary>
+#
+# ```python
+# def tells_apart(D, G):
+#     with torch.no_grad():
+#         real, fake = D(normal)[0], D(rebuild(G, normal))[0]
+#     return auroc(np.repeat([1, 0], len(normal)), torch.cat([real, fake]).numpy())
+#
+#
+# def fresh_auroc(G):
+#     torch.manual_seed(seed + 1)
+#     D = ConvDiscriminator(task.image_shape, width)
+#     optimiser = torch.optim.Adam(D.parameters(), discriminator_rate, betas=(0.5, 0.99))
+#     x = task.train.float() / 255
+#     x_hat = rebuild(G, x)
+#     for _ in range(fresh_steps):
+#         i = torch.randint(len(x), (batch_size,))
+#         move(optimiser, D, loss_of_D(D, x[i], x_hat[i]))
+#     return tells_apart(D, G)
+#
+# for D, G in ((D_plain, G_plain), (D_game, G_game)):
+#     print(tells_apart(D, G), fresh_auroc(G))
+# ```
+#
+# Its own $D$ has an AUROC of {{ own_plain | pct }} as a spectator and {{ own_game | pct }} in the game, and it
+# is lower in the game with each of five seeds. A judge that $G$ never met has {{ fresh_plain | pct }} and
+# {{ fresh_game | pct }}. The forger has learned the habits of one inspector.
 #
 # </details>
 #

@@ -116,6 +116,7 @@ def by_class(z, every=1):
 
 
 figure = plots.codes_2d({"test images, $d=2$": by_class(plain.encode(task.test))})
+figure.set_size_inches(6, 3.95)
 plots.show(
     figure,
     alt="Codes of test images in the plane. The codes of the normal class form a wide, uneven cloud, and those of "
@@ -153,14 +154,13 @@ plots.show(
 # $$\mathcal{L}_{sphere}(c, R) = R^2 + \frac{1}{\nu} \text{ mean of }
 # \max\left(0, \frac{\lVert z - c \rVert^2}{d} - R^2\right)$$
 #
-# Let $R^2$ grow a little: the first term grows at rate 1, and the second falls at rate $1/\nu$ times the share
-# of codes that are still outside. The two balance when that share is just $\nu$.
+# The factor $1/\nu$ sees to it that the best radius leaves out just this share (exercise 2).
 # %%
 class Hypersphere(nn.Module):
     def __init__(self, latent_dim):
         super().__init__()
         self.centre = nn.Parameter(torch.zeros(latent_dim))
-        self.log_radius = nn.Parameter(torch.zeros(()))
+        self.log_radius = nn.Parameter(torch.zeros(()))  # its logarithm, so that R stays positive
 
     @property
     def radius(self):
@@ -168,6 +168,7 @@ class Hypersphere(nn.Module):
 
     @torch.no_grad()
     def start_at(self, z):
+        """Put the sphere around these codes."""
         self.centre.copy_(z.mean(0))
         self.log_radius.copy_((z - self.centre).square().mean().clamp_min(1e-12).log() / 2)
 
@@ -182,8 +183,6 @@ def enclosure(z, centre, radius, outside=0.1):
 
 
 # %% [markdown]
-# Learning $\log R$ keeps $R$ positive; `start_at` puts the sphere around given codes.
-#
 # **Predict:** we let the sphere play alone, on the training codes of the picture above. What share of them will
 # end outside? Of the bags of the test set? Of the other classes?
 # %%
@@ -205,6 +204,7 @@ def share_outside(z, sphere):
 alone = (sphere.centre.detach(), sphere.radius.item())
 name = "the sphere plays alone"
 figure = plots.codes_2d({name: by_class(plain.encode(task.test))}, spheres={name: alone})
+figure.set_size_inches(6, 3.95)
 plots.show(
     figure,
     alt="The same codes with a circle around most of the normal ones. Nearly all codes of the three other "
@@ -314,22 +314,23 @@ plots.show(
 # bag* can.
 #
 # Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
-# weight 0. A game depends on its seed. Brackets hold the range of five seeds in an earlier run; today's may
-# fall just outside.
-# %%
+# weight 0. A game depends on its seed, so what decides is the *difference* within a seed. In brackets stands its
+# range over five seeds, from an earlier run; today's may fall just outside.
+# %% tags=["machinery"]
 # Measured by `dualad bands`, which runs the whole lesson five times.
 five = pd.read_csv(results_folder() / "bands_03_feature_constraint.csv", index_col="metric")
 
 
-def with_range(metric, value):
+def with_range(metric, value, sign=""):
     """A share in per cent as text, and in brackets its range over five seeds."""
     value = round(100 * value, 1) + 0.0
     if metric not in five.index:
-        return f"{value:.1f}"
+        return f"{value:{sign}.1f}"
     low, high = 100 * five.loc[metric, ["min", "max"]]
-    return f"{value:.1f} ({low:.1f} to {high:.1f})"
+    return f"{value:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
 
 
+# %%
 def two_distances(z_train, z, centre):
     """AUROC of the distance to the centre, and of the distance to the nearest whitened training code."""
     normal = Gaussian.fit(z_train)
@@ -346,22 +347,20 @@ for name, G, sphere_of_it in (("free", G_free, sphere_free), ("pull", G_game, sp
     pulls["centre", name], pulls["nearest", name] = two_distances(codes(G, x_train), z, sphere_of_it.centre)
 for what in ("bags_outside", "anomalies_outside", "centre", "nearest"):
     pulls[what, "gain"] = pulls[what, "pull"] - pulls[what, "free"]
-table = pd.Series({key: with_range("_".join(key), value) for key, value in pulls.items()}).unstack(sort=False)
+table = pd.Series(pulls).mul(100).round(1).unstack(sort=False)
+table["gain"] = [with_range(f"{what}_gain", pulls[what, "gain"], "+") for what in table.index]
 table.index = [
     "bags outside, %",
     "anomalies outside, %",
     "AUROC, distance to the centre",
-    "to the nearest code",
+    "AUROC, distance to the nearest code",
 ]
 table.rename(columns={"free": "without the pull", "pull": "with the pull", "gain": "difference"})
 
 # %% [markdown]
-# With this seed, a lucky one, the pull brings a few points. Now read the brackets of the last column, where
-# every seed is its own control. The distance to the centre, which the sphere is made for, may lose far more
-# than it gains; at worst it ends below a coin toss, with anomalies *nearer* to the centre than bags. The
-# distance to the nearest code loses next to nothing and gains some points at best, and with or without the pull
-# it is the better question. In many dimensions a disc is not even a good picture: nearly all codes may have
-# nearly the same distance from their centre (exercise 4).
+# With this seed, a lucky one, the pull brings a few points. Now read the brackets. The distance to the centre,
+# which the sphere is made for, may lose far more than it gains. The distance to the nearest code loses next to
+# nothing and gains some points at best, and in either column it is the better question.
 #
 # ## 4. Collapse
 #
@@ -389,8 +388,8 @@ with torch.no_grad():
 figure = plots.image_grid(rows, size=1.0)
 plots.show(
     figure,
-    alt="Eight bags. The game that waited rebuilds eight different blurred bags; the one that did not draws the same "
-    "grey cloud eight times.",
+    alt="Eight bags. The game that waited rebuilds blurred bags of different shapes; the one that did not draws "
+    "the same grey cloud eight times.",
 )
 
 
@@ -556,36 +555,37 @@ plots.show(
     + ".",
 )
 
+
 # %% [markdown]
-# Below each copy stands the probability that the critic gives to the right answer; a guess would be right once
-# in eight times. The first bag has a different left and right side, and every copy of it is named. The bag in
-# the middle is nearly its own mirror image. Each copy has two good answers, and belief in the one is taken
-# from the other. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of the copies, and
-# on {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides,
-# no critic can learn.
+# Below each copy stands the probability that the critic gives to the right answer. The first bag has a
+# different left and right side, and every copy of it is named. The bag in the middle is nearly its own mirror
+# image. Each copy has two good answers, and belief in the one is taken from the other. Over all test bags it is
+# right on {{ critic_accuracy | pct0 }} % of the copies, and on {{ critic_twin_or_right | pct0 }} % if the
+# mirror twin counts as well. What a class's own symmetry hides, no critic can learn.
 #
-# On anomalies it is right much less often: it knows what "upright" means for bags and for little else. The third
-# bag and the last anomaly are its errors as a *detector*: a bag that it takes for strange, and a shoe whose
-# position it names with confidence. All in all, doubt has an AUROC of {{ auroc_doubt | pct }}, from a question
-# that never mentions anomalies.
+# On anomalies it is right much less often, so its doubt is a score: the AUROC is {{ auroc_doubt | pct }}, from a
+# question that never mentions anomalies. It errs, too. It takes the third bag for strange, and names the position
+# of the last shoe with confidence.
 #
 # ## 6. What each part is worth
 #
 # Now the bill. From the autoencoder with $D$ to the one with $D$ and FC, *five* things change, and only the last
-# two of them are constraints:
+# two of them are constraints. Two concern how the score is *read*:
 #
-# 1. the score reads $h$ instead of $z$: its Mahalanobis distance to the training images (the distance to their
-#    mean, each direction measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with
-#    mean $\mu$ and covariance $\Sigma$), and the nearest training feature;
-# 2. that is averaged over four turned copies of the image, each compared with training images turned alike;
-# 3. the network was *trained* on copies, and restored them;
-# 4. a critic, and its doubt as a third part of the score;
-# 5. a sphere.
+# 1. it reads $h$ instead of $z$: its Mahalanobis distance to the training images (the distance to their mean,
+#    each direction measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with mean
+#    $\mu$ and covariance $\Sigma$), and the distance to the nearest training feature;
+# 2. it reads four turned copies of an image, each compared with training images turned alike, and averages.
 #
-# The first two cost no training at all. Any network can be read like that, in all its turns or upright only:
-
-
-# %%
+# Three concern how the network is *trained*:
+#
+# 3. on copies, turned and jittered, whose upright image it restores;
+# 4. with a critic, whose doubt can be a third part of the score;
+# 5. with a sphere.
+#
+# The first two cost no training: `read`, in the folded cell, reads any network like that, upright or in all four
+# turns.
+# %% tags=["machinery"]
 @torch.no_grad()
 def features(network, x, t):
     """h (N, F) of the copies T_t x."""
@@ -613,8 +613,10 @@ def read(network, turns):
 four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
-# `read` scores the lines "read h ..." and "do not ask it"; the library scores the others, and reads copies
-# alike. In "train on copies" the critic has weight 0: it learns nothing and is not asked.
+# Each line of the bill adds one thing to the line above; the number says which of the five. `read` scores the
+# lines up to 2 and "not asked"; the library scores the others, and reads copies nearly alike (by
+# `read`, line 3 has {{ copies_by_read | pct }}). In "train on copies" the
+# critic has weight 0: it learns nothing and is not asked.
 #
 # **Predict:** which line brings the largest step?
 
@@ -632,38 +634,35 @@ latent = {name: auroc(y, s.latent) for name, s in scores.items()}
 bill = {  # the metric's name among the five seeds, and its value
     "autoencoder (nearest code z)": ("autoencoder", latent["autoencoder"]),
     "+ image discriminator": ("d", latent["+ D"]),
-    "read h, upright only": ("upright", auroc(y, read(models["+ D"].network_, [0]))),
-    "read h, averaged over turns": ("read", auroc(y, read(models["+ D"].network_, four))),
-    "train on copies": ("copies", latent["copies"]),
-    "train a critic, do not ask it": ("unasked", auroc(y, read(models["critic"].network_, four))),
-    "ask the critic as well": ("critic", latent["critic"]),
-    "add the sphere: + FC": ("fc", latent["+ FC"]),
+    "1 read h, upright only": ("upright", auroc(y, read(models["+ D"].network_, [0]))),
+    "2 read h, averaged over turns": ("read", auroc(y, read(models["+ D"].network_, four))),
+    "3 train on copies": ("copies", latent["copies"]),
+    "4 train a critic, not asked": ("unasked", auroc(y, read(models["critic"].network_, four))),
+    "4 ask the critic as well": ("critic", latent["critic"]),
+    "5 add the sphere: + FC": ("fc", latent["+ FC"]),
 }
 values = pd.DataFrame([*bill.values()], index=[*bill], columns=["metric", "value"])
 values["step"] = values.value.diff().fillna(0)
+steps_of_bill = [with_range(f"step_{row.metric}", row.step, "+") for row in values[1:].itertuples()]
 pd.DataFrame(
-    {
-        "latent AUROC, %": [with_range(f"latent_{row.metric}", row.value) for row in values.itertuples()],
-        "step": ["", *(with_range(f"step_{row.metric}", row.step) for row in values[1:].itertuples())],
-    },
-    index=values.index,
+    {"latent AUROC, %": values.value.mul(100).round(1), "step": ["", *steps_of_bill]}, index=values.index
 )
 
 # %% [markdown]
 # There is the large gain, from {{ latent_d | pct }} with $D$ to {{ latent_fc | pct }} with FC, and all of it
-# was made before any constraint came in. Reading $h$ instead of $z$ is worth
-# {{ (latent_upright - latent_d) | pct }} points, averaging over turns another
-# {{ (latent_read - latent_upright) | pct }}, and neither takes any training. Training on copies adds
-# {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was meant to improve; asked
-# for its own opinion, it makes up for most of the damage. Which gain is the largest depends on the seed, but no
-# seed turns a sign, except the sphere's: it holds $z$, and nobody reads $z$ any more.
+# was made before any constraint came in. Most of it is a matter of reading: $h$ instead of $z$ brings
+# {{ (latent_upright - latent_d) | pct }} points, turns another {{ (latent_read - latent_upright) | pct }}.
+# Training on copies adds {{ (latent_copies - latent_read) | pct }}. The critic *harms* the features that it was
+# meant to improve; asked for its own opinion, it makes up for part of the damage. Which gain is the largest
+# depends on the seed, but no seed turns a sign, except the sphere's: it holds $z$, and nobody reads $z$ any
+# more.
 #
 # A paper that shows two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, would tell
 # no lie. It would only give the credit to the wrong part. The lines in between are an **ablation**, each the
-# **control** for the next. Ask for them in any such table.
+# **control** for the next. Ask for them in any such table. (In another order, prices may differ.)
 #
-# Copies alone bought one more thing: a better pixel score. **Predict** from the way this decoder was trained what
-# it draws when it is shown a shoe.
+# Training on copies bought one more thing: a better pixel score. **Predict** from the way this decoder was
+# trained what it draws when it is shown a shoe.
 # %%
 pixel = {name.strip("+ ").lower(): auroc(y, s.pixel) for name, s in scores.items()}
 for name, title in (("d", "+ D"), ("copies", "trained on copies")):
@@ -674,13 +673,14 @@ figure = plots.image_grid(rows, size=1.0)
 plots.show(
     figure,
     alt="Three bags, and two sneakers, trousers and dresses each. The network with D redraws the rough shape of what "
-    "it is shown. The one trained on copies draws small bags throughout, for shoes, trousers and dresses as well.",
+    "it is shown. The one trained on copies draws small shapes like bags throughout, for shoes, trousers and dresses "
+    "as well.",
 )
 
 # %% [markdown]
-# A bag! The network with $D$ redraws the trousers. The one that was trained on copies had to bring every turned
-# copy back to an upright bag, so now it makes one of whatever it is shown. This is what we had hoped for in
-# lesson 01.
+# Small bags, or something like them! The network with $D$ redraws the rough shape of the trousers. The one that
+# was trained on copies had to bring every turned copy back to an upright bag, and now it makes one of nearly
+# whatever it is shown, as we had hoped in lesson 01.
 #
 # ## 7. And on other classes?
 #
@@ -707,14 +707,17 @@ plots.show(
 # %% [markdown]
 # $D$ moves little, on CIFAR-10 rather down. The package gains on all three sets, on the photographs of CIFAR-10
 # some thirty points. (There the copies are also cropped and coloured anew, and the critic weighs more.) Which
-# of its parts it is was measured on three classes of each grey set, fixed beforehand, with one seed.
+# of its parts it is was measured on three classes of each grey set, fixed beforehand, with one seed. The second
+# line of the table holds 1 to 3 of our list at once, how the score is read *and* what the network is trained
+# on, for no run there parts them.
+#
 # **Predict:** is the critic as useless everywhere as on bags?
 # %% tags=["machinery"]
 lines = {
-    ("dualad_d", ""): "+ D",
-    ("dualad_d_fc", "copies"): "copies, read as above",
-    ("dualad_d_fc", "copies, critic"): "and a critic",
-    ("dualad_d_fc", ""): "and the sphere: + FC",
+    ("dualad_d", ""): "+ D, reads z",
+    ("dualad_d_fc", "copies"): "1 to 3: read h in turns, train on copies",
+    ("dualad_d_fc", "copies, critic"): "4: and a critic, asked",
+    ("dualad_d_fc", ""): "5: and the sphere, + FC",
 }
 parts = pd.DataFrame([*tables, *study_rows("feature_constraint")])
 parts = parts[parts.score.eq("dual") & parts.seed.eq(0) & parts.normal_class.isin([0, 4, 8])]
@@ -728,9 +731,9 @@ parts = parts[parts["class"].ne("")].pivot_table(index="line", columns="class", 
 parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="dual AUROC, %")
 
 # %% [markdown]
-# One class is an anecdote once more. Bags get nothing from the critic here either, but T-shirts and two of the
-# digits get about as much from it as from the line above, or more, which holds reading $h$, turns and copies at
-# once. Nowhere does the sphere move more than two tenths.
+# One class is an anecdote once more. Bags get nothing from the critic here either, but T-shirts and digits 4
+# and 8 get about as much from it as from 1 to 3 together, or more. Nowhere does the sphere move more than two
+# tenths; in section 6 another seed moved more.
 #
 # ## What it means
 #
@@ -740,7 +743,7 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 # - The critic plays *with* the encoder. Its doubt is a score of its own, as far as the class's symmetry lets it
 #   learn.
 # - FC is the largest step of DualAD, and on bags hardly a constraint: it is a better place to read from, and
-#   copies to train on. On some other classes the critic has its share; the sphere has none.
+#   copies to train on. On some other classes the critic has its share; the sphere has none that one seed shows.
 #
 # **Next:** mutual information, which asks the code to know its image.
 
@@ -775,6 +778,9 @@ record(
     **critic,
     **{f"latent_{row.metric}": row.value for row in values.itertuples()},
     **{f"step_{row.metric}": row.step for row in values[1:].itertuples()},
+    copies_by_read=auroc(
+        y, read(models["copies"].network_, four)
+    ),  # beside latent_copies, the library's reading
     **{f"pixel_{name}": value for name, value in pixel.items()},
     dual_fc=auroc(y, scores["+ FC"].dual),
     package_mnist=gains["MNIST", "+ FC"]["mean"],
@@ -932,13 +938,13 @@ checks.check_transformation_score(transformation_score)
 # </details>
 #
 # **6. Try.** Set `normal_class = 7` (sneakers) and fill in the bill again. A sneaker points to one side, so the
-# critic can answer all of its questions. Predict first for which class it is worth more. Were you right?
+# critic can answer all of its questions. Predict first for which class it is worth more.
 #
 # <details><summary>Solution</summary>
 #
-# When we ran it, the critic no longer harmed $h$, and it did not help either: reading $h$ in its copies had
-# brought four points, to 99, and every later step changed less than half a point. The same part may be worth
-# something, nothing or less than nothing, depending on the class and on what is left to gain.
+# When we ran it (one seed), the critic no longer harmed $h$, and it did not help either: reading $h$ in its
+# copies had brought four points, to 99, and every later step changed less than half a point. The same part may
+# be worth something, nothing or less than nothing, depending on the class and on what is left to gain.
 #
 # </details>
 #
