@@ -173,7 +173,7 @@ MECHANISMS = {
         ("pixel_copies", "pixel_d"),
         ("latent_fc", "latent_d"),
     ],
-    "04_mutual_information": [("own_strong", "own_without")],
+    "04_mutual_information": [("own_strong", "own_without"), ("held_placebo", "held_with")],
     "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),
@@ -183,7 +183,11 @@ MECHANISMS = {
         ("crack_faint_thin", "crack_faint_wide"),
     ],
     "05_dual_scoring": [("share_pixel_standard", "share_pixel_raw"), ("table_fc_dual", "table_d_dual")],
-    "07_your_own_images": [("fa_repaired", "fa_noise"), ("fa_repaired", "fa_light")],
+    "07_your_own_images": [
+        ("by_known", "by_image"),
+        ("fa_repaired", "fa_noise"),
+        ("fa_repaired", "fa_light"),
+    ],
 }
 
 
