@@ -212,8 +212,6 @@ print(
 )
 
 # %% [markdown]
-# It is lesson 02's loss of the discriminator, turned round.
-#
 # The player is a small network that sees two numbers and knows nothing of normal distributions.
 
 

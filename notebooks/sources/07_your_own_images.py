@@ -73,7 +73,6 @@ from dualad_lib.course import record
 from dualad_lib.data import load_inspection
 from dualad_lib.data.inspection import SHIFTS, camera
 from dualad_lib.evaluation import auroc, per_region_overlap, pixel_auroc
-from dualad_lib.experiments.results import study_rows
 from dualad_lib.neighbours import Bank, greedy_coreset
 from dualad_lib.networks.backbone import load_backbone
 from dualad_lib.scoring import conformal_p_values, threshold_at
@@ -225,10 +224,6 @@ print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * date_aur
 # five seeds), for nearly all marks are of the last days. But a calendar would also call every good part of
 # those days broken, and it can't point at a pit.
 #
-# And the magnetic tiles, where DualAD on pixels ended at {{ tiles_pixels | pct0 }}? On these features, and on
-# another split of the tiles, it reaches {{ tiles_features | pct0 }}, as PatchCore does
-# ([results](../RESULTS.md#on-features-that-know-images)).
-#
 # ## 3. What does "5 %" promise?
 #
 # Put a new score $s$ among the $n$ calibration scores $c_i$. Its **conformal p-value** is the share of these
@@ -319,7 +314,7 @@ for count in (few, many):
 # bring 190 or more.
 #
 # Nor does the promise say how many *defects* are found. That share moves with the draw as well, because the
-# oddest good photographs set the threshold. The {{ found | pct0 }} % of section 2 came from one draw, too.
+# oddest good photographs set the threshold.
 #
 # ## 4. Copies, views and parts
 #
@@ -420,8 +415,8 @@ pd.DataFrame(means, ["false alarms", "pitted found"]).T.mul(100).map("{:.0f} %".
 # While the place is known, the promise is kept on average: {{ by_known | pct0 }} %. On a new place it is
 # {{ by_image | pct0 }} %. Nothing changed but the dealing. The numbers of section 2 were of the first kind,
 # where other photographs of the same place are among those that were learned from. They tell how the detector
-# will do tomorrow *on these five places*, and nothing about a sixth. Which of the two you should report depends
-# on what will come in; if you are not sure, report both.
+# will do tomorrow *on these five places*, and nothing about a sixth. If you are not sure which will come in,
+# report both.
 #
 # Nor is the high share of pitted ones found on a new place a merit: where everything is an alarm, so is every
 # pit. A threshold by place, as `--by` sets it, brings the false alarms down to {{ by_part | pct0 }} %, and
@@ -596,21 +591,7 @@ for name, own, raised in (("DualAD", image_auroc, alarm), ("PatchCore", rival_au
 # This was the last lesson of the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers
 # are made and read; the ones after it take on other systems, attacks and sounds.
 # %% tags=["machinery"]
-tiles = [
-    row["auroc"]
-    for row in study_rows("photographs")
-    if (row["dataset"], row["detector"], row["score"], row["setting"])
-    == ("magnetic_tiles", "dualad", "dual", "parts, features")
-]
 record(
-    tiles_features=np.mean(tiles),
-    tiles_pixels=np.mean(
-        [
-            row["auroc"]
-            for row in study_rows("tiles")
-            if (row["detector"], row["score"], row["setting"]) == ("dualad", "dual", "")
-        ]
-    ),
     n_held=n_held,
     n_new=len(new),
     n_unseen=len(unseen),
@@ -794,4 +775,3 @@ checks.check_images_needed(images_needed)
 # - T. Schlagenhauf, M. Landwehr, J. Fleischer. *Industrial machine tool component surface defect dataset.* Data
 #   in Brief 39, 2021 (BSData, CC BY-SA 4.0; photographs here reduced in size, outlines drawn from its
 #   annotation).
-# - Y. Huang, C. Qiu, K. Yuan. *Surface defect saliency of magnetic tile.* The Visual Computer 36, 2020.
