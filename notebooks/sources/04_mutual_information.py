@@ -462,7 +462,7 @@ ends = {
     for name, run in runs.items()
 }
 final = {name: run.readings[steps] for name, run in runs.items()}
-listed = ", ".join(f"{name} {known:.2f} and {new:.2f}" for name, (known, new) in final.items())
+listed = "; ".join(f"{name}: {known:.2f} and {new:.2f}" for name, (known, new) in final.items())
 plots.show(
     figure,
     alt="Estimate against the step, lines on training bags and marks on held-out bags, which stay close to the lines. "
@@ -500,7 +500,7 @@ for axis, values, name in (
 own_sign_bug = float(np.mean(wrong["I_g"][-max(1, steps // 15) :]))
 plots.show(
     figure,
-    alt=f"With the wrong sign the estimate falls below zero and goes on falling, to {own_sign_bug:.0f}; the loss falls "
+    alt=f"With the wrong sign the estimate falls far below zero, to {own_sign_bug:,.0f}; the loss falls "
     "with it and looks like success.",
 )
 
@@ -687,8 +687,8 @@ listed = ", ".join(
 )
 plots.show(
     figure,
-    alt=f"The error on held-out bags falls. The outsiders' reading rises, and ends near a dashed line, "
-    f"the reading with the part, below its ceiling. {listed}.",
+    alt=f"The error on held-out bags falls. The outsiders' reading rises, dips a little at the end, "
+    f"and stops near a dashed line, the reading with the part, below its ceiling. {listed}.",
 )
 
 # %% [markdown]
