@@ -173,7 +173,7 @@ MECHANISMS = {
         ("pixel_copies", "pixel_d"),
         ("latent_fc", "latent_d"),
     ],
-    "04_mutual_information": [("own_strong", "own_without")],
+    "04_mutual_information": [("own_strong", "own_without"), ("held_placebo", "held_with")],
     "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),
@@ -187,7 +187,11 @@ MECHANISMS = {
         ("table_fc_dual", "table_d_dual"),
         ("divided_pixel_1", "pixel_1"),
     ],
-    "07_your_own_images": [("fa_repaired", "fa_noise"), ("fa_repaired", "fa_light")],
+    "07_your_own_images": [
+        ("by_known", "by_image"),
+        ("fa_repaired", "fa_noise"),
+        ("fa_repaired", "fa_light"),
+    ],
 }
 
 
