@@ -15,9 +15,8 @@
 #
 # {{ colab_badge }}
 #
-# So far every network has learned from nothing but a few images. On photographs of real
-# parts that failed: on the pixels of magnetic tiles the whole of DualAD ended at an AUROC of
-# {{ tiles_dualad | pct }}, where a coin has 50.
+# So far every network has learned from nothing but a few images, and on photographs of real parts that failed: on
+# the pixels of magnetic tiles all of DualAD ended at an AUROC of {{ tiles_dualad | pct }}, where a coin has 50.
 #
 # Now take a network that was trained to name dogs, trucks and teapots. Nobody has ever shown it our part.
 # **Can it tell us where the part is broken?**
@@ -25,7 +24,7 @@
 # **After this lesson you will be able to**
 #
 # - turn a frozen network and a nearest neighbour into a detector with heat maps, in forty lines;
-# - keep a thirtieth of its memory and lose almost nothing, and say why *which* thirtieth matters;
+# - keep a thirtieth of its memory and lose nothing, and say why *which* thirtieth matters;
 # - say why a distance needs a unit, and show what the unit is worth;
 # - run DualAD on features, and say which of its parts are worth their cost there;
 # - tell a detector of damage from a detector of dates.
@@ -122,8 +121,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Find the two pits in the second photograph. (No photograph of a pit will train anything here.) Now ask a
-# detector that has looked at the first {{ first }} photographs of this place, all of them good.
+# Find the two pits in the second photograph. Now ask a detector that has looked at the first {{ first }}
+# photographs of this place, all of them good. (No photograph of a pit will train anything here.)
 # %%
 good_of_place = data.images[at("635 mm", range(1, first + 1))]
 quick = PatchCore(false_alarm_rate=0.5).fit(good_of_place)  # its threshold is not asked for here
@@ -236,7 +235,7 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# Those were the forty lines, and nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
+# That is the whole detector, and nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
 # pits?
 # %%
 seen = at("635 mm", [20, 51, 57])
@@ -352,7 +351,8 @@ figure = plots.sweep(sizes, lines, xlabel="cells in the bank", ylabel="pixel AUR
 plots.show(
     figure,
     alt="Pixel AUROC against the number of cells in the bank, means of three draws in bands from the lowest to the "
-    "highest. The greedy bank rises to the line of all cells, a random bank of the same size stays below it.",
+    "highest. With 100 and 400 cells the bands are wide and overlap. With 1600 the greedy bank reaches the line of all "
+    "cells in every draw, and a random bank stays below it.",
 )
 
 # %%
@@ -366,9 +366,10 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
-# A thirtieth of the cells, chosen greedily, comes within {{ pixel_all - greedy_mean | pct }} points of all of
-# them on average; by chance the same number loses {{ pixel_all - chance_mean | pct }}. The radius hints why: by
-# chance some good cell is left far from all that was kept, and will look damaged for ever.
+# A thirtieth of the cells, chosen greedily, does as well as all of them in each of three draws; by chance the
+# same number loses {{ pixel_all - chance_mean | pct }} points. (Among smaller banks the draws differ too much
+# to say.) The radius hints why: by chance some good cell is left far from all that was kept, and will look
+# damaged for ever.
 #
 # ## 4. A distance needs a unit
 #
@@ -387,7 +388,7 @@ pd.DataFrame(
 #
 # A score of 3 says: three times as far from the nearest good cell as good cells of its kind are from each
 # other. (This is the idea of the **local outlier factor**, Breunig et al., 2000. Its bank must be a random
-# draw: a coreset spreads its cells evenly *on purpose*, and has forgotten where they were dense.)
+# draw: a coreset has forgotten where cells were dense.)
 #
 # **Predict:** which of the two is better than the plain distance? Both?
 
@@ -460,11 +461,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The Mahalanobis distance does *worse* than the nearest cell without a unit: it would be right for one cloud,
-# and good cells form many. In units of the spacing, which differs nearly twofold, the pixel AUROC rises from
-# {{ pixel_plain | pct }} to {{ pixel_relative | pct }}, at both places that pit. So does what a person would
-# count: the hottest spot of a photograph is a pit {{ hits_relative | int }} times instead of
-# {{ hits_plain | int }}, of {{ pitted | int }}.
+# The Mahalanobis distance does *worse* than no unit: it would be right for one cloud, and good cells form many.
+# In units of the spacing, which differs nearly twofold, the pixel AUROC rises from {{ pixel_plain | pct }} to
+# {{ pixel_relative | pct }}, at both places that pit. So does what a person would count: the hottest spot of a
+# photograph is a pit {{ hits_relative | int }} times instead of {{ hits_plain | int }}, of {{ pitted | int }}.
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -522,16 +522,14 @@ shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
 
 # %% [markdown]
-# Read down the last column: after the first two rows nothing rises. By image the last two fall. On these
-# photographs $D$, the sphere with the critic, and $T$ are not worth their cost. (Over five seeds each row moves
-# by up to three tenths of a point, more than any step between the last four.) The detector knew about the
-# critic before we did: it sets its weights on drawn damage, without a label, and gives the neighbours
-# {{ share_neighbours | pct0 }} %.
+# $D$ and $T$ move nothing. The critic does: where nothing was chosen, its maps gain
+# {{ pixel_fc - pixel_d | pct }} points, and at the two other places they lose {{ other_d - other_fc | pct }}.
+# (SEEDS) A part whose worth hangs on the place has not earned its cost. The detector knew before we did: it
+# sets its weights on drawn damage, without a label, and gives the neighbours {{ share_neighbours | pct0 }} %.
 #
-# Why? Perhaps features that come from a million photographs leave little to repair for games that were invented
-# for codes learned from few. But this was one spindle and a brief training: longer runs find a few tenths of a
-# point for the critic's maps, and more on magnetic tiles
-# ([results](../RESULTS.md#on-features-that-know-images)).
+# Why so little? Perhaps features from a million photographs leave little to repair for games that were invented
+# for codes learned from few. But this is one spindle and a brief training; on magnetic tiles the critic's maps
+# are better ([results](../RESULTS.md#on-features-that-know-images)).
 #
 # ## 6. Right, and why
 #
@@ -557,11 +555,11 @@ plots.show(
 
 # %% [markdown]
 # In each photograph the heat peaks on an outlined pit; the faint glows lie on what looks like dirt and scratches.
-# (What is less hot than the hottest good cell is left bare.) We picked these three. How often it is so, the last
-# column of section 5's table counts: {{ hits_whole | int }} times in {{ pitted | int }}.
+# We picked these three. How often it is so, the table above counts: {{ hits_whole | int }} times in
+# {{ pitted | int }}.
 #
 # **Why there?** A nearest neighbour can be looked at. Take a photograph's hottest cell by the score of section
-# 4, and an ordinary one (the median of its scores), and show beside each its nearest neighbour in the bank.
+# 4, and an ordinary one (of median score), and show beside each its nearest neighbour in the bank.
 # %% tags=["machinery"]
 height, wide = f.shape[1:3]
 reach, cell = 28, data.images.shape[2] // height
@@ -615,12 +613,12 @@ plots.show(
 #
 # ## 7. Ten days, one line each
 #
-# An alarm must go off by itself. For the score of section 4 we set the threshold at a false-alarm rate of 5 %
+# For the score of section 4 we set the threshold at a false-alarm rate of 5 %
 # on the {{ held_back }} photographs of each place that follow those in the bank, and ask for three photographs
 # in a row above it.
 #
-# One of the five places never pits. **Predict:** how many days before the engineer's first mark does the alarm
-# go off? And at the place that never pits?
+# **Predict:** how many days before the engineer's first mark does the alarm go off? And at the one place that
+# never pits?
 # %%
 def first_of(true, run=1):
     """Number of the first photograph at which `run` in a row are true, counted at the last of them; None: never."""
@@ -654,9 +652,9 @@ plots.show(
 )
 
 # %% [markdown]
-# At 277.5 mm and at 635 mm the alarm comes about two days before the first mark. (At 477.5 mm, which never
-# pits, it comes on day nine.) A triumph? Before you tell anyone, look at the photograph that raised it, with
-# the outline where the pit *will* be on the last day.
+# At 277.5 mm and at 635 mm the alarm comes about two days before the first mark; at 477.5 mm, which never pits,
+# on day nine. (With other random banks the first one came up to two days earlier.) A triumph? Before you tell
+# anyone, look at the photograph that raised it, with the outline where the pit *will* be on the last day.
 # %%
 told = torch.cat([alarms[name] for name in ("277.5 mm", "477.5 mm") if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
@@ -677,8 +675,8 @@ plots.show(
 # So what did our numbers measure? Ask a rival that looks at no photograph at all: a **calendar**. Its score is
 # the day, its "heat map" a photograph painted in the colour of that day. **Predict** its image AUROC.
 #
-# Then take the date away: compare only photographs within half a day of each other. To see how far the answer
-# hangs on *these* five places, draw five of them anew, with replacement, a thousand times (a **bootstrap**); 95
+# Then take the date away: compare only photographs within half a day of each other. How far does the answer
+# hang on *these* five places? Draw five of them anew, with replacement, a thousand times (a **bootstrap**); 95
 # % of the results lie in the brackets.
 # %%
 calendar = torch.from_numpy(days).float()
@@ -720,14 +718,13 @@ print(f"the calendar's pixel AUROC over all photographs at once: {100 * pixel_da
 # %% [markdown]
 # By image the calendar gets {{ image_date | pct }} without a look. So an AUROC near 90, as in sections 4 and 5,
 # proves no eye for damage: anyone who tests on late photographs gets such numbers. Within half a day
-# {{ image_same | pct }} is left, with brackets so wide that these five places cannot say *whether* the detector
+# {{ image_same | pct }} is left, in brackets so wide that these five places cannot say *whether* the detector
 # tells a pitted photograph from others of its day.
 #
-# *Where* the pit is, it knows. Within one photograph all pixels have one date, so the calendar is a coin, and
-# the detector gets {{ pixel_relative | pct }}. (Had we thrown the pixels of all photographs together, as is
-# common, the calendar's maps, which point nowhere, would have got {{ pixel_date | pct }}.) To know *whether*,
-# too, it needs good photographs that show all that may change on a good part: lesson
-# [07](07_your_own_images.ipynb).
+# *Where* is another matter. Within one photograph all pixels have one date, so the calendar is a coin, and
+# the detector gets {{ pixel_relative | pct }}. (With all photographs' pixels thrown together, as is common, the
+# calendar's maps, which point nowhere, would get {{ pixel_date | pct }}.) To know *whether*, it needs good
+# photographs that show all that may change on a good part: lesson [07](07_your_own_images.ipynb).
 #
 # ## 8. When it fails
 #
@@ -776,10 +773,10 @@ plots.show(
 )
 
 # %% [markdown]
-# The cell does not decide. A thin crack only darkens its pixels: at a quarter of a pixel the dark one darkens
-# them by 13 % and is found, at half a pixel the faint one by 8 % and hardly. What gets lost is *faint*, not
-# thin. But a cell limits **where**: a crack of one pixel glows nearly as wide as one of eight. (The test is
-# kind: the same photographs with and without.)
+# The cell does not decide. A thin crack only darkens its pixels: the dark one of a quarter of a pixel by 13 %,
+# and is found; the faint one of half a pixel by 8 %, and hardly. What gets lost is *faint*, not thin. But a
+# cell limits **where**: a crack of one pixel glows nearly as wide as one of eight. (A kind test: the same
+# photographs with and without.)
 #
 # **A camera that changed.** Another lamp, blur or noise, on the 25 that set the threshold. **Predict:** how
 # many raise an alarm?
@@ -796,11 +793,11 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 #
 # ## What it means
 #
-# - A frozen network and the nearest neighbour point at the pits of a real part in most photographs, and nothing
-#   was trained.
+# - A frozen network and a nearest neighbour point at the pits of a real part in most photographs, without
+#   training.
 # - A greedy coreset keeps what is different; a thirtieth of the cells does what all of them do.
 # - A distance needs a unit, and the unit must be local.
-# - DualAD runs on features as on pixels. Which part is worth its cost, the table says, and not the theory.
+# - Which part of DualAD is worth its cost on features, a table says, and not the theory.
 # - A detector finds what is *new*. Whether new is damage, another day or another lamp, your good photographs
 #   decide; and a calendar beside your AUROC shows what the date alone would get.
 #
