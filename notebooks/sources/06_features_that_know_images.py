@@ -235,7 +235,7 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# Nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
+# That is all, and nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
 # pits?
 # %%
 seen = at("635 mm", [20, 51, 57])
@@ -655,7 +655,7 @@ plots.show(
 
 # %% [markdown]
 # At 277.5 mm and at 635 mm the alarm comes about two days before the first mark; at 477.5 mm, which never pits,
-# on day nine. (With other random banks the first one came up to two days earlier.) A triumph? Before you tell
+# on day nine. (With another random bank the first came some two days earlier.) A triumph? Before you tell
 # anyone, look at the photograph that raised it, with the outline where the pit *will* be on the last day.
 # %%
 told = torch.cat([alarms[name] for name in ("277.5 mm", "477.5 mm") if name in alarms])
