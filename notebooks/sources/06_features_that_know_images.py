@@ -463,7 +463,7 @@ plots.show(
 # %% [markdown]
 # The Mahalanobis distance does *worse* than no unit: it would be right for one cloud, and good cells form many.
 # In units of the spacing, which differs nearly twofold, the pixel AUROC rises from {{ pixel_plain | pct }} to
-# {{ pixel_relative | pct }}, at both places that pit. (Other random banks move this by less than two points.)
+# {{ pixel_relative | pct }}, at both places that pit. (Over five random banks: 76 to 78, and 88 to 91.)
 # What a person would count rises, too: the hottest spot lies on a pit, or within a cell of it, in
 # {{ hits_relative | int }} of {{ pitted | int }} photographs instead of {{ hits_plain | int }}.
 #
@@ -525,7 +525,7 @@ print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for nam
 # %% [markdown]
 # $D$ and $T$ move nothing. The critic does: where nothing was chosen, its maps gain
 # {{ pixel_fc - pixel_d | pct }} points, and at the two other places they lose {{ other_d - other_fc | pct }}.
-# (Over three seeds the gain was 0.4 to 4.9 and the loss 0.6 to 2.9.) So four places cannot say what the critic
+# (Over five seeds it gained 0.0 to 4.9 and lost 0.6 to 3.3.) So four places cannot say what the critic
 # is worth. The detector itself trusts the neighbours: it sets its weights on drawn damage, without a label, and
 # gives them {{ share_neighbours | pct0 }} %.
 #
@@ -720,8 +720,9 @@ print(f"the calendar's pixel AUROC over all photographs at once: {100 * pixel_da
 # %% [markdown]
 # By image the calendar gets {{ image_date | pct }} without a look. So an AUROC near 90, as in sections 4 and 5,
 # proves no eye for damage: anyone who tests on late photographs gets such numbers. Within half a day
-# {{ image_same | pct }} is left, in brackets so wide that these five places cannot say *whether* the detector
-# tells a pitted photograph from others of its day.
+# {{ image_same | pct }} is left (over five random banks 65 to 73), and the calendar still has
+# {{ image_date_same | pct }}. With brackets so wide, five places hardly say *whether* the detector tells a
+# pitted photograph from others of its day.
 #
 # *Where* is another matter. Within one photograph all pixels have one date, so the calendar is a coin, and
 # the detector gets {{ pixel_relative | pct }}. (With all photographs' pixels thrown together, as is common, the
