@@ -235,7 +235,7 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# That is all, and nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
+# And nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the
 # pits?
 # %%
 seen = at("635 mm", [20, 51, 57])
@@ -719,7 +719,7 @@ print(f"the calendar's pixel AUROC over all photographs at once: {100 * pixel_da
 
 # %% [markdown]
 # By image the calendar gets {{ image_date | pct }} without a look. So an AUROC near 90, as in sections 4 and 5,
-# proves no eye for damage: anyone who tests on late photographs gets such numbers. Within half a day
+# proves no eye for damage. Within half a day
 # {{ image_same | pct }} is left (over five random banks 65 to 73), and the calendar still has
 # {{ image_date_same | pct }}. With brackets so wide, five places hardly say *whether* the detector tells a
 # pitted photograph from others of its day.
