@@ -180,6 +180,7 @@ MECHANISMS = {
         ("pixel_greedy", "pixel_chance"),
         ("pixel_relative", "pixel_plain"),
         ("pixel_relative", "pixel_mahalanobis"),
+        ("hits_relative", "hits_plain"),
         ("crack_faint_thin", "crack_faint_wide"),
     ],
     "05_dual_scoring": [
