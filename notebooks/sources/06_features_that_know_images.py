@@ -792,13 +792,12 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 
 # %% [markdown]
 # Thirty per cent more light, a blur of one pixel, or a little noise, and *every* good photograph
-# raises an alarm. The next lesson says what to do then.
+# raises an alarm. Lesson 07 says what to do.
 #
 # ## What it means
 #
-# - A frozen network and a nearest neighbour point at the pits of a real part in most photographs, without
-#   training. On the tiles, too, they go from {{ tiles_dualad | pct }} to {{ tiles_features | pct }} by image,
-#   and still miss fine cracks.
+# - A frozen network and a nearest neighbour point at most pits of a real part, without training. On tiles they
+#   have {{ tiles_features | pct }} (another split); fine cracks stay unseen.
 # - A greedy coreset keeps what is different; a thirtieth of the cells does what all of them do.
 # - A distance needs a unit, and the unit must be local.
 # - Of DualAD's parts, $D$ and $T$ bring nothing on these features, and what the critic brings hangs on the place.
