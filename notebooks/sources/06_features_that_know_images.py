@@ -18,7 +18,7 @@
 # So far every network has learned from nothing but a few images, and on photographs of real parts that failed: on
 # the pixels of magnetic tiles all of DualAD ended at an AUROC of {{ tiles_dualad | pct }}, where a coin has 50.
 #
-# Now take a network that was trained to name dogs, trucks and teapots. Nobody has ever shown it our part.
+# Now take a network that was trained to name dogs, trucks and teapots.
 # **Can it tell us where the part is broken?**
 #
 # **After this lesson you will be able to**
@@ -90,8 +90,8 @@ seed = 0
 # %% [markdown]
 # ## 1. Where is it broken?
 #
-# A ball screw moves the table of a machine tool. Under load its track pits in the end: small pieces of the
-# hardened surface break out. For ten days a camera photographed one such spindle, and afterwards an engineer
+# A ball screw moves the table of a machine tool. Under load its track pits in the end: pieces of its
+# surface break out. For ten days a camera photographed one such spindle, and afterwards an engineer
 # outlined the pits (Schlagenhauf, Landwehr and Fleischer, 2021). Five places of it, 57 photographs each, ship
 # with the course.
 # %%
