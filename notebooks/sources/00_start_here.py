@@ -25,7 +25,7 @@
 # - compute the AUROC by hand, say what accuracy hides, and put an interval around a result;
 # - show with numbers how two common mistakes make a detector look better than it is.
 #
-# **You need** Python and a little PyTorch. You need to know nothing about anomaly detection.
+# **You need** Python and a little PyTorch, and to know nothing about anomaly detection.
 #
 # **It takes** {{ run_seconds | int }} seconds and {{ run_memory_mb | int }} MB of memory on {{ run_device }}, and
 # about an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -80,7 +80,7 @@ plots.show(
 # %% [markdown]
 # Nobody showed the detector a pit. It had a hundred photographs of the first days, when the thread was still
 # good. The heat begins where a place in the photograph is more unusual than the detector's own threshold for an
-# alarm. The pale blue line is what an engineer marked afterwards, and the detector never saw it.
+# alarm. The pale blue line is what an engineer marked afterwards.
 #
 # Now the small print. This is PatchCore (Roth et al., 2022), a frozen network with a memory, and you will build
 # it in lesson [06](06_features_that_know_images.ipynb). We picked a photograph on which the hottest place is
@@ -90,13 +90,13 @@ plots.show(
 # ## The question of this course
 #
 # Papers on anomaly detection stack parts: an autoencoder, an adversary, a constraint, a regulariser, a clever
-# score. Their tables show that the whole is better than what came before. This course builds one such detector,
+# score. Their tables show that the whole is better. This course builds one such detector,
 # **DualAD**, part by part from nothing, and asks:
 #
 # **Which part earns its place?**
 #
 # For an answer we need a task that is small enough to repeat, a number to compare, and a way not to fool
-# ourselves. That is this lesson.
+# ourselves.
 # %%
 import copy
 
@@ -107,9 +107,6 @@ import torch
 from dualad_lib import PCA, Autoencoder, NearestNeighbours, load_one_class, plots
 from dualad_lib.evaluation import auroc
 from dualad_lib.teaching import checks
-
-# %% [markdown]
-# The next cell holds everything that you may want to change.
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"  # small real sample that ships with the course
@@ -156,14 +153,13 @@ plots.show(
 )
 
 # %% [markdown]
-# Bags differ a lot among themselves, in handles, shapes and patterns. A detector must allow for that, and still
+# Bags differ a lot among themselves. A detector must allow for that, and still
 # reject a kind of image that nobody warned it of.
 #
 # ## 2. Who may choose what
 #
-# A detector has many numbers that have to be chosen: its weights, a threshold for the alarm, settings such
-# as the number of layers. Each choice is made on images, and an image that has helped to choose can no longer
-# judge. So the files are divided.
+# Weights, a threshold for the alarm, the number of layers: all this has to be chosen. Each choice is made on
+# images, and an image that has helped to choose can no longer judge. So the files are divided.
 # %%
 development = load_one_class(dataset, normal_class, split="development", seed=seed)
 n_others = 5 * int(development.test_labels.sum())  # its test part is a fifth of each class
@@ -176,7 +172,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Row by row (it is not drawn to scale):
+# (Not drawn to scale.)
 #
 # 1. **To fit a detector**, only normal training images are used. A **held-out tenth** of them sets the
 #    threshold: images that shaped the weights tend to score lower than new ones.
@@ -191,8 +187,8 @@ plots.show(
 # ## 3. A detector that works
 #
 # An **anomaly score** $s(x)$ gives each image one number, and higher means *more anomalous*. Our first detector
-# uses **PCA**, principal component analysis. PCA finds the few directions along which normal images differ
-# most. Keep what an image has along those directions, forget the rest, and build the image again: this is its
+# uses **PCA**, principal component analysis, which finds the few directions along which normal images differ
+# most. Keep what an image has along these, forget the rest, and build the image again: this is its
 # **reconstruction** $\hat x$. A normal image survives. An image of another kind should lose more, so we score
 #
 # $$s_{pix}(x) = \text{mean over pixels of } (x - \hat x)^2 .$$
@@ -244,14 +240,13 @@ plots.show(
 )
 
 # %% [markdown]
-# From the left: the two bags of lowest score and the two of highest, then the three anomalies of lowest score
-# and the three of highest. Below stand their heat maps. Dark clothes pass: their reconstruction is a grey
-# smear, but where all pixels are nearly black, all errors are small. And the two bags with strong contrasts
-# score several times higher than the dark sneaker. Neither is a bug; it is what this score measures.
+# From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of
+# highest. Below stand their heat maps. Dark clothes pass: their reconstruction is a grey smear, but where all
+# pixels are nearly black, all errors are small. And the two bags with strong contrasts score several times
+# higher than the dark sneaker. Neither is a bug; it is what this score measures.
 #
-# Where should the alarm go off? At a **threshold**, and `fit` has set one. On the held-out tenth it put the
-# threshold so that at most 5 % of new normal images should raise a **false alarm**. No label was needed for it.
-
+# Where should the alarm go off? At a **threshold**. On the held-out tenth, `fit` has set it so that at most 5 %
+# of new normal images should raise a **false alarm**. No label was needed.
 # %%
 figure = plots.score_histograms(s[y == 0], s[y == 1], threshold=pca.threshold_, xlabel="$s_{pix}$ of PCA")
 plots.show(
@@ -265,8 +260,8 @@ plots.show(
 # %% [markdown]
 # To the right of the line, the detector finds {{ found | pct0 }} % of the anomalies, and
 # {{ false_alarms | pct }} % of the bags are false alarms. At most 5 % were promised, so this threshold came out
-# high, which also costs finds. How much of that is chance? The few highest of a hundred held-out images decide
-# where it lies. So let us fit again and again, each time with another tenth held out.
+# high, which also costs finds. How much of that is chance? The few highest of a hundred held-out images decide.
+# So let us fit again and again, each time with another tenth held out.
 # %%
 rates = []
 for other_seed in range(n_fits):
@@ -294,12 +289,12 @@ print(f"PCA at its threshold: {100 * np.mean(alarm == y):.1f} % right")
 # depends on the threshold, and on how many anomalies somebody put into the test set. We want one that depends on
 # neither.
 #
-# **AUROC** asks one question about *pairs*. Take one anomalous and one normal image: how often does the anomalous
+# **AUROC** asks about *pairs*. Take one anomalous and one normal image: how often does the anomalous
 # one have the higher score? Ties count one half.
 #
 # $$\text{AUROC} = P(s_a > s_n) + \tfrac12\, P(s_a = s_n)$$
 #
-# **Predict** it for these six scores before you run the cell. There are 3 × 3 pairs, one of them a tie.
+# **Predict** it for these six scores: there are 3 × 3 pairs, one of them a tie.
 
 # %%
 toy_labels = np.array([0, 0, 0, 1, 1, 1])
@@ -333,11 +328,10 @@ plots.show(
 )
 
 # %% [markdown]
-# Without training a network, both detectors put more than four pairs of five in the right order. These are the
-# numbers to beat: whatever deep network comes later has to earn its place *above* them. But one number hides
-# much. The PCA that orders {{ auroc_pca | pct0 }} % of the pairs finds {{ found | pct0 }} % of the anomalies at
-# its alarm. And at the left edge of the figure, where hardly an alarm is false, the nearest neighbour has no
-# lead.
+# Without training a network, both detectors put more than four pairs of five in the right order. Whatever deep
+# network comes later has to earn its place *above* them. But one number hides much. The PCA that orders
+# {{ auroc_pca | pct0 }} % of the pairs finds {{ found | pct0 }} % of the anomalies at its alarm. And at the
+# left edge of the figure, where hardly an alarm is false, the nearest neighbour has no lead.
 #
 # ## 5. Is a difference real?
 #
@@ -360,17 +354,17 @@ table = pd.DataFrame(
     index=[f"PCA-{n_components}", "nearest neighbour", "difference"],
 )
 table["low"], table["high"] = np.quantile(draws, [0.025, 0.975], axis=0)
-(100 * table).round(1)
+(100 * table).round(1)  # the difference is taken before rounding
 
 # %% [markdown]
 # The first two intervals overlap, and one might call it a draw. But the interval of the *difference* lies above
-# zero. (It is taken before rounding.) Two detectors on the same images should be compared image by image, and
-# not by two separate intervals. The interval speaks of other test images for these two fitted detectors, on
-# bags. Of another training or another class it says nothing.
+# zero. Two detectors on the same images should be compared image by image. The
+# interval speaks of other test images for these two fitted detectors, on bags. Of another training or another
+# class it says nothing.
 #
 # ## 6. How to look better than you are
 #
-# The next two experiments are **leaks**: something of the test set gets into the result, on purpose here. The
+# The next two experiments are **leaks**: something of the test set gets into the result. The
 # first breaks the rules of section 2, the second a rule so plain that we did not write it down: an image is
 # judged alone. We make both mistakes with an **autoencoder**, the network of the next lesson: like PCA it
 # rebuilds images, and its score is again the squared error.
@@ -437,16 +431,16 @@ plots.show(
 # %% [markdown]
 # The best of {{ n_looks }} looks can't be worse than the last one. What counts is how *much* better it is: a
 # good deal for bags, a little for shirts. Part of these points may be real, because a development split might
-# stop early, too. But only there may one find out. In this course the step is fixed beforehand, and it is the
-# last.
+# stop early, too: then the last step is a bad choice. But only there may one find out. In this course the step
+# is fixed beforehand: the last.
 #
 # ### Leak 2: let test images see one another
 #
 # **Batch normalisation** (Ioffe & Szegedy, 2015) is a layer that rescales its inputs by their mean and spread
 # *over the batch*. In training mode it takes the batch at hand; `network.eval()` switches to averages that it
 # remembers from training. Forget `eval()` when you score, and the score of an image depends on its neighbours
-# in the batch. Many test files are sorted by class. Ours has 200 images of each, so sorted batches of 100 hold
-# one class only, and that is the whole trick.
+# in the batch. Many test files are sorted by class. Ours has 200 images of each, so a sorted batch of 100 holds
+# one class only. That is the whole trick.
 #
 # **Predict:** same network, same images. What does forgetting `eval()` do to AUROC when the test set is (a)
 # shuffled, (b) sorted by class?
@@ -489,9 +483,8 @@ plots.show(
 )
 
 # %% [markdown]
-# On the shuffled test set the mistake gains nothing, and costs coats two points. On the sorted one, with the
-# same networks and images, all four classes rise: three pass nearest neighbour, which is honestly better, and
-# bags draw level with it.
+# On the shuffled test set the mistake gains nothing, and costs coats two points. On the sorted one all four
+# classes rise: three pass nearest neighbour, which is honestly better, and bags draw level with it.
 #
 # Why? For each kind of clothing we divide the median error on the sorted test set by the honest one.
 # %%
@@ -564,7 +557,7 @@ pd.DataFrame(gains).rename_axis("points gained")
 # may come from, when code of its family scores sorted batches without `eval()`.
 #
 # **A test for leak 2** is short: an image alone must get the score that it gets in company. The library holds
-# every detector of this course to that. Here is one image, alone and among the first hundred.
+# every detector of this course to that. Here is one image, alone and among a hundred.
 # %%
 part, detector, _ = watched[names[first]]
 for how, network in (
@@ -581,7 +574,7 @@ for how, network in (
 # ## 7. Where you go from here
 #
 # The figure shows DualAD as this course builds it, after Wan & Feng (2024). You need not understand its letters
-# yet. It comes back in lessons 01 to 04, each time with one part more, until you have built the whole.
+# yet: lessons 01 to 04 show it again, each with one part more.
 # %%
 figure = plots.loss_graph(parts=("D", "FC", "MI"))
 plots.show(
@@ -593,23 +586,23 @@ plots.show(
 )
 
 # %% [markdown]
-# | lesson | what it adds | what that should improve |
-# |---|---|---|
-# | [01](01_autoencoder_baseline.ipynb) | the autoencoder $G$, its code $z$ | the base of the rest |
-# | [02](02_image_discriminator.ipynb) | an image discriminator $D$ | sharper reconstructions |
-# | [03](03_feature_constraint.ipynb) | a sphere around the codes, a critic $C$ | codes that tell images apart |
-# | [04](04_mutual_information.ipynb) | mutual information of $x$ and $z$ | codes that keep what matters |
-# | [05](05_dual_scoring.ipynb) | a score in image *and* code space | what both find |
-# | [06](06_features_that_know_images.ipynb) | a network that knows photographs | heat maps as above |
-# | [07](07_your_own_images.ipynb) | a folder of your own photographs | an alarm, and what it promises |
+# What each lesson adds, and what that should improve:
+#
+# - [01](01_autoencoder_baseline.ipynb): the autoencoder $G$ with its code $z$, the base of all that follows;
+# - [02](02_image_discriminator.ipynb): an image discriminator $D$, for sharper reconstructions;
+# - [03](03_feature_constraint.ipynb): a sphere around the codes and a critic $C$, for codes that tell images
+#   apart;
+# - [04](04_mutual_information.ipynb): mutual information of $x$ and $z$, for codes that keep what matters;
+# - [05](05_dual_scoring.ipynb): a score in image *and* code space, for what both find together;
+# - [06](06_features_that_know_images.ipynb): a network that knows photographs, for heat maps as above;
+# - [07](07_your_own_images.ipynb): a folder of your own photographs, an alarm, and what it promises.
 #
 # **To remember**
 #
 # - One class is known. Everything else is found by being *unlike* it, and is never seen in training.
-# - AUROC is the share of (anomalous, normal) pairs in the right order. It needs no threshold, and says nothing
-#   of one.
+# - AUROC is the share of (anomalous, normal) pairs in the right order. It says nothing of a threshold.
 # - An image that has helped to choose can no longer judge. On bags, reporting the best look added
-#   {{ 100 * gain_best_step | f1 }} points. Scoring in sorted batches added
+#   {{ 100 * gain_best_step | f1 }} points, and scoring in sorted batches
 #   {{ 100 * (auroc_sorted - auroc_last_step) | f1 }}, without one weight being changed.
 # %% tags=["machinery"]
 from dualad_lib.course import record
@@ -683,8 +676,8 @@ checks.check_score_changes(answers)
 #
 # </details>
 #
-# **2. Code.** A matrix of all pairs gets too large for a large test set. Write AUROC from *ranks* instead: sort
-# all scores once, and compare no pairs. The check knows the usual slips and tells you which one it was.
+# **2. Code.** A matrix of all pairs gets too large for a large test set. Write AUROC from *ranks* instead,
+# without comparing pairs. The check knows the usual slips.
 # %%
 def my_auroc(labels, scores):
     """labels (N,): 0 normal, 1 anomalous. scores (N,): higher = more anomalous. Returns a number in [0, 1]."""
@@ -770,10 +763,9 @@ checks.check_honest_choice(honest_report)
 #
 # </details>
 #
-# **5. Try.** Two hundred "detectors" never look at an image: each gives every test image a random number. Each is
-# worth 50 %. How far above 50 does the best of them come on the whole test set? And on 25 normal and 25 anomalous
-# images, as small industrial sets have? Predict both, then run it, and look at the best one again on 50 fresh
-# images.
+# **5. Try.** Two hundred "detectors" never look at an image: each gives every test image a random number. Each
+# is worth 50 %. How far above 50 does the best come on the whole test set? And on 25 normal and 25
+# anomalous images? Predict both, then run it, and look at the best one again on 50 fresh images.
 #
 # <details><summary>Hint</summary>
 #
@@ -802,19 +794,20 @@ checks.check_honest_choice(honest_report)
 # </details>
 #
 # **6. Try.** Set `normal_class = 1` (trousers) and run all again. Both detectors get almost every pair right.
-# Why is this class so much easier than bags? Look at the images first.
+# Why is this class so much easier than bags?
 #
 # <details><summary>Hint</summary>
 #
-# How much do trousers differ among themselves, and how much do bags? Which pixels does each kind cover?
+# Look at the images first. How much do trousers differ among themselves, and how much do bags? Which pixels
+# does each kind cover?
 #
 # </details>
 # <details><summary>Solution</summary>
 #
-# Trousers are nearly all the same picture, two upright legs in the middle. So PCA needs few directions for them,
-# and every new pair has a close neighbour among the training images: normal scores are low. Most other clothes
-# cover pixels beside the legs. Dresses come closest. Bags differ among themselves almost as much as they
-# differ from other clothes.
+# Trousers are nearly all the same picture, two upright legs in the middle. So PCA needs few directions for
+# them, and each new one has a close neighbour among the training images, at a median distance of 2.7. Other
+# clothes cover other pixels: dresses, which come closest, are 5.3 away. Bags differ among themselves (5.2)
+# almost as much as they differ from sneakers (6.1).
 #
 # </details>
 #
