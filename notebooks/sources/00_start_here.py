@@ -236,14 +236,14 @@ plots.show(
     alt="Ten test images above their PCA reconstructions and heat maps of the squared error, with class and score: "
     "two normal images of lowest and two of highest score, three anomalies of lowest and three of highest score. The "
     "three lowest anomalies are dark; their heat maps are nearly empty, and they score about as low as the calmest "
-    "normal images. The ankle boots are hot all over.",
+    "normal images. The stripes of the pullover and the outlines of the ankle boots are bright.",
 )
 
 # %% [markdown]
 # From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of
-# highest. Below stand their heat maps. Dark clothes pass: their reconstruction is a grey smear, but where all
-# pixels are nearly black, all errors are small. And the two bags with strong contrasts score several times
-# higher than the dark sneaker. Neither is a bug; it is what this score measures.
+# highest. The heat maps are bright along edges and stripes. Dark clothes pass: they come back as a grey smear,
+# but where all pixels are nearly black, all errors are small. And the two bags with strong contrasts score
+# several times higher than the dark sneaker. Neither is a bug; it is what this score measures.
 #
 # Where should the alarm go off? At a **threshold**. On the held-out tenth, `fit` has set it so that at most 5 %
 # of new normal images should raise a **false alarm**. No label was needed.
