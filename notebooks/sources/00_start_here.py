@@ -25,7 +25,7 @@
 # - compute the AUROC by hand, say what accuracy hides, and put an interval around a result;
 # - show with numbers how two common mistakes make a detector look better than it is.
 #
-# **You need** Python and a little PyTorch, and to know nothing about anomaly detection.
+# **You need** Python and a little PyTorch, and nothing about anomaly detection.
 #
 # **It takes** {{ run_seconds | int }} seconds and {{ run_memory_mb | int }} MB of memory on {{ run_device }}, and
 # about an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -261,7 +261,7 @@ plots.show(
 # To the right of the line, the detector finds {{ found | pct0 }} % of the anomalies, and
 # {{ false_alarms | pct }} % of the bags are false alarms. At most 5 % were promised, so this threshold came out
 # high, which also costs finds. How much of that is chance? The few highest of a hundred held-out images decide.
-# So let us fit again and again, each time with another tenth held out.
+# So let us fit again, each time with another tenth held out.
 # %%
 rates = []
 for other_seed in range(n_fits):
@@ -311,9 +311,9 @@ print(f"by hand {np.mean(above + 0.5 * tied):.4f}, library {auroc(toy_labels, to
 # Each row is an anomaly; the third beats two normal images and ties with one.
 #
 # The name comes from the **ROC curve**: move the threshold from high to low, and draw the share of anomalies
-# found against the share of false alarms. AUROC is the area below. 100 % is a perfect order and 50 % is a coin;
-# below 50 % the order is turned round. We draw PCA together with a second detector, the simplest there is:
-# **nearest neighbour** scores an image by its distance, pixel by pixel, to the closest training image.
+# found against the share of false alarms. AUROC is the area below. 100 % is a perfect order, 50 % is a coin,
+# and below that the order is turned round. We draw PCA beside the simplest detector there is: **nearest
+# neighbour** scores an image by its distance, pixel by pixel, to the closest training image.
 #
 # **Predict** which of the two is better at bags.
 
@@ -765,7 +765,7 @@ checks.check_honest_choice(honest_report)
 #
 # **5. Try.** Two hundred "detectors" never look at an image: each gives every test image a random number. Each
 # is worth 50 %. How far above 50 does the best come on the whole test set? And on 25 normal and 25
-# anomalous images? Predict both, then run it, and look at the best one again on 50 fresh images.
+# anomalous images? Predict both, run it, and look at the best again on 50 fresh images.
 #
 # <details><summary>Hint</summary>
 #
