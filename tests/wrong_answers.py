@@ -8,7 +8,11 @@ _PAIRS = "pairs = [(a, n) for a in scores[labels == 1] for n in scores[labels ==
 WRONG = {
     "my_auroc": [
         (_PAIRS + "return np.mean([a < n for a, n in pairs])", "reversed"),
-        (_PAIRS + "return np.mean([a > n for a, n in pairs])", "Ties"),
+        (
+            "ranks, n = scores.argsort().argsort() + 1, labels.sum()\n"
+            "return (ranks[labels == 1].sum() - n * (n + 1) / 2) / (n * (len(labels) - n))",
+            "Ties",
+        ),
         (_PAIRS + "return sum(a > n for a, n in pairs)", "number of pairs"),
     ],
     "honest_report": [
