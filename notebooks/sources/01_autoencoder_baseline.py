@@ -611,18 +611,18 @@ with torch.no_grad():
     drawn = planar.network_.decode(grid.flatten(0, 1))[:, 0]  # (144, H, W)
 drawn = drawn.unflatten(0, (12, 12)).transpose(1, 2).flatten(2).flatten(0, 1)  # one large picture
 figure = plots.image_grid(
-    {"$z_2$": drawn[None]}, titles=["drawn from codes; the cross: sneakers' median"], size=4
+    {"$z_2$": drawn[None]}, titles=["drawn from codes; the square: sneakers' median"], size=4
 )
 picture = figure.axes[0]
 picture.images[0].set_extent((left, right, low, high))  # the axes of the scatter
-picture.plot(
-    *np.median(groups["sneaker"], axis=0), "X", color="#d55e00", markeredgecolor="white", markersize=11
-)
-picture.set(xlabel="$z_1$", xticks=axis.get_xticks()[1:-1], yticks=axis.get_yticks()[1:-1])
+picture.plot(*np.median(groups["sneaker"], axis=0), "s", mfc="none", mec="#D55E00", mew=2.5, ms=22)
+picture.set_xlabel("$z_1$", fontsize=14)
+picture.set(xticks=axis.get_xticks(), yticks=axis.get_yticks())
+picture.set(xlim=(left, right), ylim=(low, high))
 plots.show(
     figure,
     alt="A map of twelve by twelve small pictures, drawn by the decoder from codes of the same square. All are bags: "
-    "brighter to the left, flatter towards the upper right, and dark smears in the lower right corner. A cross marks "
+    "brighter to the left, flatter towards the upper right, and dark smears in the lower right corner. A square marks "
     "the median code of the sneakers, near the right edge, where the bags are flat and grey.",
 )
 
