@@ -572,10 +572,11 @@ for d in (shortest, longest):
     print(f"another seed, d = {d}: {100 * auroc(y, again):.1f}")
 
 # %% [markdown]
-# Every longer code detects *worse* than two numbers do, and another seed agrees at both ends. And the flat line
-# hurts: the mean image, which has no code at all, does better than the autoencoder with 8 numbers or more.
-# (Here is the part of an answer that lesson 00 promised: early networks draw bags as coarsely as two numbers
-# do, and detect better, too.) But "longer is worse" is no law: PCA ends on its highest point.
+# As trained here, every longer code detects *worse* than two numbers do, and another seed agrees at both ends.
+# And the flat line hurts: the mean image, which has no code at all, does better than the autoencoder with 8
+# numbers or more. (Here is the part of an answer that lesson 00 promised: early networks draw bags as coarsely
+# as two numbers do, and detect better than later ones.) But it is no law: PCA ends on its highest point, and
+# section 8 trains longer.
 #
 # (This figure is drawn from *test* labels, to understand. To choose $d$ from it would be leak 1.)
 #
@@ -629,7 +630,7 @@ plots.show(
 # %% [markdown]
 # It is a map of bags, by brightness and by height: with two numbers to spend, presumably these save the most
 # squared error. A sneaker is flat and dark, so it goes to the edge where bags are flat and dark. Two numbers
-# have no room for "but this is no bag". Perhaps more of them have.
+# have no room for "but this is no bag".
 #
 # A **latent score** asks how far a code lies from the codes of the training images, whatever the picture looks
 # like:
