@@ -401,7 +401,8 @@ def with_range(metric, value, scale=100, digits=0, sign=""):
     value = round(scale * value, digits) + 0.0
     if metric not in five.index:
         return f"{value:{sign}.{digits}f}"
-    mean, low, high = (f"{v:{sign}.{digits}f}" for v in scale * five.loc[metric, ["mean", "min", "max"]])
+    rest = (scale * five.loc[metric, ["mean", "min", "max"]]).round(digits) + 0.0
+    mean, low, high = (f"{v:{sign}.{digits}f}" for v in rest)
     return f"{value:{sign}.{digits}f} (mean {mean}, {low} to {high})"
 
 
@@ -968,10 +969,10 @@ checks.check_saturating_loss(saturating_loss)
 # {{ fresh_game | pct }}. The forger has learned the habits of one inspector.
 #
 # And $-D(x)$ as a score? `auroc(y, -D_game(task.test.float() / 255)[0].detach().numpy())` gives
-# {{ judge_auroc | pct }}: worse than a coin. $D$ was asked whether an image is a photograph or a reconstruction
-# of a bag, not whether it is a bag, and a photograph of a shoe is a photograph. Others use it differently:
-# AnoGAN (Schlegl et al., 2017) adds the distance of its features of $x$ and $\hat x$ to the score, GANomaly
-# (Akcay et al., 2018) trains with that distance and scores by the code.
+# {{ judge_auroc | pct }}: worse than a coin, and so with each of five seeds. $D$ was asked whether an image is
+# a photograph or a reconstruction of a bag, not whether it is a bag, and a photograph of a shoe is a
+# photograph. Others use it differently: AnoGAN (Schlegl et al., 2017) adds the distance of its features of $x$
+# and $\hat x$ to the score, GANomaly (Akcay et al., 2018) trains with that distance and scores by the code.
 #
 # </details>
 #
