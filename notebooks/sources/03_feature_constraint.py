@@ -149,8 +149,8 @@ plots.show(
 # ## 2. The sphere's side of the game
 #
 # The sphere owns $c$ and $R$ and takes codes as given. A sphere around *all* codes would be decided by the
-# strangest image. So a share $\nu$ (in code: `outside`) may stay out (Ruff et al.,
-# 2018). With $d$ numbers in a code:
+# strangest image. So a share $\nu$ (in code: `outside`) may stay out (Ruff et al., 2018). With $d$ numbers in a
+# code:
 #
 # $$\mathcal{L}_{sphere}(c, R) = R^2 + \frac{1}{\nu} \text{ mean of }
 # \max\left(0, \frac{\lVert z - c \rVert^2}{d} - R^2\right)$$
@@ -426,10 +426,9 @@ for name, (G, its_sphere, metric) in played.items():
 #
 # ## 5. The critic
 #
-# A square has eight **symmetries**, four turns and their mirror images,
-# and they move pixels without blending them. A number $t$ from 0 to 7 names them; each of its three bits stands
-# for one move: mirror left and right, mirror up and down, swap rows and columns. With `mirrored=False` the four
-# turns remain.
+# A square has eight **symmetries**, four turns and their mirror images, and they move pixels without blending
+# them. A number $t$ from 0 to 7 names them; each of its three bits stands for one move: mirror left and right,
+# mirror up and down, swap rows and columns. With `mirrored=False` the four turns remain.
 # %%
 def dihedral_elements(image_shape, mirrored=True):
     square = image_shape[1] == image_shape[2]
@@ -564,9 +563,9 @@ plots.show(
 # %% [markdown]
 # Below each copy stands the probability that the critic gives to the right answer. The first bag has a
 # different left and right side, and every copy of it is named. The bag in the middle is nearly its own mirror
-# image, and each copy has two good answers. Over all test bags it is
-# right on {{ critic_accuracy | pct0 }} % of the copies, and on {{ critic_twin_or_right | pct0 }} % if the
-# mirror twin counts as well. What a class's own symmetry hides, no critic can learn.
+# image, and each copy has two good answers. Over all test bags it is right on {{ critic_accuracy | pct0 }} % of
+# the copies, and on {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own
+# symmetry hides, no critic can learn.
 #
 # On anomalies it is right much less often, so its doubt is a score: the AUROC is {{ auroc_doubt | pct }}, from
 # a question that never mentions anomalies. It errs, too: about the third bag, and about the last shoe, every
