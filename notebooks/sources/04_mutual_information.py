@@ -15,10 +15,10 @@
 #
 # {{ colab_badge }}
 #
-# If anomalies are to show up in a code, it ought to say much about its image. Then why not measure how much, and
-# train the encoder to say more? That is the last part of this course's DualAD. The measure will
-# rise, and so will a score. Is that the information's doing? To find out we ask outside judges, and a
-# **placebo**: a training that is pulled as well, by a network that never learned.
+# If anomalies are to show up in a code, it ought to say much about its image. Then why not measure how much,
+# and train the encoder to say more? That is the last part of this course's DualAD. The measure will rise, and
+# so will a score. Is that the information's doing? We ask outside judges, and a **placebo**: a training that is
+# pulled as well, by a network that never learned.
 #
 # **After this lesson you will be able to**
 #
@@ -134,10 +134,9 @@ plots.show(
 #
 # $$I(x; z) = \text{mean over pairs of } \log \frac{p(x, z)}{p(x)\, p(z)}$$
 #
-# It is zero when the code says nothing and never negative. With the natural logarithm its unit is the **nat**,
-# about 1.44 bits. We know neither density. But we can train a network $T$ to play the game, and see how well it
-# plays. The new part has two of them. (The $T_t$ below the critic are lesson 03's transformations.)
-
+# It is zero when the code says nothing and never negative. Its unit is the **nat**, about 1.44 bits. We know
+# neither density, but we can train a network $T$ to play the game. The new part has two of them. (The $T_t$
+# below the critic are lesson 03's transformations.)
 # %%
 figure = plots.loss_graph(parts=("D", "FC"), new=("MI",))
 plots.show(
@@ -155,8 +154,8 @@ plots.show(
 #
 # ## 2. A network that plays, where the answer is known
 #
-# Never trust an estimator that you have not seen right. Let $x$ and $z$ be single numbers for a moment, normally
-# distributed, with correlation $\rho$.
+# Never trust an estimator that you have not seen right. For a moment let $x$ and $z$ be normally distributed
+# numbers with correlation $\rho$.
 # %%
 def pairs(n, rho):
     x = torch.randn(n)
@@ -293,12 +292,12 @@ plots.show(
 )
 
 # %% [markdown]
-# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end. On the left, one of
-# them has found the band in which pairs live.
+# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end.
+# On the left, one of them has found the band of pairs.
 #
 # Be careful with what the number is. The best $T$ itself stays below the true $I$: at correlation 0.9 it has
 # {{ possible_09 | f2 }} where the truth is {{ truth_09 | f2 }} nats. So $I_{JS}$ is a cautious stand-in that
-# rises with $I$, and flattens towards its ceiling. (Appendix A1 has estimators of the value itself.)
+# rises with $I$, and flattens towards its ceiling.
 #
 # And if it sees the same 64 pairs again and again?
 #
@@ -322,8 +321,9 @@ print(f"on its 64 pairs {by_heart:.2f}, on fresh pairs {on_fresh:.2f}; the best 
 #
 # ## 3. On images: encoder and player together
 #
-# Now $x$ is an image and $z$ its code. No noise stands between them, so $I$ itself is infinite ([appendix
-# A1](A1_mutual_information.ipynb)). What "says more" means here is how much a network of this size can read.
+# Now $x$ is an image and $z$ its code. No noise stands between them, and with continuous images $I$ itself is
+# infinite ([appendix A1](A1_mutual_information.ipynb)). "Says more" means here that a network of this size can
+# read more.
 #
 # A $T$ that started from pixels would have to learn to see. The encoder sees already, so in place of $x$ our
 # $T$ gets a map from its middle, `seen`: 7 × 7 places, 32 channels, one block before lesson 03's $h$. Two
@@ -565,9 +565,9 @@ def judge(train, test, prepare=standardised):
 
 
 # %% [markdown]
-# Beside the outsiders stands the AUROC of the latent score, the distance to the nearest normal code after
-# whitening. *Pull* is the size of the gradient that $T$ sends into the code (*with*: 1). The last row tries the
-# judges on a code that is rich for certain: principal components of the very pixels that they see.
+# Beside them stands the AUROC of the latent score, the distance to the nearest normal code after whitening.
+# *Pull* is the size of the gradient that $T$ sends into the code (*with*: 1). The last row tries the judges on
+# a code that is rich for certain: principal components of the very pixels that they see.
 #
 # **Predict** for each column: which way does it go from *without* to *with*, and on to ten times the weight? What
 # will a placebo change?
@@ -605,9 +605,8 @@ everything = pd.DataFrame(rows).T[list(judged)]
 everything.map(lambda value: f"{value:,.0f}" if abs(value) > 1000 else f"{value:.2f}").replace("nan", "")
 
 # %% [markdown]
-# That is one seed. Below, bars reach from the lowest to the highest of five; on the right, a stroke
-# marks their mean, and grey the range of *without*.
-
+# That is one seed. Below, bars span five seeds; on the right a stroke marks their mean, and grey the bar of
+# *without*.
 # %% tags=["machinery"]
 short = {
     "without": "without",
@@ -676,25 +675,24 @@ plots.show(
 # components bring them to {{ reading_rich | f2 }}. An estimate that rose is no proof of a code that says more.
 # (Tschannen et al., 2020, doubt it of such training at large.)
 #
-# **The score.** On this seed more of the part looks like more gain; over five it does not. At the library's
-# weight every seed gains, {{ mean_gain_with | pct }} points on average, and the bar stays above *without*. At
-# ten times the weight one seed falls to {{ strong_low | pct }}, and the mean gain is
-# {{ mean_gain_strong | pct }}. The placebo of the same weight gains nothing, and its bar stays just below the
-# part's, but it hardly pulls ({{ pull_placebo | f2 }}). At ten times it pulls {{ pull_placebo_strong | f2 }}
-# times as hard as the part, gains {{ mean_gain_placebo_strong | pct }}, and the bars overlap. So the part does
-# raise this score, perhaps in part by mere pull, and by no information that an outsider finds.
+# **The score.** On this seed more of the part looks like more gain. Over five, at the library's weight, every
+# seed gains, {{ mean_gain_with | pct }} points on average. At ten times one falls to {{ strong_low | pct }},
+# and the mean gain is {{ mean_gain_strong | pct }}. The placebo of the same weight stays below the part, but
+# hardly pulls ({{ pull_placebo | f2 }}). At ten times it pulls {{ pull_placebo_strong | f2 }} times as hard as
+# the part, gains {{ mean_gain_placebo_strong | pct }}, and the bars overlap. So the part does raise this score,
+# perhaps by mere pull to some degree, and by no information that an outsider finds.
 #
 # **The wrong sign.** Outsiders read nearly nothing, {{ reading_sign_bug | f2 }}, and the latent AUROC is still
 # {{ latent_sign_bug | pct }}. Is the information gone? Whitened, the same codes read
 # {{ whitened_sign_bug | f2 }}: nearly all their variance lies along one direction, and some of what they say
-# hid in the rest. Before you say "nothing", ask what a judge can see. Still, this code says less of *which* bag
-# it sees than the plain one, and tells bags from the rest as well.
+# hid in the rest. Before you say "nothing", ask what a judge can see. Still, it says less of *which* bag it
+# sees than the plain code, and tells bags from the rest as well.
 #
 # ### Why there was so little to gain
 #
-# To redraw an image from its code alone, an autoencoder *must* keep the image there. So the squared error asks
-# for much the same thing: Barber and Agakov (2003) show that lowering it raises a lower bound on $I(x; z)$. We
-# can watch that happen in copies of the spectator's autoencoder.
+# To redraw an image from its code, an autoencoder *must* keep it there. So the squared error asks for much the
+# same: lowering it raises a lower bound on $I(x; z)$ (Barber and Agakov, 2003). Watch that in copies of the
+# spectator's autoencoder.
 #
 # **Predict:** how does the reading move while the error falls?
 
@@ -877,8 +875,8 @@ checks.check_information_changes(answers)
 #
 # Same, same, lower, lower, same, lower (it is zero). What can be undone loses nothing: doubling, reordering,
 # dropping the random number again. What can't be undone loses. And nothing done to $z$ alone can add: that is
-# the *data-processing inequality*. Note the first two: $I$ does not know the geometry of a code, since any change
-# that can be undone leaves it. A score made of distances does.
+# the *data-processing inequality*. So $I$ does not know the geometry of a code: any change that can be undone
+# leaves it. A score made of distances does.
 #
 # </details>
 #
@@ -974,7 +972,7 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 #
 # <details><summary>Hint</summary>
 #
-# `play` reads the variable `seed`, so three lines do (some two minutes):
+# `play` reads the variable `seed`, so few lines do (a minute or two):
 #
 # ```python
 # for seed in (0, 1, 2):
