@@ -305,22 +305,21 @@ standard_shares = variance_share(u)
 # %% tags=["machinery"]
 figure, ((left, right),) = plots.canvas(9.2, 3.9, 1, 2)
 for axis, parts, unit in ((left, bag.raw["test"], "raw"), (right, u, "in deviations from usual")):
-    rim = np.quantile(np.concatenate([*parts.values()]), 0.998) if parts is u else np.inf
+    inside = (-3.4, np.quantile([*parts.values()], 0.998)) if parts is u else (-np.inf, np.inf)
     for kind, colour, marker, name in (
         (1, plots.ANOMALOUS, "x", "anomalous"),
         (0, plots.NORMAL, "o", "normal"),
     ):
         chosen = y == kind
         axis.scatter(
-            *(np.minimum(parts[score][chosen], rim) for score in ("pixel", "latent")), s=10, color=colour,
+            *(np.clip(parts[score][chosen], *inside) for score in ("pixel", "latent")), s=10, color=colour,
             marker=marker, alpha=0.6, linewidths=0.7, label=name,
         )  # fmt: skip
     axis.set(xlabel=f"pixel score, {unit}", ylabel=f"latent score, {unit}")
 reach = bag.raw["test"]["latent"].max()
 left.set(xlim=(-reach / 2, reach / 2), ylim=(0, reach * 1.02), title="one scale on both axes")
-right.set(
-    xlim=(-3.5, rim + 0.3), ylim=(-3.5, rim + 0.3), title="standardised (what lies further out: at the rim)"
-)
+limits = (inside[0] - 0.2, inside[1] + 0.2)
+right.set(xlim=limits, ylim=limits, title="standardised (what lies further out: at the rim)")
 right.legend(loc="lower right", markerscale=1.5, frameon=False)
 plots.show(
     figure,
@@ -585,14 +584,14 @@ fitted |= {
 found = {name: model.anomaly_scores(task.test) for name, model in fitted.items()}
 
 
-def unit(images):
-    """Roughness (N,), and 0.001, lest an image without any detail divides by zero."""
-    return roughness(images.float() / 255).numpy() + SMOOTH
+def rough(images):
+    """Roughness of images (N, 1, 28, 28) of bytes, (N,)."""
+    return roughness(images.float() / 255).numpy()
 
 
 # %%
 table = {name: {score: 100 * auroc(y, values) for score, values in s.items()} for name, s in found.items()}
-table["PCA, divided"] = {"score": 100 * auroc(y, found["PCA"].final / unit(task.test))}
+table["PCA, divided"] = {"score": 100 * auroc(y, found["PCA"].final / rough(task.test))}
 table = pd.DataFrame(table).T.rename(columns={"score": "its one score"})
 weights = fitted["+ MI"].fusion_.weights
 print(
@@ -666,15 +665,17 @@ plots.show(figure, alt=f"What each part adds to the dual score, with 95 % interv
 # %%
 def divided(study):
     """The raw scores of a study's held-out and test images, the pixel score divided by roughness."""
-    return {
-        group: {**study.raw[group], "pixel": study.raw[group]["pixel"] / unit(getattr(study, group))}
-        for group in ("held", "test")
-    }
+    raw = {}
+    for group in ("held", "test"):
+        unit = rough(getattr(study, group)) + SMOOTH  # 0.001: some image may have no detail at all
+        raw[group] = {**study.raw[group], "pixel": study.raw[group]["pixel"] / unit}
+    return raw
 
 
 def pca_divided(study, k):
+    """The same for PCA and normal class k: its scores of the test images, as lesson 01 divides them."""
     images = load_one_class(dataset, k, seed=seed).train
-    return create("pca", seed=seed).fit(images).anomaly_scores(study.test).final / unit(study.test)
+    return create("pca", seed=seed).fit(images).anomaly_scores(study.test).final / rough(study.test)
 
 
 ratios = [divided(study) for study in studies]
