@@ -657,7 +657,8 @@ plots.show(figure, alt=f"What each part adds to the dual score, with 95 % interv
 #
 # An ablation compares a part with its absence, and seldom with something simpler. So let us divide the pixel
 # scores of our three *plain* autoencoders, too. The weights are equal here: on boots and trousers that was
-# better, and it was frozen with the division on development splits of Fashion-MNIST.
+# better, and it was frozen with the division on development splits of Fashion-MNIST
+# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
 #
 # **Predict** for bags: where does the pixel score go, and how near does the dual score come to "+ FC"?
 
@@ -755,8 +756,8 @@ def half(row):
 # {{ behind_mnist | f1 }}. The two hardly add up: on top of the package the division brings half a point, as
 # printed.
 #
-# On the photographs of CIFAR-10 the package brings some
-# thirty points ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)); there the division was not tried.
+# On the photographs of CIFAR-10 the package brings some thirty points (lesson 03); there the division was not
+# tried.
 #
 # ## 6. An alarm with a promise
 #
