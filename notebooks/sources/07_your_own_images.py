@@ -93,7 +93,7 @@ seed = 0
 # %% [markdown]
 # ## 1. A folder
 #
-# The spindle of lesson 06 again, but with what we learned there. A detector finds what is *new*, so the good
+# The spindle of lesson 06 again. A detector finds what is *new*, so the good
 # photographs must show all that may change on a good part. Our folder therefore holds unmarked photographs of
 # all ten days, clean and dirty ones, dealt out at random, **one by one**: some to learn from, {{ n_held }} to
 # set the threshold, {{ n_held }} to test. What an engineer marked as pitted trains nothing and sets no
@@ -312,7 +312,7 @@ for count in (few, many):
 # 5 points with 20 photographs, and 1.5 with 200. (With {{ n_many }} the measured spread is hardly smaller,
 # because fewer photographs are left to test.)
 #
-# And 20 is no accident. Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an
+# Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an
 # alarm; `dualad fit` warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
 # bring 190 or more.
 #
@@ -334,17 +334,17 @@ dualad("fit --normal good --detector pca --rate 0.1 --out pca.safetensors", leng
 # %% [markdown]
 # It found the copies, and it saw that photographs which follow each other are alike, as views of one part are.
 # (But it counts 99 runs where we know five places: it sees bursts, not places.) Where names tell what belongs
-# together, say so: `--by '[0-9.]+mm'` would hold back all photographs of a place together.
+# together, say so: `--by '[0-9.]+mm'` would hold back places as wholes.
 #
 # When does that matter? When what comes in is **new**: tomorrow is a later day, or the camera looks at a spot
-# that no photograph shows. Four ways to deal the same photographs, with one detector (lesson 06's nearest
-# neighbours by plain distance, because they fit in a second):
+# that no photograph shows. Four ways to deal the same photographs, with lesson 06's nearest neighbours by plain
+# distance, which fit in a second:
 #
 # - **known place**: all photographs dealt one by one, as in section 1, in five turns;
-# - **later days**: of each place the earlier half of the good photographs is learned from, but for a fifth that
-#   sets the threshold, in five turns; the later half comes in;
-# - **new place, one by one**: four places are known, the fifth is new; a fifth of the known photographs, drawn
-#   one by one, sets the threshold;
+# - **later days**: each place's earlier half of the good photographs trains and, a fifth in turn, sets the
+#   threshold; the later half comes in;
+# - **new place, one by one**: four places are known, the fifth is new; a fifth of the known photographs sets
+#   the threshold;
 # - **new place, by place**: the same, but a known place that was held back as a whole sets it, as `--by` does.
 #
 # **Predict** the false alarms on good photographs of each place. And what becomes of the pits?
@@ -414,7 +414,8 @@ plots.show(
     figure,
     alt="False alarms on good photographs of each place, for four ways to deal. While place and days are "
     "known they lie between nothing and twice the promise. On later days they rise at every place. When the place is "
-    "new they rise at most places, less so where a whole place set the threshold; at 277.5 mm nearly every photograph raises an alarm either way.",
+    "new they rise at most places, less so where a whole place set the threshold; at 277.5 mm "
+    "nearly every photograph raises an alarm either way.",
 )
 
 # %%
@@ -437,10 +438,9 @@ pd.DataFrame(means, ["false alarms", "pitted found"]).T.mul(100).map("{:.0f} %".
 #
 # ## 5. The camera that breaks it
 #
-# One day the lamp is replaced, or somebody touches the lens. The parts are as good as before. We have no
-# photographs of such a day, so we compute three from those we have: all values 30 % higher (cut at white), a
-# Gaussian blur of one pixel, and Gaussian noise of 5 % of white. (A real lamp would also move the shadows.)
-
+# One day the lamp is replaced, or somebody touches the lens. The parts are as good as before. We compute three
+# such days from the photographs that we have: all values 30 % higher (cut at white), a Gaussian blur of one
+# pixel, and Gaussian noise of 5 % of white. (A real lamp would also move the shadows.)
 # %%
 chosen_shifts = {"more light": "brightness +30 %", "a blur": "blur 1 px", "noise": "noise 5 %"}
 changed = {
@@ -572,13 +572,7 @@ plots.show(
 )
 
 # %% [markdown]
-# Now your own: name a folder that holds `good/` and `new/`. This cell then does what these lines do in a
-# terminal; the page lies beside your images.
-#
-# ```bash
-# dualad fit --normal GOOD --out model.safetensors
-# dualad score --model model.safetensors --images NEW --out scores.csv --report report.html
-# ```
+# Now your own: name a folder that holds `good/` and `new/`. In a terminal, the cell's two lines are all you need.
 # %%
 mine = None  # your folder, such as "/home/me/parts"
 if mine:
@@ -634,8 +628,8 @@ for name, own, raised, (by_pixel, by_region) in (
 # - Recalibration repairs the promise, not all of the detection.
 # - Pixel AUROC counts pixels, PRO counts defects.
 #
-# This was the last lesson of the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers
-# are made and read; the ones after it take on other systems, attacks and sounds.
+# This was the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers are made and read;
+# later ones take on other systems, attacks and sounds.
 # %% tags=["machinery"]
 record(
     n_held=n_held,
