@@ -17,7 +17,7 @@
 #
 # You have a folder of photographs of good parts. Tomorrow a new photograph comes in. **Is the part good, and
 # how sure may you be of the answer?** This lesson goes the whole way once, with two commands and on real parts:
-# fit, score, heat maps, the promise behind the threshold, and the days on which the promise breaks.
+# fit, score, heat maps, the promise behind the threshold, and the days that break it.
 #
 # **After this lesson you will be able to**
 #
@@ -93,8 +93,8 @@ seed = 0
 # %% [markdown]
 # ## 1. A folder
 #
-# The spindle of lesson 06 again. A detector finds what is *new*, so the good
-# photographs must show all that may change on a good part. Our folder therefore holds unmarked photographs of
+# The spindle of lesson 06 again. A detector finds what is *new*, so the good photographs must
+# show all that may change on a good part. Our folder therefore holds unmarked photographs of
 # all ten days, clean and dirty ones, dealt out at random, **one by one**: some to learn from, {{ n_held }} to
 # set the threshold, {{ n_held }} to test. What an engineer marked as pitted trains nothing and sets no
 # threshold. (So each place **and each day** of the new photographs is among those that were learned from. Keep
@@ -312,8 +312,8 @@ for count in (few, many):
 # 5 points with 20 photographs, and 1.5 with 200. (With {{ n_many }} the measured spread is hardly smaller,
 # because fewer photographs are left to test.)
 #
-# Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an
-# alarm; `dualad fit` warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
+# Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an alarm; `dualad fit`
+# warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
 # bring 190 or more.
 #
 # Nor does the promise say how many *defects* are found: that moves with the draw, too.
@@ -323,7 +323,7 @@ for count in (few, many):
 # The promise needs one thing: calibration and new photographs must be **exchangeable**. If somebody shuffled
 # them, you could not tell from the scores which is which. A copy breaks that, and so does a second view of one
 # part: what was learned from its twin scores low. So the command looks for twins before it holds anything back.
-# We slip three copies into the folder, and cut what it says to the start of each line. (PCA fits in a second; a
+# We slip three copies into the folder. (What it says is cut.) (PCA fits in a second; a
 # tenth of this folder is too little for 5 %, so the rate is 10 %.)
 # %%
 for path in sorted((shop / "good").glob("*.png"))[:3]:
@@ -432,8 +432,8 @@ pd.DataFrame(means, ["false alarms", "pitted found"]).T.mul(100).map("{:.0f} %".
 # Tomorrow is a later day. Deal your photographs as tomorrow will. (The share found is a mean over places, by
 # another detector than section 2's.)
 #
-# Nor is a high share of pitted ones found a merit: where everything is an alarm, so is every
-# pit. A threshold by place, as `--by` sets it, brings the false alarms down to {{ by_part | pct0 }} % (23 to
+# Nor is a high share of pitted ones found a merit: where everything is an alarm, so is every pit. A threshold by
+# place, as `--by` sets it, brings the false alarms down to {{ by_part | pct0 }} % (23 to
 # 27), and fewer pits are found. Even so it can't keep the promise here. For new *places* the $n$ of section 3
 # counts places: it would take 19 of them, and we held back one. Count your parts, not your files. (And five are
 # few for a mean: compare 277.5 with 585 mm.)
@@ -505,8 +505,7 @@ cameras.mul(100).map(lambda share: "" if np.isnan(share) else f"{share:.0f} %")
 # pixel is hotter than an unmarked one: it counts *pixels*, of all photographs together (lesson 06 took it
 # within each; both are printed). **PRO** (per-region overlap; Bergmann et al., 2021) counts *defects*. A
 # threshold on the map finds a share of each marked region; average these over the regions. PRO is the mean of
-# that over thresholds whose false-alarm rate, on unmarked pixels, goes from 0 to 30 %. A blind map gets about
-# 15 %.
+# that over all false-alarm rates of unmarked pixels from 0 to 30 %. A blind map gets about 15 %.
 #
 # A toy first: a part with a large defect of 100 pixels and a spot of 4. The map finds the large one and overlooks
 # the spot. **Predict:** pixel AUROC? PRO?
@@ -556,8 +555,8 @@ print(f"        within each marked photograph, as in lesson 06: pixel AUROC {100
 # ## 7. Take it home
 #
 # The second command of section 2 also wrote a page, `report.html`: all images by score, each with its heat map,
-# histogram and threshold, in one file that opens anywhere. It also asks whether *every image here is good*:
-# look at the top. Of the good ones these four rank highest:
+# histogram and threshold, in one file that opens anywhere. Score your good folder, too, and
+# look at its top: is every image there *good*? Of our good ones these four rank highest:
 # %%
 oddest = np.flatnonzero(~is_pitted)[np.argsort(-scores[~is_pitted])[:4]]
 figure = plots_parts.heat_maps(
@@ -574,7 +573,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Now your own: name a folder that holds `good/` and `new/`. In a terminal, the cell's two lines are all you need.
+# Now your own: name a folder that holds `good/` and `new/`. In a terminal you need only its two
+# `dualad` lines; then open `report.html`.
 # %%
 mine = None  # your folder, such as "/home/me/parts"
 if mine:
