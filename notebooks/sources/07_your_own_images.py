@@ -16,14 +16,14 @@
 # {{ colab_badge }}
 #
 # You have a folder of photographs of good parts. Tomorrow a new photograph comes in. **Is the part good, and
-# how sure may you be of the answer?** This lesson goes the whole way once, with one command and on real parts:
-# fit, score, heat maps, the promise behind the threshold, and the days on which the promise breaks.
+# how sure may you be of the answer?** This lesson goes the whole way once, with two commands and on real parts:
+# fit, score, heat maps, the promise behind the threshold, and the days that break it.
 #
 # **After this lesson you will be able to**
 #
 # - turn a folder of good images into a detector, a ranked table and a report with two commands;
 # - say what a threshold "at 5 %" promises, on average over what, and from how many images on;
-# - say when copies, views of one part or a new place break the promise, and what `--by` can do;
+# - say when copies, views of one part, a later day or a new place break the promise, and what `--by` can do;
 # - notice a changed camera, recalibrate, and know what recalibration does not repair;
 # - judge heat maps against masks with two measures, and say what each overlooks.
 #
@@ -93,12 +93,12 @@ seed = 0
 # %% [markdown]
 # ## 1. A folder
 #
-# The spindle of lesson 06 again, but with what we learned there. A detector finds what is *new*, so the good
-# photographs must show all that may change on a good part. Our folder therefore holds unmarked photographs of
+# The spindle of lesson 06 again. A detector finds what is *new*, so the good photographs must
+# show all that may change on a good part. Our folder therefore holds unmarked photographs of
 # all ten days, clean and dirty ones, dealt out at random, **one by one**: some to learn from, {{ n_held }} to
 # set the threshold, {{ n_held }} to test. What an engineer marked as pitted trains nothing and sets no
-# threshold. (So each of the five places on the spindle is known when its new photographs come in. Keep that in
-# mind until section 4, which takes it away.)
+# threshold. (So each place **and each day** of the new photographs is among those that were learned from. Keep
+# that in mind until section 4, which takes both away.)
 # %%
 data = load_inspection(dataset, image_size=image_size)
 place = [f"{int(name.partition('_')[0]) / 1000:g}mm" for name in data.place_names]
@@ -130,13 +130,13 @@ plots.show(
 
 
 # %% [markdown]
-# Before anything is trained, look at your own folder. Is every image here *good*? Does one part occur more than
-# once? Was all of it taken by one camera? Each of these questions has a section below.
+# Before anything is trained, look at your own folder. Is every image here *good*? (Section 7 shows where to look
+# first.) Does one part occur more than once (section 4)? Was all of it taken by one camera (section 5)?
 #
 # ## 2. Two commands
 #
-# In a terminal they are `dualad fit ...` and `dualad score ...`. Here we call the same command from Python, and
-# leave its progress lines out.
+# In a terminal they are `dualad fit ...` and `dualad score ...`; here Python calls them, without their progress
+# lines.
 # %%
 def dualad(line, length=None):
     """Run the command `dualad` in the folder `shop`, and show what it says but for its progress, wrapped or cut."""
@@ -155,9 +155,9 @@ dualad(
 dualad("score --model screws.safetensors --images new --out scores.csv --report report.html")
 
 # %% [markdown]
-# The first command trained lesson 06's DualAD on the features of the frozen network. (It leaves out mutual
-# information, which costs time and moved nothing in lesson 06's table.) Images in `held` trained nothing; they
-# set the threshold. Without `--calibration` the command holds a tenth of the folder back by itself.
+# The first command trained lesson 06's DualAD on the features of the frozen network. (Without mutual
+# information, which moved nothing there.) Images in `held` trained nothing; they set the threshold. Without
+# `--calibration` the command holds a tenth of the folder back by itself.
 #
 # The second one judged {{ n_new }} photographs and ranked them (the p-value is for section 3):
 
@@ -166,8 +166,9 @@ ranked = pd.read_csv(shop / "scores.csv")
 ranked[["rank", "file", "verdict", "score", "p_value"]].head(5).round(3)
 
 # %% [markdown]
-# What is ranked first is pitted. But is the alarm raised by the pit? **Predict** where the three photographs
-# below are hottest, the highest-ranked of three places, before you run the cell.
+# What is ranked first is pitted. But is the alarm raised by the pit? Here is the highest-ranked one of three
+# places. (Heat below 70 % of the maximum, or below the hottest good pixel if that is less, is left bare.)
+# **Predict**: of all pitted photographs that raise an alarm, how many are hottest at a pit?
 # %%
 model = Detector.load(shop / "screws.safetensors")
 new = torch.cat([test, pitted])
@@ -207,18 +208,20 @@ hit, missed = is_pitted & alarm, is_pitted & ~alarm
 print(f"good photographs that raise an alarm:   {(alarm & ~is_pitted).sum()} of {(~is_pitted).sum()}")
 print(f"pitted photographs that raise an alarm: {hit.sum()} of {is_pitted.sum()}")
 by_chance = near[torch.from_numpy(hit)].float().mean().item()  # of a point anywhere on the photograph
-print(f"of these, hottest at a marked pit:      {on_mark[hit].sum()} (by chance {by_chance * hit.sum():.0f})")
 print(
-    f"pixels of a mark (median): {np.median(size[hit]):.0f} where found, {np.median(size[missed]):.0f} where missed"
+    f"of these, hottest at a marked pit:      {on_mark[hit].sum()} (a random point: {by_chance * hit.sum():.0f})"
+)
+print(
+    f"marked pixels per photograph (median): {np.median(size[hit]):.0f} found, {np.median(size[missed]):.0f} missed"
 )
 date_auroc = auroc(is_pitted, days[new])
 print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * date_auroc:.1f}")
 
 # %% [markdown]
-# One command finds {{ found | pct0 }} % of the pitted photographs, and nearly every one of these alarms is
-# raised **by the pit**; a point thrown at random would seldom hit one. (The photographs show only a few pits,
-# again and again: take this as a demonstration, not as a benchmark.) What is missed are mostly small marks, half
-# of them of about ten pixels or fewer; the command sees the photographs at 256 pixels (`--image-size`).
+# The two commands find {{ found | pct0 }} % of the pitted photographs, and nearly every one of these alarms is
+# raised **by the pit**; a random point (a soft control) would seldom hit one. (There are only a few pits,
+# photographed again and again: a demonstration, not a benchmark.) On half of those missed about ten pixels or
+# fewer are marked; the command sees them at 256 pixels (`--image-size`).
 #
 # By AUROC the calendar of lesson 06, which knows nothing but the date, still wins (the last line; on four of
 # five seeds), for nearly all marks are of the last days. But a calendar would also call every good part of
@@ -258,12 +261,13 @@ print(f"smallest p-value there can be: 1/{len(calibration) + 1} = {p_values.min(
 print(f"false alarms: {100 * one_rate:.0f} %, promised: {100 * rate:.0f} %")
 
 # %% [markdown]
-# The promise is one **on average over draws of the calibration photographs**. You have one draw. So let us
-# measure many: the same detector, and all {{ n_unseen }} good photographs that it did not learn from, divided
-# {{ n_splits }} times at random into some that set the threshold and the rest that tests it.
+# The promise is one **on average over draws of the calibration photographs**. Lesson 05 watched that average;
+# you have one draw, so look at the **spread**. The same detector, and all {{ n_unseen }} good photographs that
+# it did not learn from, divided {{ n_splits }} times at random into some that set the threshold and the rest
+# that tests it: {{ n_few }} or {{ n_many }} (5 % of 59 + 1 is a whole number; with 50 the promise is really
+# 2/51, or 3.9 %).
 #
-# **Predict:** what is the mean false-alarm rate with {{ n_few }} calibration photographs, and what the worst?
-# With {{ n_many }}?
+# **Predict:** what is the *worst* false-alarm rate with {{ n_few }} calibration photographs? With {{ n_many }}?
 # %%
 unseen = np.concatenate([calibration, scores[~is_pitted]])
 random = np.random.default_rng(seed)
@@ -292,8 +296,7 @@ plots.show(
 )
 
 # %% [markdown]
-# The long tails are thin in the picture, so here they are as numbers, with the share of *pitted* photographs that
-# the same thresholds find.
+# In numbers, with the share of *pitted* photographs that the same thresholds find:
 # %%
 for count in (few, many):
     own, found = 100 * drawn[count], 100 * found_by[count]
@@ -303,26 +306,25 @@ for count in (few, many):
     print(f"  pitted found: {found.mean():.0f} % on average, from {found.min():.0f} to {found.max():.0f} %")
 
 # %% [markdown]
-# On average the promise is kept, and in the worst division the rate is {{ highest_few / 0.05 | f1 }} times as
-# high. *Your* threshold is one such draw. The rate that it would have on very many good parts scatters from
-# draw to draw by about $\sqrt{\alpha (1 - \alpha) / n}$, where $\alpha$ is the promised rate: 5 points with 20
-# photographs, and 1.5 with 200. (With {{ n_many }} the measured spread is hardly smaller, because fewer
-# photographs are left to test, and their share scatters too.)
+# The average is kept, as it must be when scores are shuffled; in the worst division the rate is
+# {{ highest_few / 0.05 | f1 }} times as high. *Your* threshold is one such draw. The rate that it would have on
+# very many good parts scatters by about $\sqrt{\alpha (1 - \alpha) / n}$, where $\alpha$ is the promised rate:
+# 5 points with 20 photographs, and 1.5 with 200. (With {{ n_many }} the measured spread is hardly smaller,
+# because fewer photographs are left to test.)
 #
-# And 20 is no accident. Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an
-# alarm; `dualad fit` warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
+# Below $n = 1/\alpha - 1 = 19$ no p-value is as small as 5 %, so nothing could raise an alarm; `dualad fit`
+# warns and takes the highest score. If a tenth of your folder is to be 19 photographs,
 # bring 190 or more.
 #
-# Nor does the promise say how many *defects* are found. That share moves with the draw as well, because the
-# oddest good photographs set the threshold.
+# Nor does the promise say how many *defects* are found: that moves with the draw, too.
 #
 # ## 4. Copies, views and parts
 #
 # The promise needs one thing: calibration and new photographs must be **exchangeable**. If somebody shuffled
 # them, you could not tell from the scores which is which. A copy breaks that, and so does a second view of one
 # part: what was learned from its twin scores low. So the command looks for twins before it holds anything back.
-# We slip three copies into the folder, and cut what it says to the start of each line. (PCA here, because it
-# fits in a second; at a rate of 10 %, because a tenth of this small folder is too little for 5 %.)
+# We slip three copies into the folder. (What it says is cut.) (PCA fits in a second; a
+# tenth of this folder is too little for 5 %, so the rate is 10 %.)
 # %%
 for path in sorted((shop / "good").glob("*.png"))[:3]:
     shutil.copy(path, path.with_name(f"again_{path.name}"))
@@ -331,18 +333,19 @@ dualad("fit --normal good --detector pca --rate 0.1 --out pca.safetensors", leng
 
 # %% [markdown]
 # It found the copies, and it saw that photographs which follow each other are alike, as views of one part are.
-# Where names tell what belongs together, say so: `--by '[0-9.]+mm'` would hold back all photographs of a place
-# together.
+# (But it counts 99 runs where we know five places: it sees bursts, not places.) Where names tell what belongs
+# together, say so: `--by '[0-9.]+mm'` would hold back places as wholes.
 #
-# When does that matter? When a **new** place comes in: tomorrow the camera looks at a spot that no photograph
-# shows. Three ways to deal the same photographs, with one detector (lesson 06's nearest neighbours by plain
-# distance, because they fit in a second):
+# When does that matter? When what comes in is **new**: a later day, or a spot that no photograph shows. Four
+# ways to deal the same photographs, with lesson 06's nearest neighbours by plain distance, which fit in a
+# second:
 #
 # - **known place**: all photographs dealt one by one, as in section 1, in five turns;
-# - **new place, threshold one by one**: four places are known, the fifth is new; a fifth of the known
-#   photographs, drawn one by one, sets the threshold;
-# - **new place, threshold by place**: the same, but a known place that was held back as a whole sets it. That is
-#   what `--by` does.
+# - **later days**: each place's earlier half of the good photographs trains and, a fifth in turn, sets the
+#   threshold; the later half comes in;
+# - **new place, one by one**: four places are known, the fifth is new; a fifth of the known photographs sets
+#   the threshold;
+# - **new place, by place**: the same, but a known place that was held back as a whole sets it, as `--by` does.
 #
 # **Predict** the false alarms on good photographs of each place. And what becomes of the pits?
 # %%
@@ -370,13 +373,21 @@ def alarms(learn, hold, judge):
     return own[len(hold) :] > threshold_at(own[: len(hold)], rate)
 
 
-# %%
-ways = ["known place", "new place, threshold one by one", "new place, threshold by place"]
-deals = {way: [] for way in ways}  # (photographs, their alarms)
+# %% tags=["machinery"]
+ways = ["known place", "later days", "new place, one by one", "new place, by place"]
+half = "known place, half of the photographs"  # as many as `later days` learns from, drawn one by one
+deals = {way: [] for way in (ways[0], half, *ways[1:])}  # (photographs, their alarms)
 for fold in range(5):  # a fifth to test, the next fifth for the threshold, the rest to learn from
     turned = good.roll(-fold * (len(good) // 5)).split(len(good) // 5)
     judge = torch.cat([turned[0], pitted])
     deals[ways[0]].append((judge, alarms(torch.cat(turned[2:]), turned[1], judge)))
+earlier = torch.cat([own[data.times[own].argsort()][: len(own) // 2] for own in
+                     (good[data.places[good] == p] for p in range(len(place)))])  # fmt: skip
+for way, early in ((ways[1], good[torch.isin(good, earlier)]), (half, good[: len(earlier)])):
+    judge = torch.cat([good[torch.isin(good, early, invert=True)], pitted])
+    for fold in range(5):
+        turned = early.roll(-fold * (len(early) // 5)).split(len(early) // 5)
+        deals[way].append((judge, alarms(torch.cat(turned[1:]), turned[0], judge)))
 for p in range(len(place)):
     known, judge = (
         good[data.places[good] != p],
@@ -384,10 +395,10 @@ for p in range(len(place)):
     )
     fifth = len(known) // 5
     for learn, hold in ((known[fifth:], known[:fifth]), (known[:-fifth], known[-fifth:])):
-        deals[ways[1]].append((judge, alarms(learn, hold, judge)))
+        deals[ways[2]].append((judge, alarms(learn, hold, judge)))
     for other in ((p + 1) % len(place), (p + 2) % len(place)):
         own = data.places[known] == other
-        deals[ways[2]].append((judge, alarms(known[~own], known[own], judge)))
+        deals[ways[3]].append((judge, alarms(known[~own], known[own], judge)))
 
 shares = {}  # of the good and of the pitted photographs of each place that raise an alarm
 for way, dealt in deals.items():
@@ -402,38 +413,40 @@ for number_of_bar in figure.axes[0].texts:  # of a low bar: lifted above the das
     number_of_bar.xy = (across, max(height, 100 * rate + 0.5))
 plots.show(
     figure,
-    alt="False alarms on good photographs of each place, for three ways to deal. While it is known they lie "
-    "between nothing and twice the promise. When it is new they rise at most places, less so where a whole place set "
-    "the threshold; at 277.5 mm nearly every photograph raises an alarm either way.",
+    alt="False alarms on good photographs of each place, for four ways to deal. While place and days are "
+    "known they lie between nothing and twice the promise. On later days they rise at every place. When the place is "
+    "new they rise at most places, less so where a whole place set the threshold; at 277.5 mm "
+    "nearly every photograph raises an alarm either way.",
 )
 
 # %%
-means = {way: [np.mean(list(shares[way, damaged].values())) for damaged in (False, True)] for way in ways}
+means = {way: [np.mean(list(shares[way, damaged].values())) for damaged in (False, True)] for way in deals}
 pd.DataFrame(means, ["false alarms", "pitted found"]).T.mul(100).map("{:.0f} %".format)
 
 # %% [markdown]
-# While the place is known, the promise is kept on average: {{ by_known | pct0 }} %. On a new place it is
-# {{ by_image | pct0 }} %. Nothing changed but the dealing. The numbers of section 2 were of the first kind,
-# where other photographs of the same place are among those that were learned from. They tell how the detector
-# will do tomorrow *on these five places*, and nothing about a sixth. If you are not sure which will come in,
-# report both.
+# While place and days are known, the promise is kept on average: {{ by_known | pct0 }} %. On later days it is
+# {{ by_later | pct0 }} % (and not for want of photographs: half of them, at random, still raise few), on a new
+# place {{ by_image | pct0 }} %; over five seeds 41 to 44 and 38 to 52 ([all
+# ranges](../figures/results/bands_07_your_own_images.csv)). Nothing changed but the dealing. The numbers of
+# section 2 were of the first kind: they tell how the detector does on *these five places and ten days*.
+# Tomorrow is a later day. Deal your photographs as tomorrow will. (The share found is a mean over places, by
+# another detector than section 2's.)
 #
-# Nor is the high share of pitted ones found on a new place a merit: where everything is an alarm, so is every
-# pit. A threshold by place, as `--by` sets it, brings the false alarms down to {{ by_part | pct0 }} %, and
-# fewer pits are found. Even so it can't keep the promise here. For new *places* the $n$ of section 3 counts
-# places: it would take 19 of them, and we held back one. Count your parts, not your files. (And five are few
-# for a mean: at 277.5 mm nearly everything raises an alarm, at 585 mm hardly anything.)
+# Nor is a high share of pitted ones found a merit: where everything is an alarm, so is every pit. A threshold by
+# place, as `--by` sets it, brings the false alarms down to {{ by_part | pct0 }} % (23 to
+# 27), and fewer pits are found. Even so it can't keep the promise here. For new *places* the $n$ of section 3
+# counts places: it would take 19 of them, and we held back one. Count your parts, not your files. (And five are
+# few for a mean: compare 277.5 with 585 mm.)
 #
 # ## 5. The camera that breaks it
 #
-# One day the lamp is replaced, or somebody touches the lens. The parts are as good as before. We have no
-# photographs of such a day, so we compute three from those we have: all values 30 % higher (cut at white), a
-# Gaussian blur of one pixel, and Gaussian noise of 5 % of white. (A real lamp would also move the shadows.)
-
+# One day the lamp is replaced, or somebody touches the lens. The parts are as good as before. We compute three
+# such days from the photographs that we have: all values 30 % higher (cut at white), a Gaussian blur of one
+# pixel, and Gaussian noise of 5 % of white. (A real lamp would also move the shadows.)
 # %%
 chosen_shifts = {"more light": "brightness +30 %", "a blur": "blur 1 px", "noise": "noise 5 %"}
 changed = {
-    name: [camera(data.images[of], **SHIFTS[shift]) for of in (held, new)]
+    name: [camera(data.images[of], **SHIFTS[shift], seed=own) for of, own in ((held, 1), (new, 0))]
     for name, shift in chosen_shifts.items()
 }
 figure = plots_parts.heat_maps(
@@ -475,24 +488,24 @@ cameras.mul(100).map(lambda share: "" if np.isnan(share) else f"{share:.0f} %")
 
 # %% [markdown]
 # Under more light, or noise, the promise is gone. All pits are "found", because nearly everything is an alarm.
-# The blur does little here, but do not build on it: over five seeds, each with its own dealing and training, it
-# raised from 2 to 66 % false alarms, while light and noise never raised fewer than 90.
+# The blur does little here, but do not build on it: over five seeds it raised 2 to 66 % false alarms, light and
+# noise never fewer than 90.
 #
-# After recalibration the false alarms are back near 5 % on average. Under more light about as many pits are
-# found as before; under noise it is {{ found_noise_repaired | pct0 }} % instead of {{ found | pct0 }} % (over
-# five seeds 16 to 33). **Recalibration repairs the promise, and not always the detection.** Where it does not,
-# fit again, on photographs of the new camera.
+# After recalibration they are near the promise again: {{ fa_repaired | pct0 }} % on average of the three, counted
+# on 50 photographs. Under more light about as many pits are found as before; under noise it is
+# {{ found_noise_repaired | pct0 }} % instead of {{ found | pct0 }} %. **Recalibration repairs the promise, and
+# not always the detection.** Where it does not, fit again, on photographs of the new camera.
 #
 # How do you notice without a label? On a line nearly all parts are good, so about 5 in 100 should raise an
 # alarm. When it is 50, look at the camera first.
 #
 # ## 6. How good is a heat map?
 #
-# With masks it can be measured, and there are two ways to count. Lesson 06's **pixel AUROC** is the chance that
-# a marked pixel is hotter than an unmarked one: it counts *pixels*. **PRO** (per-region overlap; Bergmann et
-# al., 2021) counts *defects*. It sets a threshold on the map, takes of each marked region the share that lies
-# above it, and averages these shares over the regions. This is repeated for all thresholds that leave at most
-# 30 % of the unmarked pixels above them, and averaged again.
+# With masks it can be measured, and there are two ways to count. **Pixel AUROC** is the chance that a marked
+# pixel is hotter than an unmarked one: it counts *pixels*, of all photographs together (lesson 06 took it
+# within each; both are printed). **PRO** (per-region overlap; Bergmann et al., 2021) counts *defects*. A
+# threshold on the map finds a share of each marked region; average these over the regions. PRO is the mean of
+# that over all false-alarm rates of unmarked pixels from 0 to 30 %. A blind map gets about 15 %.
 #
 # A toy first: a part with a large defect of 100 pixels and a spot of 4. The map finds the large one and overlooks
 # the spot. **Predict:** pixel AUROC? PRO?
@@ -528,45 +541,74 @@ measures = {}
 for name, truth, heat in (("toy", toy_mask, toy_map), ("screws", masks, maps)):
     measures[name] = pixel_auroc(truth, heat), per_region_overlap(truth, heat)
     print(f"{name:6s}  pixel AUROC {100 * measures[name][0]:.1f}, PRO {100 * measures[name][1]:.1f}")
+within = np.mean(
+    [pixel_auroc(own[None], heat[None]) for own, heat in zip(masks, maps, strict=True) if own.any()]
+)
+print(f"        within each marked photograph, as in lesson 06: pixel AUROC {100 * within:.1f}")
 
 # %% [markdown]
-# In the toy one of two defects was overlooked, and only PRO says so. (It is not quite 50, because at the lowest
-# thresholds everything is hot, the spot with it.) On the screws the two differ as well, and probably for the
-# same reason: half of the photographs missed in section 2 have about ten marked pixels or fewer, and PRO counts
-# each such region like the largest pit. Report both.
+# In the toy one of two defects was overlooked, and only PRO says so. (57.5 and not 50, because a map of two
+# values gives a straight line from 50 % found at no false alarms to 100 % at 100 %; up to 30 % its mean is
+# 57.5.) On the screws the two differ as well, probably for the same reason: PRO counts the small marks that
+# section 2 missed like the largest pit. Report both.
 #
 # ## 7. Take it home
 #
 # The second command of section 2 also wrote a page, `report.html`: all images by score, each with its heat map,
-# histogram and threshold, in one file that opens anywhere.
-
+# histogram and threshold, in one file that opens anywhere. Score your good folder, too, and
+# look at its top: is every image there *good*? Of our good ones these four rank highest:
 # %%
-report = shop / "report.html"
-print(f"{report.name}: {report.stat().st_size / 1024:.0f} kB")
+oddest = np.flatnonzero(~is_pitted)[np.argsort(-scores[~is_pitted])[:4]]
+figure = plots_parts.heat_maps(
+    data.images[new[oddest]],
+    maps[oddest],
+    titles=[f"{place[where[k]]}, rank {1 + (scores > scores[k]).sum()}, "
+            f"{'ALARM' if alarm[k] else 'no alarm'}" for k in oddest],
+    scale=(min(bare, 0.7 * float(maps.max())), float(maps.max())),
+)  # fmt: skip
+plots.show(
+    figure,
+    alt="The four good photographs that rank highest, with what little heat they have, their ranks and whether they "
+    "raise an alarm.",
+)
 
 # %% [markdown]
-# Now do it with a folder of your own.
-#
-# ```bash
-# dualad fit --normal GOOD --out model.safetensors
-# dualad score --model model.safetensors --images NEW --out scores.csv --report report.html
-# ```
-#
+# Now your own: name a folder that holds `good/` and `new/`. In a terminal you need only its two
+# `dualad` lines; then open `report.html`.
+# %%
+mine = None  # your folder, such as "/home/me/parts"
+if mine:
+    mine = Path(mine).resolve()
+    dualad(f"fit --normal '{mine}/good' --out mine.safetensors")
+    dualad(
+        f"score --model mine.safetensors --images '{mine}/new' --out mine.csv --report '{mine}/report.html'"
+    )
+    print(pd.read_csv(shop / "mine.csv").head(10).to_string(index=False))
+    print(f"open {mine}/report.html")
+
+# %% [markdown]
 # Is the training worth its minute? `--detector patchcore` only remembers, and fits in seconds. The same folder:
 # %%
 rival = PatchCore(false_alarm_rate=rate, seed=seed).fit(data.images[train], calibration=data.images[held])
-rival_scores = rival.anomaly_scores(data.images[new]).final
+rival_judged, rival_maps = rival.scores_and_maps(data.images[new])
+rival_scores = rival_judged.final
 rival_alarm = rival_scores > rival.threshold_
 rival_auroc = auroc(is_pitted, rival_scores)
-for name, own, raised in (("DualAD", image_auroc, alarm), ("PatchCore", rival_auroc, rival_alarm)):
+rival_measures = pixel_auroc(masks, rival_maps), per_region_overlap(masks, rival_maps)
+for name, own, raised, (by_pixel, by_region) in (
+    ("DualAD", image_auroc, alarm, measures["screws"]),
+    ("PatchCore", rival_auroc, rival_alarm, rival_measures),
+):
     print(f"{name:10s} false alarms {(raised & ~is_pitted).sum():2d} of {(~is_pitted).sum()}, "
-          f"found {(raised & is_pitted).sum()} of {is_pitted.sum()}, image AUROC {100 * own:.1f}")  # fmt: skip
+          f"found {(raised & is_pitted).sum()} of {is_pitted.sum()}, image AUROC {100 * own:.1f}, "
+          f"pixel AUROC {100 * by_pixel:.1f}, PRO {100 * by_region:.1f}")  # fmt: skip
 
 # %% [markdown]
-# For this verdict it is not. By AUROC the two are level, and over five seeds PatchCore found 67 to 78 % of the
-# pitted photographs, DualAD 57 to 67 %, at 4 and 3 % false alarms on average. What training can add are
-# somewhat better maps ([results](../RESULTS.md#on-features-that-know-images)). So start with `patchcore`, and
-# keep `dualad` if it finds more of the defects that you already know.
+# For this verdict it is not: over five seeds PatchCore found 67 to 78 % of the pitted photographs, DualAD 57 to
+# 67 %, at 4 and 3 % false alarms on average. But on **later days**, at ten places of the whole set, DualAD
+# raised less than half of PatchCore's false alarms: 12.9 against 28.3 %
+# ([results](../RESULTS.md#on-features-that-know-images)). So start with `patchcore`, and try `dualad` where
+# days differ.
 #
 # And when your detector fails, look here:
 #
@@ -581,15 +623,16 @@ for name, own, raised in (("DualAD", image_auroc, alarm), ("PatchCore", rival_au
 #
 # ## What it means
 #
-# - One command turns a folder into a detector, and its heat maps show whether it is right for the right reason.
+# - Two commands turn a folder into a detector and a ranking, and its heat maps show whether it is right for the
+#   right reason.
 # - A threshold promises a false-alarm rate on good parts, on average over calibration draws, whatever the
 #   detector.
-# - It needs exchangeable images: twins, new parts and another camera break it.
+# - It needs exchangeable images: twins, later days, new places and another camera break it.
 # - Recalibration repairs the promise, not all of the detection.
 # - Pixel AUROC counts pixels, PRO counts defects.
 #
-# This was the last lesson of the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers
-# are made and read; the ones after it take on other systems, attacks and sounds.
+# This was the core course. Lesson [08](08_benchmark.ipynb) shows how tables of such numbers are made and read;
+# later ones take on other systems, attacks and sounds.
 # %% tags=["machinery"]
 record(
     n_held=n_held,
@@ -602,6 +645,8 @@ record(
     rival_auroc=rival_auroc,
     rival_found=rival_alarm[is_pitted].mean(),
     rival_false=rival_alarm[~is_pitted].mean(),
+    rival_pixel=rival_measures[0],
+    rival_pro=rival_measures[1],
     date_auroc=date_auroc,
     found=one_found,
     right_reason=on_mark[hit].mean() if hit.any() else None,
@@ -611,11 +656,14 @@ record(
     mean_many=drawn[many].mean(),
     highest_many=drawn[many].max(),
     by_known=means[ways[0]][0],
-    by_image=means[ways[1]][0],
-    by_part=means[ways[2]][0],
+    by_image=means[ways[2]][0],
+    by_part=means[ways[3]][0],
+    by_half=means[half][0],
+    by_later=means[ways[1]][0],
+    found_by_later=means[ways[1]][1],
     found_by_known=means[ways[0]][1],
-    found_by_image=means[ways[1]][1],
-    found_by_part=means[ways[2]][1],
+    found_by_image=means[ways[2]][1],
+    found_by_part=means[ways[3]][1],
     fa_light=before["more light"][0],
     fa_blur=before["a blur"][0],
     fa_noise=before["noise"][0],
@@ -629,6 +677,7 @@ record(
     toy_pixel=measures["toy"][0],
     toy_pro=measures["toy"][1],
     pixel=measures["screws"][0],
+    pixel_within=within,
     pro=measures["screws"][1],
 )
 
@@ -640,11 +689,11 @@ record(
 
 # %%
 answers = {
-    "new good parts, same camera": None,
+    "new good parts like those that calibrated, same camera": None,
     "a detector that finds no defect at all": None,
     "the calibration images were also trained on": None,
     "other views of the calibration parts were trained on": None,
-    "12 calibration images": None,
+    "12 calibration images, with dualad fit": None,
     "new parts under a brighter lamp": None,
     "calibration images and new parts under a brighter lamp, training images not": None,
     "read as: of 100 alarms 5 are false": None,
@@ -662,11 +711,11 @@ checks.check_promises(answers)
 #
 # ```python
 # answers = {
-#     "new good parts, same camera": "holds",
+#     "new good parts like those that calibrated, same camera": "holds",
 #     "a detector that finds no defect at all": "holds",
 #     "the calibration images were also trained on": "breaks",
 #     "other views of the calibration parts were trained on": "breaks",
-#     "12 calibration images": "breaks",
+#     "12 calibration images, with dualad fit": "breaks",
 #     "new parts under a brighter lamp": "breaks",
 #     "calibration images and new parts under a brighter lamp, training images not": "holds",
 #     "read as: of 100 alarms 5 are false": "breaks",

@@ -5,7 +5,7 @@ import numpy as np
 from .checking import CheckFailed, compare_answers, numbers, reports
 
 PROMISES = {
-    "new good parts, same camera": (
+    "new good parts like those that calibrated, same camera": (
         "holds",
         "Calibration images and new images are exchangeable: that is all the promise needs.",
     ),
@@ -21,7 +21,7 @@ PROMISES = {
         "breaks",
         "A twin is nearly the image itself. New parts have no twin among the training images.",
     ),
-    "12 calibration images": (
+    "12 calibration images, with dualad fit": (
         "breaks",
         "The smallest p-value is 1/13 = 7.7 %, which is above 5 %: at least 19 images are needed.",
     ),
