@@ -145,7 +145,7 @@ plots.show(
 # The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit. (Colours begin
 # at the hottest spot of no. 20, which trained nothing.)
 #
-# We now build this detector and ask what it really knows. Of each place the first {{ first }}
+# We now build it. Of each place the first {{ first }}
 # photographs are known as good, the next {{ held_back }} set the threshold, and all later ones are for testing.
 # Settings may be chosen at two of the five places, 277.5 and 635 mm; sections 4 and 5 are scored at the other
 # three.
@@ -483,7 +483,8 @@ plots.show(
 # on we trust hits.
 #
 # One unit for all is *worse* than none, and not because of its mean: the nearest neighbour in the same whitened
-# features hits no pit either. Good cells form many clouds, and the local unit was best here.
+# features hits no pit either. Good cells form many clouds, and the local unit was best here. (A greedy bank
+# hardly helps the plain distance.)
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -675,8 +676,7 @@ plots.show(
 # %% [markdown]
 # Two alarms come two days before the first mark, one half a day before it, the one at 585 mm nearly four days
 # *after* it, and one where no mark ever comes. Where 5 % was promised, {{ false_later | pct0 }} % of the later
-# photographs without a mark are above the threshold. (Over five random banks the first alarm came between day 4
-# and day 6.)
+# photographs without a mark are above the threshold. (Over five random banks the first came on day 4 to 6.)
 #
 # Two days early: a triumph? Look at what raised the alarm, with the outline where the pit *will* be on the last
 # day.
