@@ -181,6 +181,7 @@ MECHANISMS = {
         ("pixel_relative", "pixel_plain"),
         ("pixel_relative", "pixel_mahalanobis"),
         ("hits_relative", "hits_plain"),
+        ("hits_relative", "hits_stripe"),
         ("crack_faint_thin", "crack_faint_wide"),
     ],
     "05_dual_scoring": [
