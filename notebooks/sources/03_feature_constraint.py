@@ -952,8 +952,7 @@ checks.check_transformation_score(transformation_score)
 #
 # When we ran it (one seed, without $D$), `read` fell from 97.1 with weight 0 to 95.9: hiding $t$ harmed $h$ as
 # well. And the encoder did not hide $t$, it *fooled* $C$, which was right on 6 % of the copies of bags, less
-# often than chance. It fools best on the images that it was trained on, so doubt was largest for bags: an AUROC
-# of 15 %.
+# often than chance. Doubt was largest for bags, on which the encoder had learned to fool: an AUROC of 15 %.
 #
 # </details>
 #
