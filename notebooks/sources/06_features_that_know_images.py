@@ -145,7 +145,7 @@ plots.show(
 # The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit. (Colours begin
 # at the hottest spot of no. 20, which trained nothing.)
 #
-# We now build it. Of each place the first {{ first }}
+# We build it. Of each place the first {{ first }}
 # photographs are known as good, the next {{ held_back }} set the threshold, and all later ones are for testing.
 # Settings may be chosen at two of the five places, 277.5 and 635 mm; sections 4 and 5 are scored at the other
 # three.
@@ -479,12 +479,12 @@ plots.show(
 # Count instead what a person would: how often is the hottest spot on a pit, or within a cell of it? In units of
 # the spacing in **{{ hits_relative | int }} of {{ pitted | int }}** photographs, by plain distance in
 # {{ hits_plain | int }} (over five random banks 11 or 12, and 4 or 5), for the stripe in none; a random spot
-# would hit {{ hit_area | pct0 }} % of the time. Barely half, and of two pits only, but no accident. From here
+# would hit {{ hit_area | pct0 }} % of the time. Barely half, and of two pits only, but no accident: from here
 # on we trust hits.
 #
 # One unit for all is *worse* than none, and not because of its mean: the nearest neighbour in the same whitened
 # features hits no pit either. Good cells form many clouds, and the local unit was best here. (A greedy bank
-# hardly helps the plain distance.)
+# hardly helps.)
 #
 # ## 5. DualAD on features: the four parts again
 #

@@ -606,7 +606,7 @@ for name, own, raised, (by_pixel, by_region) in (
 # %% [markdown]
 # For this verdict it is not: over five seeds PatchCore found 67 to 78 % of the pitted photographs, DualAD 57 to
 # 67 %, at 4 and 3 % false alarms on average. But on **later days**, at ten places of the whole set, DualAD
-# raised less than half of PatchCore's false alarms: 12.9 against 28.3 %
+# raised half of PatchCore's false alarms: 14.2 against 28.3 %
 # ([results](../RESULTS.md#on-features-that-know-images)). So start with `patchcore`, and try `dualad` where
 # days differ.
 #
