@@ -544,13 +544,13 @@ print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for nam
 table.mul([100, 100, 1, 100]).round(1)
 
 # %% [markdown]
-# Between our neighbours and DualAD's own no game is played: these see levels 1 to 3, standardised, and hold 10
-# 000 cells. That brings two hits and costs {{ image_relative - image_alone | pct }} points by image. After it
-# *no part adds a hit* (over five seeds at most one). By pixel only the critic moves much: up here, down at
-# the two other places (over five seeds by 0.0 to 4.9 points, and 0.6 to 3.3).
+# Between our neighbours and DualAD's own no game is played: these see levels 1 to 3, standardised, and hold
+# 10,000 cells. Here it brings two hits and costs points by image; over five seeds half a hit, and nothing.
+# Then *no part adds a hit* (over five seeds at most one). By pixel only the critic moves much: up here,
+# down at the two other places (over five seeds by 0.0 to 4.9 points, and 0.6 to 3.3).
 #
 # It is nearly built in: {{ share_neighbours | pct0 }} % of the weight, set on drawn damage, sits on neighbours of
-# *frozen* features, which no training touches. (One spindle, briefly trained;
+# *frozen* features, which no training touches. (Briefly trained;
 # [more](../RESULTS.md#on-features-that-know-images).)
 #
 # ## 6. Right, and why
