@@ -2,7 +2,7 @@
 
     DUALAD_DATA=... python tests/benchmarks/blind.py
 
-Defects do not lie anywhere with equal chance: a camera is aimed at them, and they are dark. Two maps that know no normal
+Defects do not lie anywhere with equal chance: a camera is aimed at them, and they are dark. Two maps know no normal
 image: the nearness to the middle of the frame, the same for every photograph, and the darkness of each pixel. On the
 splits of the study `photographs`, all pixels of its test images thrown together as there. Takes a minute and writes
 figures/results/benchmark_blind.csv.
