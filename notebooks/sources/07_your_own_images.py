@@ -555,8 +555,8 @@ print(f"        within each marked photograph, as in lesson 06: pixel AUROC {100
 # ## 7. Take it home
 #
 # The second command of section 2 also wrote a page, `report.html`: all images by score, each with its heat map,
-# histogram and threshold, in one file that opens anywhere. Score your good folder, too, and
-# look at its top: is every image there *good*? Of our good ones these four rank highest:
+# histogram and threshold, in one file that opens anywhere. Score your good folder, too, and look at its top: is
+# every image there *good*? Of our good ones these four rank highest (heat on a scale of their own):
 # %%
 oddest = np.flatnonzero(~is_pitted)[np.argsort(-scores[~is_pitted])[:4]]
 figure = plots_parts.heat_maps(
@@ -564,12 +564,11 @@ figure = plots_parts.heat_maps(
     maps[oddest],
     titles=[f"{place[where[k]]}, rank {1 + (scores > scores[k]).sum()}, "
             f"{'ALARM' if alarm[k] else 'no alarm'}" for k in oddest],
-    scale=(min(bare, 0.7 * float(maps.max())), float(maps.max())),
 )  # fmt: skip
 plots.show(
     figure,
-    alt="The four good photographs that rank highest, with what little heat they have, their ranks and whether they "
-    "raise an alarm.",
+    alt="The four good photographs that rank highest, each with its few hottest spots, its rank and whether it raises "
+    "an alarm.",
 )
 
 # %% [markdown]
