@@ -25,7 +25,7 @@ ALL = [
     checks.check_score_changes,
     checks.check_extremes,
     checks.check_shift_tolerant_score,
-    checks.check_nearest_code,
+    checks.check_denoising_step,
 ]
 
 
@@ -142,16 +142,32 @@ def padded(x, x_hat):
     return torch.stack([(x - cut).square().flatten(1).mean(1) for cut in cuts]).amin(0)
 
 
-def test_nearest_code():
-    check = checks.check_nearest_code
-    assert check(lambda z, bank: torch.cdist(z, bank).amin(1))
-    fails(check, lambda z, bank: (z - bank.mean(0)).norm(dim=1), "MEAN")
-    fails(check, lambda z, bank: torch.cdist(z, bank).amax(1), "largest")
-    fails(check, lambda z, bank: torch.cdist(z, bank).mean(1), "average")
-    fails(check, lambda z, bank: torch.cdist(z, bank).amin(1) ** 2, "squared")
-    fails(check, lambda z, bank: torch.cdist(z, z).amin(1), "itself")
-    fails(check, lambda z, bank: -torch.cdist(z, bank).amin(1), "higher means more anomalous")
-    fails(check, lambda z, bank: torch.cdist(z, bank).amin(0), "shape")
+def test_denoising_step():
+    check = checks.check_denoising_step
+
+    def step(seen="x + noise", target="x", order="zbs", reduced="mean", returned="loss"):
+        def run(network, optimiser, x, noise):
+            room = {"x": x, "noise": noise}
+            loss = getattr((network(eval(seen, room))[1] - eval(target, room)).square(), reduced)()
+            for part in order:
+                {"z": optimiser.zero_grad, "b": loss.backward, "s": optimiser.step}[part]()
+            return eval(returned, {"loss": loss})
+
+        return run
+
+    assert check(step())
+    assert check(step(order="bsz", returned="loss.item()"))
+    fails(check, step(seen="x"), "has to see")
+    fails(check, step(target="x + noise"), "clean image")
+    fails(check, step(order="bs"), "zero_grad", "each step")
+    fails(check, step(order="zs"), "no weight")
+    fails(check, step(order="zb"), "no weight")
+    fails(check, step(order="zsb"), "no weight")
+    fails(check, step(order="bzs"), "between the two")
+    fails(check, step(reduced="sum"), "mean over images")
+    fails(check, step(returned="2 * loss"), "return the loss")
+    fails(check, step(seen="x - noise"), "after two steps")
+    fails(check, step(returned="loss.repeat(4)"), "shape")
 
 
 SOURCES = Path(__file__).resolve().parents[1] / "notebooks" / "sources"

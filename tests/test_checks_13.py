@@ -48,7 +48,7 @@ def test_the_answers_on_neighbours_are_true():
     order = torch.randperm(len(patches), generator=random)
     shuffled = score(bank, patches[order]).sort().values
     assert torch.allclose(shuffled, score(bank).sort().values, atol=1e-5)
-    assert of["the same cells are shuffled to other places of the photograph"] == "stays"
+    assert of["the vectors of its cells are shuffled to other positions"] == "stays"
 
 
 def test_relative_distance():

@@ -4,11 +4,22 @@ The code is the body of the exercise's function. Wrong predictions are made from
 """
 
 _PAIRS = "pairs = [(a, n) for a in scores[labels == 1] for n in scores[labels == 0]]\n"
+_STEP = (
+    "loss = (network({seen})[1] - {target}).square().mean()\n"
+    "{empty}\n"
+    "loss.backward()\n"
+    "optimiser.step()\n"
+    "return loss.item()"
+)
 
 WRONG = {
     "my_auroc": [
         (_PAIRS + "return np.mean([a < n for a, n in pairs])", "reversed"),
-        (_PAIRS + "return np.mean([a > n for a, n in pairs])", "Ties"),
+        (
+            "ranks, n = scores.argsort().argsort() + 1, labels.sum()\n"
+            "return (ranks[labels == 1].sum() - n * (n + 1) / 2) / (n * (len(labels) - n))",
+            "Ties",
+        ),
         (_PAIRS + "return sum(a > n for a, n in pairs)", "number of pairs"),
     ],
     "honest_report": [
@@ -31,10 +42,10 @@ WRONG = {
             "Diagonal",
         ),
     ],
-    "nearest_code": [
-        ("return (z - z_train.mean(0)).norm(dim=1)", "MEAN"),
-        ("return torch.cdist(z, z_train).amax(1)", "largest"),
-        ("return torch.cdist(z, z_train).amin(1) ** 2", "squared"),
+    "denoising_step": [
+        (_STEP.format(seen="x", target="x", empty="optimiser.zero_grad()"), "has to see"),
+        (_STEP.format(seen="x + noise", target="(x + noise)", empty="optimiser.zero_grad()"), "clean image"),
+        (_STEP.format(seen="x + noise", target="x", empty=""), "still there"),
     ],
     "best_logit": [
         (

@@ -20,7 +20,7 @@
 #
 # **After this lesson you will be able to**
 #
-# - write a convolutional autoencoder and its training loop on one page;
+# - read a convolutional autoencoder on one page, and write a step of its training;
 # - turn reconstructions into an anomaly score, and measure it beside PCA;
 # - show three ways in which the squared error fails (the shift, the easy anomaly, the bottleneck), and mend one
 #   of them;
@@ -58,7 +58,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from dualad_lib import PCA, Autoencoder, load_one_class, plots
+from dualad_lib import PCA, Autoencoder, NearestNeighbours, load_one_class, plots
 from dualad_lib.evaluation import auroc
 from dualad_lib.teaching import checks
 
@@ -74,13 +74,6 @@ learning_rate = 2e-3
 bottlenecks = [2, 8, 32, 128]  # code lengths of the sweep
 n_bootstrap = 500  # draws of test images for an interval
 more_classes = [1, 6]  # normal classes of the last figure, beside the one above: trouser, shirt
-table_detectors = [
-    "pca",
-    "knn",
-    "isolation_forest",
-    "ocsvm",
-    "kde",
-]  # measured for the results, if those are written
 profile = "lesson"  # written into the rows of the results
 results_folder = None  # a folder for the results; None: none are written
 
@@ -162,7 +155,7 @@ plots.show(
 
 # %% [markdown]
 # A blur, but not any blur. The network does *not* turn strangers into bags: it draws about the right outline
-# and brightness, for things that it was never shown. What is lost is detail: the gap between the legs, the
+# and brightness. What is lost is detail: the gap between the legs, the
 # stripes of the sneaker, and every sharp edge, those of the bags too. So what it has learned is partly "how to
 # draw bags" and partly just "how to draw".
 #
@@ -249,7 +242,7 @@ class ConvAutoencoder(nn.Module):
 
 
 # %% [markdown]
-# Shapes first. Try a network on four images before you train anything.
+# Shapes first, on four images.
 
 # %%
 torch.manual_seed(seed)
@@ -261,7 +254,7 @@ print(f"{sum(p.numel() for p in G.parameters()):,} numbers to learn")
 
 # %% [markdown]
 # The bottleneck is the point: {{ n_pixels }} pixels have to pass through {{ code_length }} numbers. The network
-# can only do that by finding out what its training images have in common, and keeping what differs. The loss is
+# has to find out what its training images have in common, and keep what differs. The loss is
 #
 # $$\mathcal{L}_{rec} = \text{mean over images and pixels of } (\hat x - x)^2 .$$
 
@@ -316,9 +309,8 @@ print(f"mean image:  {no_code:.4f} on all training bags, {no_code_new:.4f} on ne
 
 # %% [markdown]
 # A network that ignores its input and always draws the mean training image gets as far as the dashed line; only
-# below it does the code carry information. Ours ends at less than a third of it, and new
-# bags are rebuilt almost as well as those it learned from. That says how well *bags* are rebuilt, and nothing
-# yet about anomalies.
+# below it must the code carry information. Ours ends at less than a third of it, and new bags are rebuilt almost
+# as well as those it learned from.
 #
 # ## 3. A score, and PCA beside it
 #
@@ -344,12 +336,12 @@ print(
 )
 
 # %% [markdown]
-# The library's `Autoencoder` has the network and the loss that you have just read; it also holds back a tenth of
-# the normal images for the threshold, and starts from their mean brightness. From here on we use it, so that the
-# same row has the same number in every lesson.
+# The library's `Autoencoder` has the network and the loss that you have just read; it also holds back a tenth
+# of the normal images for the threshold, and starts from their mean brightness. From here on we use it, so that
+# rows agree between lessons.
 #
 # **Predict:** the autoencoder is non-linear and convolutional. PCA with the same code length is linear and took
-# one line. Which has the higher AUROC on bags, and by how much?
+# one line. Which has the higher AUROC on bags?
 # %%
 s_pca = PCA(n_components=latent_dim, seed=seed).fit(task.train).anomaly_scores(task.test).final
 figure = plots.roc_curve({"autoencoder": (y, scores.pixel), f"PCA-{latent_dim}": (y, s_pca)})
@@ -364,7 +356,7 @@ print(f"mean error on bags: autoencoder {scores.pixel[y == 0].mean():.4f}, PCA {
 # PCA wins by {{ 100 * (auroc_pca - auroc_pixel) | f1 }} points. If you expected the network to win, be
 # suspicious of the idea, and not of the code. PCA *is* an autoencoder, the best linear one for this very loss
 # (Baldi & Hornik, 1989), and after its short training ours does not even draw bags better than PCA does.
-# But to draw better would not be enough. We look at three reasons.
+# But to draw better need not be enough. We look at three reasons.
 #
 # ## 4. It fails: one pixel to the right
 #
@@ -375,7 +367,8 @@ print(f"mean error on bags: autoencoder {scores.pixel[y == 0].mean():.4f}, PCA {
 
 # %%
 bags, others = task.test[y == 0].float() / 255, task.test[y == 1]
-shift_error = (bags[..., 1:] - bags[..., :-1]).square().flatten(1).mean(1).numpy()  # one column on
+one_on = nn.functional.pad(bags[..., :-1], (1, 0))  # to the right; an empty column comes in
+shift_error = (bags - one_on)[..., 1:].square().flatten(1).mean(1).numpy()  # without that column
 s_normal, s_anomalous = scores.pixel[y == 0], scores.pixel[y == 1]
 
 
@@ -387,7 +380,7 @@ moved, drawn = middle(shift_error), middle(s_anomalous)
 figure = plots.image_grid(
     {
         "image": torch.cat([bags[moved], others[drawn].float() / 255]),
-        "compared with": torch.cat([bags[moved].roll(1, 3), model.reconstruct(others[drawn])]),
+        "compared with": torch.cat([one_on[moved], model.reconstruct(others[drawn])]),
     },
     titles=[f"moved\n{e:.3f}" for e in shift_error[moved]]
     + [f"rebuilt\n{e:.3f}" for e in s_anomalous[drawn]],
@@ -406,13 +399,13 @@ print(
 # %% [markdown]
 # For your eye the left four pairs are equal and the right four are not. For the squared error the left ones are
 # the more different: {{ share_below_shift | pct0 }} % of all anomalies have a smaller error than the typical
-# shift. It compares pixels at the *same place*, and has no idea of shape. A thin line that is drawn one pixel
+# shift. It compares pixels at the *same place*. A thin line that is drawn one pixel
 # off costs twice as much as no line at all: once where it is missing, and once where it should not be. A loss
-# like this rewards a blur where the network is unsure, and you saw blurs in section 1.
+# like this rewards a blur where the network is unsure.
 #
 # But a detector compares a bag with its own reconstruction, and a network may draw a moved bag moved. Does
 # ours? We take the bags whose last column of pixels is empty, so that nothing is cut off, and score them before
-# and after.
+# and after. (In brackets: 95 % of lesson 00's bootstrap draws, from the folded cell at the top.)
 #
 # **Predict:** does the pixel score stay, rise or fall?
 
@@ -420,18 +413,20 @@ print(
 edge = task.test[..., -1].flatten(1).amax(1).numpy()  # the brightest pixel of the last column
 free = (y == 0) & (edge <= np.quantile(edge[y == 0], 0.3))  # for bags this quantile is 0
 pushed = task.test.clone()
-pushed[free] = task.test[free].roll(1, 3)
+pushed[free] = nn.functional.pad(task.test[free][..., :-1], (1, 0))
 s_pushed = model.anomaly_scores(pushed).pixel
 rising = np.mean(s_pushed[free] > scores.pixel[free])
 kept = free | (y == 1)
 for when, s in (("before", scores.pixel), ("after", s_pushed)):
     print(f"{when}: median score {np.median(s[free]):.4f}, AUROC {100 * auroc(y[kept], s[kept]):.1f}")
+print(f"the shift alone, of these bags: median error {np.median(shift_error[free[y == 0]]):.4f}")
 print(f"difference of AUROC: {ahead(y[kept], s_pushed[kept], scores.pixel[kept])}", end="; ")
 print(f"of {free.sum()} bags, {100 * rising:.0f} % score higher than before")
 
 # %% [markdown]
-# The score rises for most of these bags, and the AUROC falls by {{ 100 * (auroc_free - auroc_moved) | f1 }}
-# points, though no human would call one of them strange. Exercise 2 builds a score that forgives a shift.
+# Mostly it does: the median score rises by a small part of what the shift alone costs. But the other clothes
+# stay where they are, and so even this little takes {{ 100 * (auroc_free - auroc_moved) | f1 }} points of
+# AUROC, on these 67 bags. Exercise 2 forgives a shift.
 #
 # ## 5. It fails: easy anomalies
 #
@@ -451,9 +446,9 @@ pd.DataFrame(rows, columns=columns).set_index("class").sort_values(columns[2])
 
 
 # %% [markdown]
-# Between *low* and *high* lie 95 % of the bootstrap draws (lesson 00). Shirts, sneakers and T-shirts are hardly
-# told from bags, although no bag looks like a sneaker. What makes an image easy? Let us measure something that
-# needs no network at all: **roughness**, the mean squared difference of neighbouring pixels.
+# Sneaker, pullover, trouser: easiest first. Shirts, sneakers and T-shirts are hardly told from bags, although
+# no bag looks like a sneaker. What makes an image easy? Here is something that needs no network: **roughness**,
+# the mean squared difference of neighbouring pixels.
 # %%
 def roughness_of(images):
     x = images.float() / 255
@@ -496,8 +491,7 @@ plots.show(
 # twice as many anomalies.
 #
 # A division does that? Be suspicious: we had the idea while looking at *test* images (leak 1). So let us try it
-# where ideas may be tried, on the development splits, with PCA, and on all ten classes.
-
+# on the development splits of all ten classes, with PCA, whose ten fits take seconds.
 # %%
 tried = []
 for k in range(len(names)):
@@ -505,17 +499,16 @@ for k in range(len(names)):
     s = PCA(n_components=latent_dim, seed=seed).fit(part.train).anomaly_scores(part.test).final
     rough = roughness_of(part.test)
     tried.append([auroc(part.test_labels, score) for score in (s, s / rough, -rough)])
-without, with_unit, alone = 100 * np.mean(tried, axis=0)
+without, with_unit, _ = 100 * np.mean(tried, axis=0)
+alone = 100 * np.array(tried)[:, 2]
 gain = 100 * np.diff(tried)[:, 0]  # one number a class
 print(f"PCA, mean over {len(names)} classes: {without:.1f}, divided by roughness {with_unit:.1f};", end=" ")
 print(f"better on {np.sum(gain > 0)} of them, by {gain.min():.1f} to {gain.max():.1f} points")
-print(f"roughness alone, plain images as the anomalous ones: {alone:.1f}")
+print(f"roughness alone, plain images as the anomalous ones: {alone.min():.1f} to {alone.max():.1f}")
 
 # %% [markdown]
-# For PCA it holds, on all ten. And it needs the error: roughness alone is a coin. (It is no law: section 8 has
-# a class on which it brings nothing.) Generative models that score an image by its likelihood also favour plain
-# images, and a related correction helps them (Serrà et al., 2020). A number needs a *unit* before it can be
-# compared.
+# For PCA it holds, on all ten. And it needs the error: alone, roughness orders no class well. But it is no law:
+# section 8 has a class on which it brings nothing.
 #
 # ## 6. It fails: the bottleneck
 #
@@ -534,7 +527,7 @@ plots.show(
 
 # %% [markdown]
 # With two numbers the decoder knows a few standard bags, and draws the dress as one of them. With 128 it draws
-# bags better. Does it draw the dress better too? Let us measure, on new bags and on other clothes.
+# bags better. Does it draw the dress better too?
 # %%
 by_length = {d: sweep[d].anomaly_scores(task.test) for d in bottlenecks}
 losses_at = {d: float(np.mean(sweep[d].history_["reconstruction"][-20:])) for d in bottlenecks}
@@ -579,10 +572,11 @@ for d in (shortest, longest):
     print(f"another seed, d = {d}: {100 * auroc(y, again):.1f}")
 
 # %% [markdown]
-# The bands are bootstrap intervals; the lines below compare on the same images. Every
-# longer code detects *worse* than two numbers do, and another seed agrees at both ends. And the flat line
-# hurts: the mean image, which has no code at all, does better than the autoencoder with 8 numbers or more. But
-# "longer is worse" is no law: PCA ends on its highest point.
+# As trained here, every longer code detects *worse* than two numbers do, and another seed agrees at both ends.
+# And the flat line hurts: the mean image, which has no code at all, does better than the autoencoder with 8
+# numbers or more. (Here is the part of an answer that lesson 00 promised: early networks draw bags as coarsely
+# as two numbers do, and detect better than later ones.) But it is no law: PCA ends on its highest point, and
+# section 8 trains longer.
 #
 # (This figure is drawn from *test* labels, to understand. To choose $d$ from it would be leak 1.)
 #
@@ -607,27 +601,36 @@ plots.show(
 )
 
 # %% [markdown]
-# In a heap, at the edge of the bags and partly among them. Trousers and dresses lie among bags too, and none of
-# the three lands far away. Why there? Let the decoder draw a picture for each point of the same square.
+# In a heap, at the edge of the bags and partly among them. Trousers and dresses lie among bags, too. Why there?
+# Let the decoder draw a picture for each point of the same square.
 # %%
-z1, z2_down = np.linspace(*axis.get_xlim(), 12), np.linspace(*axis.get_ylim()[::-1], 12)
+(left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
+place = (np.arange(12) + 0.5) / 12  # the middles of twelve cells
+z1, z2_down = left + place * (right - left), high - place * (high - low)
 grid = torch.tensor([[[a, b] for a in z1] for b in z2_down], dtype=torch.float32)  # (12, 12, 2), as on a map
 with torch.no_grad():
     drawn = planar.network_.decode(grid.flatten(0, 1))[:, 0]  # (144, H, W)
 drawn = drawn.unflatten(0, (12, 12)).transpose(1, 2).flatten(2).flatten(0, 1)  # one large picture
 figure = plots.image_grid(
-    {"$z_2$": drawn[None]}, titles=["drawn from codes: $z_1$ to the right, $z_2$ upwards"], size=4
+    {"$z_2$": drawn[None]}, titles=["drawn from codes; the square: sneakers' median"], size=4
 )
+picture = figure.axes[0]
+picture.images[0].set_extent((left, right, low, high))  # the axes of the scatter
+picture.plot(*np.median(groups["sneaker"], axis=0), "s", mfc="none", mec="#D55E00", mew=2.5, ms=22)
+picture.set_xlabel("$z_1$", fontsize=14)
+picture.set(xticks=axis.get_xticks(), yticks=axis.get_yticks())
+picture.set(xlim=(left, right), ylim=(low, high))
 plots.show(
     figure,
     alt="A map of twelve by twelve small pictures, drawn by the decoder from codes of the same square. All are bags: "
-    "brighter to the left, flatter towards the upper right, and dark smears in the lower right corner.",
+    "brighter to the left, flatter towards the upper right, and dark smears in the lower right corner. A square marks "
+    "the median code of the sneakers, near the right edge, where the bags are flat and grey.",
 )
 
 # %% [markdown]
-# It is a map of bags, by brightness and by height: with two numbers to spend, these save the most squared
-# error. A sneaker is flat and dark, so it goes to the edge where bags are flat and dark. Two numbers have no
-# room for "but this is no bag". Perhaps more of them have.
+# It is a map of bags, by brightness and by height: with two numbers to spend, presumably these save the most
+# squared error. A sneaker is flat and dark, so it goes to the edge where bags are flat and dark. Two numbers
+# have no room for "but this is no bag".
 #
 # A **latent score** asks how far a code lies from the codes of the training images, whatever the picture looks
 # like:
@@ -639,14 +642,19 @@ plots.show(
 #
 # **Predict:** is it better or worse than the pixel score? And what becomes of it at $d = 2$?
 
+
 # %%
-z_train = model.encode(task.train)  # the library leaves its held-out tenth out
-z_test = model.encode(task.test)
-mean, covariance = z_train.mean(0), z_train.T.cov()
-floor = 0.1 * covariance.diagonal().mean()  # so that directions of hardly any spread are not blown up
-spread, axes = torch.linalg.eigh(covariance + floor * torch.eye(latent_dim))
-whiten = axes / spread.sqrt()  # (d, d)
-s_lat = torch.cdist((z_test - mean) @ whiten, (z_train - mean) @ whiten).amin(1).numpy()
+def nearest_code(z_test, z_train):
+    mean, covariance = z_train.mean(0), z_train.T.cov()
+    floor = 0.1 * covariance.diagonal().mean()  # so that directions of hardly any spread are not blown up
+    spread, axes = torch.linalg.eigh(covariance + floor * torch.eye(z_train.shape[1]))
+    whiten = axes / spread.sqrt()  # (d, d)
+    return torch.cdist((z_test - mean) @ whiten, (z_train - mean) @ whiten).amin(1).numpy()  # (N,)
+
+
+s_lat = nearest_code(
+    model.encode(task.test), model.encode(task.train)
+)  # the library leaves its held-out tenth out
 print(f"latent score by hand {100 * auroc(y, s_lat):.1f}, library {100 * auroc(y, scores.latent):.1f}")
 
 # %%
@@ -660,36 +668,42 @@ plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks
 
 # %% [markdown]
 # At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above
-# the pixel score. Here is a second detector for nothing: it comes from the same network, and looks where the
-# first one doesn't. But nothing in $\mathcal{L}_{rec}$ asks for a code that keeps strangers away. So we can't
-# count on it, as section 8 will show; lesson [03](03_feature_constraint.ipynb) puts it into the loss.
+# the pixel score. Here is a second detector for nothing. But nothing in $\mathcal{L}_{rec}$ asks for a code
+# that keeps strangers away. So we can't count on it, as section 8 will show; lesson
+# [03](03_feature_constraint.ipynb) puts it into the loss.
 #
 # ## 8. Does the autoencoder earn its place?
 #
-# One class proves little. So we repeat it with trousers and with shirts as the normal class, with the same
-# settings. The **dual score** is a weighted mean of pixel and latent score; it gets its weights without any
-# label, and lesson 05 shows how. **Predict:** which score is best on shirts, so easily taken for T-shirts or
-# coats?
+# One class proves little. So we add trousers and shirts, with the same settings. The **dual score** is a
+# weighted mean of pixel and latent score; it gets its weights without any label, and lesson 05 shows how.
+# **Predict:** which score is best on shirts?
 # %%
 results, compared = {}, {}
 for k in (normal_class, *more_classes):
     part = load_one_class(dataset, k, seed=seed)
     detector = model if k == normal_class else autoencoder(part.train)
     own = dict(detector.anomaly_scores(part.test).items())
-    linear_score = PCA(n_components=latent_dim, seed=seed).fit(part.train).anomaly_scores(part.test).final
+    linear = PCA(n_components=latent_dim, seed=seed).fit(part.train)
+    linear_score = linear.anomaly_scores(part.test).final
+    neighbour = NearestNeighbours(seed=seed).fit(part.train).anomaly_scores(part.test).final
+    codes = [linear.model_.transform(images.flatten(1).numpy() / 255) for images in (part.test, part.train)]
     own |= {
         "relative": own["pixel"] / roughness_of(part.test),
         f"PCA-{latent_dim}": linear_score,
         "PCA, relative": linear_score / roughness_of(part.test),
+        "nearest neighbour": neighbour,
     }
     labels = part.test_labels
     results[names[k]] = {name: with_interval(labels, s) for name, s in own.items()}
     compared[names[k]] = {
         "relative ahead of pixel": ahead(labels, own["relative"], own["pixel"]),
         "PCA ahead of pixel": ahead(labels, linear_score, own["pixel"]),
-        "PCA, relative, ahead of relative": ahead(labels, own["PCA, relative"], own["relative"]),
+        "PCA, relative ahead of relative": ahead(labels, own["PCA, relative"], own["relative"]),
         "latent ahead of PCA": ahead(labels, own["latent"], linear_score),
-        "latent ahead of PCA, relative": ahead(labels, own["latent"], own["PCA, relative"]),
+        "latent ahead of nearest neighbour": ahead(labels, own["latent"], neighbour),
+        "latent ahead of nearest PCA code": ahead(
+            labels, own["latent"], nearest_code(*map(torch.tensor, codes))
+        ),
     }
 figure = plots.auroc_bars(results, floor=60)
 listed = " ".join(
@@ -699,29 +713,35 @@ plots.show(figure, alt=f"Bars of AUROC in per cent with intervals, for three nor
 pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 
 # %% [markdown]
-# By its *pictures* the autoencoder does not earn its place. Compared on the same images, PCA is ahead of its
-# pixel score on bags and on shirts, and level on trousers; divided by roughness, it is the same story. By its
-# *code* it may: on shirts, where the division brings nothing, the latent score is ahead of PCA with and without
-# it. On trousers the code is the worst, and the dual score, which cannot know whom to trust, lands in
-# between.
+# By its *pictures* this small, briefly trained autoencoder does not earn its place. PCA is ahead of its pixel
+# score on bags and on shirts, and level on trousers; divided by roughness, it is the same story. But with
+# `steps = 3000` (one run, on bags) new bags are rebuilt with an error of 0.014, and the pixel score rises to
+# 85.7, ahead of PCA; but the latent score falls to 82.1, and PCA with the division stays ahead of all.
 #
-# So the bar for all that follows is not {{ auroc_pixel | pct }}. It is PCA and a division,
-# {{ auroc_pca_relative | pct }} on bags.
+# By its *code* it may. The latent score is a distance to a nearest neighbour, so its fair rivals are
+# neighbours: in pixels, as in lesson 00, and in PCA's codes, whitened likewise. On bags and on shirts the
+# network's code is ahead of both. On shirts, where the division brings nothing, dual and latent score are the
+# best of all. (Over five seeds, latent scores are 87 to 92 on bags and 86 to 87 on shirts; the neighbour in
+# pixels: 85.5 and 83.6.) On trousers the code is the worst.
 #
-# (The intervals say how much hangs on the test images. What hangs on the seed: on bags, five seeds gave pixel
-# scores of 72 to 75 and latent scores of 87 to 92. Three classes are no ranking. On all ten, with full test
-# sets and one seed, the division takes an autoencoder's dual score (equal weights) from 91.7 to 94.6 on clothes
-# and from 96.1 to 98.0 on digits:
-# [results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md#from-nothing-but-one-classs-images).)
+# On all ten classes, with full test sets and one seed, the neighbour in pixels wins on clothes, 92.2 against
+# 91.2 (latent) and 91.8 (dual), and loses on digits, 95.3 against 96.3 and 96.6. With the relative error for
+# its pixel score, the dual score (equal weights) is ahead on both: 94.6 and 98.0
+# ([results](https://github.com/dualad-course/dualad/blob/main/RESULTS.md#from-nothing-but-one-classs-images)).
+#
+# So the bar for all that follows is PCA and a division:
+# {{ auroc_pca_relative | pct }} on bags, {{ highest_pca_relative | pct }} on trousers,
+# {{ lowest_pca_relative | pct }} on shirts, where the dual score is higher.
 #
 # **To remember**
 #
 # - An autoencoder learns to rebuild normal images, and its error is a score. But it learns to draw in general,
-#   too. A better drawing is not a better detector: what counts is the gap.
-# - The squared error punishes shifts and roughness, and forgives strangers that are plain. Divided by
-#   roughness, its AUROC on bags rises from {{ auroc_pixel | pct }} to {{ auroc_relative | pct }}, and on shirts
-#   not at all.
-# - The code holds a second score, {{ auroc_latent | pct }} on bags, although nobody asked for it.
+#   too. A better drawing need not be a better detector: what counts is the gap.
+# - The squared error punishes shifts and roughness, and forgives strangers that are plain. Divided by roughness,
+#   PCA's AUROC rises on all ten development classes, from {{ development_plain | pct }} to
+#   {{ development_relative | pct }} on average; the autoencoder's rises on bags, and not on shirts.
+# - The code holds a second score that nobody asked for. Whether it is ahead of a plain nearest neighbour
+#   depends on the class and on the training.
 #
 # **Next:** the reconstructions are blurred. In lesson [02](02_image_discriminator.ipynb) an adversary demands
 # sharp ones. Does *it* earn its place?
@@ -766,6 +786,8 @@ record(
     mean_latent=average["latent"],
     mean_dual=average["dual"],
     mean_pca=average[f"PCA-{latent_dim}"],
+    lowest_pca_relative=min(one[names[k]]["PCA, relative"] for k in more_classes),
+    highest_pca_relative=max(one[names[k]]["PCA, relative"] for k in more_classes),
     mean_pca_relative=average["PCA, relative"],
 )
 
@@ -775,6 +797,7 @@ if results_folder is not None:
     from dualad_lib.experiments import measure, write_results
 
     command = f"dualad run 01_autoencoder_baseline --profile {profile} -p dataset {dataset}"
+    table_detectors = ("pca", "knn", "isolation_forest", "ocsvm", "kde")
     how = {"seed": seed, "profile": profile, "output": results_folder, "command": command}
     cells = [measure(name, dataset, k, **how) for k in range(len(names)) for name in table_detectors]
     measured = [row for cell in cells for row in cell]
@@ -858,45 +881,52 @@ checks.check_shift_tolerant_score(shift_tolerant_score)
 # auroc(y, shift_tolerant_score(x_all, model.reconstruct(task.test)))
 # ```
 #
-# Then ask the hard question: this forgives normal images their shifts. Does it forgive anomalies as much?
+# On the test images as they are it gives about 74, no more than the plain score: blurs have little use for a
+# shift, and strangers are forgiven theirs as well. Compare the bags of section 4, before and after they moved:
+# the fall is about 3.6 points instead of 5.3.
 #
 # </details>
 #
-# **3. Code.** Write the latent score on codes: the Euclidean distance to the *nearest* training code.
+# **3. Code.** Write one step of training for a *denoising* autoencoder (Vincent et al., 2008): noise is added to
+# the input, and the clean image has to come back.
 
 
 # %%
-def nearest_code(z, z_train):
-    """z: (N, d), z_train: (M, d). Returns (N,) distances."""
+def denoising_step(network, optimiser, x, noise):
+    """x, noise: (N, C, H, W). One step on L_rec that rebuilds x from x + noise. Returns its loss, a number."""
     raise NotImplementedError
 
 
-checks.check_nearest_code(nearest_code)
+checks.check_denoising_step(denoising_step)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# First all distances, a table (N, M): each test code to each training code. `torch.cdist` makes it.
+# Five lines of `train` in section 2, without clipping. What does the network see, and with what is its output
+# compared?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# Then one number a row: the smallest, over dimension 1.
+# `network(...)` gives a pair $(z, \hat x)$. Gradients add up until `zero_grad()` empties them.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
-# def nearest_code(z, z_train):
-#     return torch.cdist(z, z_train).amin(1)
+# def denoising_step(network, optimiser, x, noise):
+#     _, x_hat = network(x + noise)
+#     loss = (x_hat - x).square().mean()  # with the clean image
+#     optimiser.zero_grad()
+#     loss.backward()
+#     optimiser.step()
+#     return loss.item()
 # ```
-#
-# Try it without whitening: `auroc(y, nearest_code(z_test, z_train))`.
 #
 # </details>
 #
-# **4. Explain.** A colleague trains ten times longer. The training loss halves and the AUROC of the pixel score
-# falls. She suspects a bug. What do you tell her?
+# **4. Explain.** A colleague trains longer. The training loss halves and the AUROC of the pixel score falls.
+# She suspects a bug. What do you tell her?
 #
 # <details><summary>Hint</summary>
 #
@@ -906,17 +936,32 @@ checks.check_nearest_code(nearest_code)
 # <details><summary>Solution</summary>
 #
 # No bug is needed. The loss asks for good reconstructions of normal images, and AUROC asks for a *gap* between
-# normal and anomalous errors. A network that draws better draws anomalies better too. If their errors fall faster
-# than the normal ones, the gap closes. Compare the two medians before and after.
+# normal and anomalous errors. A network that draws better draws anomalies better too. If their errors fall
+# faster than the normal ones, the gap closes. Compare the two medians before and after. It can go the other
+# way, too: here, on bags, ten times the steps take the loss from 0.023 to 0.009 and the pixel score's AUROC
+# from 74.3 to 85.7. The loss promises neither.
 #
 # </details>
 #
 # **5. Try.** Set `normal_class = 1` (trousers) and run all again. First predict whether the sweep has the same
-# shape. Which property of the class decides?
+# shape.
 #
-# **6. Try.** `noise=0.3` in `Autoencoder(...)` trains a *denoising* autoencoder (Vincent et al., 2008): noise
-# is added to the input, and the clean image has to come back. Predict which of the three scores gains, then
-# measure it on a development split.
+# <details><summary>Solution</summary>
+#
+# It does not: the pixel score rises from 95.0 at $d=2$ to 97.1 at 8, 97.6 at 32 and 97.5 at 128. Trousers look
+# much alike: even their mean image, with no code at all, has 97.3.
+#
+# </details>
+#
+# **6. Try.** `noise=0.3` in `Autoencoder(...)` is exercise 3 in the library. Predict which of the three scores
+# gains, then measure it on a development split.
+#
+# <details><summary>Solution</summary>
+#
+# On the development split of bags with seed 0, none: pixel 77.1 without noise and 77.0 with it, latent 89.9 and
+# 89.8, dual 89.9 both times.
+#
+# </details>
 #
 # ## References
 #
@@ -930,7 +975,8 @@ checks.check_nearest_code(nearest_code)
 #   shift.* ICML 2015.
 # - I. Loshchilov, F. Hutter. *Decoupled weight decay regularization* (AdamW). ICLR 2019.
 # - J. Serrà, D. Álvarez, V. Gómez, O. Slizovskaia, J. F. Núñez, J. Luque. *Input complexity and
-#   out-of-distribution detection with likelihood-based generative models.* ICLR 2020.
+#   out-of-distribution detection with likelihood-based generative models.* ICLR 2020. Likelihoods favour plain
+#   images, too, and a correction related to our division helps.
 # - P. Lippe. *UvA deep learning tutorials, tutorial 9: deep autoencoders.* From there comes the idea to show the
 #   one-pixel shift.
 # - Wan, Feng. *DualAD.* IET Computer Vision, 2024. doi:10.1049/cvi2.12297.

@@ -111,32 +111,31 @@ blurring = Autoencoder(**settings, seed=seed).fit(task.train)
 figure = plots.image_grid({"$x$": normal[:8], r"$\hat{x}$": blurring.reconstruct(normal[:8])}, size=1.1)
 plots.show(
     figure,
-    alt="Eight bags and below each its reconstruction by the autoencoder: the outline comes back, soft at its "
-    "edges; prints and seams are gone, thin handles are faint or missing.",
+    alt="Eight bags and below each its reconstruction by the autoencoder: most outlines come back, soft at their "
+    "edges, the last bag's hardly; prints and seams are gone, thin handles are faint or missing.",
 )
 
 # %% [markdown]
-# You would never take the lower row for photographs. Most of the shapes are there, but prints and seams have
+# Most of the shapes are there, but prints and seams have
 # been wiped out, and thin handles are faint or gone. In lesson 01 the mean square of the difference of the two
 # rows *is* the pixel score. A perfectly normal bag pays for every print that its reconstruction has lost.
 #
 # If you can tell the rows apart, a network can learn to. And what one network can see, another can be trained
-# to hide. So we add a judge, the **discriminator** $D$, and let the autoencoder play against it. Two questions
-# follow: do the pictures get better, and does the *detector*?
-
+# to hide. So we add a judge, the **discriminator** $D$, and let the autoencoder, from now on $G$ (encoder
+# $G_e$, decoder $G_d$), play against it.
 # %%
 figure = plots.loss_graph(new=("D",))
 plots.show(
     figure,
     alt="The autoencoder as a graph, and new below it: a discriminator D that is given the reconstruction "
-    "x-hat and real images x, and the loss L_adv, real or fake, under it.",
+    "x-hat and real images x, and under it L_adv, the loss by which the autoencoder learns from D: real or fake.",
 )
 
 # %% [markdown]
 # ## 2. Why the squared error blurs
 #
-# To see where the blur comes from, take "images" of one row of 16 pixels, dark on the left and bright on the
-# right. The edge stands at one of four places, all equally likely.
+# Take "images" of one row of 16 pixels, dark on the left and bright on the right. The edge stands at one of four
+# places, all equally likely.
 
 
 # %%
@@ -157,8 +156,8 @@ def small_network(inputs, outputs, hidden=64):
 
 # %% [markdown]
 # A small network, the *painter*, is trained with the squared error to draw such a row. It is fed four random
-# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. A decoder
-# is in the same position with each detail that its code does not hold.
+# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. So it is
+# with a decoder and each detail that its code does not hold.
 #
 # **Predict:** which row does it draw?
 
@@ -199,11 +198,11 @@ plots.show(
 #
 # ## 3. A forger and a judge
 #
-# We need another question: does this look like an image of the data? Nobody can write that down as a formula,
-# but it can be learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of
-# networks trained against each other. The **generator** makes images. The **discriminator** $D$ gets real
-# images and made ones and says which is which. The generator is trained to be taken for real. Ours is the
-# painter for now, later the autoencoder.
+# We need another question: does this look like an image of the data? No formula says that, but it can be
+# learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of networks trained
+# against each other. The **generator** $G$ makes images. The **discriminator** $D$ gets real images and made
+# ones and says which is which; the generator is trained to be taken for real. For now $G$ is the painter, later
+# the autoencoder.
 #
 # $D$ answers with a **logit**: positive means "real", negative means "made", and the sigmoid
 # $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. So $D$ is an ordinary classifier with two
@@ -220,10 +219,10 @@ def discriminator_loss(real, fake):
 
 
 # %% [markdown]
-# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$. Keep this number in mind, and
-# that there are two ways to it. Either there is nothing to tell apart, or $D$ has not learned to.
+# A $D$ that knows nothing says 0 to everything and pays $2\log 2 \approx 1.39$. There are two ways to this
+# number: either there is nothing to tell apart, or $D$ has not learned to.
 #
-# The generator wants the opposite of $D$: what it makes should be taken for real.
+# The generator wants the opposite:
 #
 # $$\mathcal{L}_{adv} = E\,\mathrm{softplus}(-D(\hat x))$$
 
@@ -234,8 +233,9 @@ def adversarial_loss(fake):
 
 
 # %% [markdown]
-# It pulls a logit up the harder, the surer $D$ is that the image was made, and lets go once the image passes for
-# real. (You might have taken the negative of $D$'s second term instead. Exercise 3 shows why one does not.)
+# (In the figure it stands under $D$, but only $\hat x$ enters it.) It pulls a logit up the harder, the surer
+# $D$ is that the image was made, and lets go once the image passes for real. (Why not the negative of $D$'s
+# second term? See exercise 3.)
 #
 # ## 4. The toy again, with a judge
 #
@@ -281,15 +281,16 @@ plots.show(
 )
 
 # %% [markdown]
-# The last four pictures are the game. After a grey start comes the ramp, and then it breaks up, row by row,
-# into edges at different places. The random numbers, worthless until now, decide where.
+# The last four pictures are the game. After a grey start (dear because it is like no image) comes the ramp, and
+# then it breaks up, row by row, into edges at different places. The random numbers, worthless until now, decide
+# where.
 #
 # The sharp drawings cost about *twice* as much as the ramp, and so does the data itself when one of its images
 # is held against another. If the place cannot be known, a sharp edge is a **guess**. Image and guess vary
 # independently around the mean, each with variance $V$, and the two add up. Looking real has a price in
 # general, but it need never be more than a factor of two (Blau & Michaeli, 2018).
 #
-# Be wary: our pixel score *is* the squared error, and we are about to make it larger for normal images.
+# Our pixel score *is* the squared error. Must it suffer, then? Section 8 will tell.
 #
 # ## 5. The game on bags
 #
@@ -316,9 +317,9 @@ class ConvDiscriminator(nn.Module):
 
 
 # %% [markdown]
-# $\mathcal{L}_{adv}$ wants *some* picture that looks real. It does not care whether it is a picture of the bag
-# that went in. **Feature matching** (Salimans et al., 2016; here image by image, as in DualAD) asks for *this*
-# bag, but as $D$ sees it rather than pixel by pixel:
+# $\mathcal{L}_{adv}$ wants *some* picture that looks real. It need not be the bag that went in. **Feature
+# matching** (Salimans et al., 2016; here image by image, as in DualAD) asks for *this* bag, but as $D$ sees it
+# rather than pixel by pixel:
 #
 # $$\mathcal{L}_{fm} = \text{mean over images and features of } (f(\hat x) - f(x))^2$$
 
@@ -329,7 +330,9 @@ def feature_matching(f_hat, f):
 
 
 # %% [markdown]
-# Each player gets its own loss. The features of the real image are a target, so they need no gradient.
+# Each player gets its own loss. The features of the real image are a target, so they need no gradient. In the toy
+# $\mathcal{L}_{adv}$ weighed as much as the squared error; here, as in the library, it weighs 0.005 and
+# $\mathcal{L}_{fm}$ 0.1.
 
 
 # %%
@@ -356,8 +359,7 @@ def move(optimiser, network, loss):
 
 # %% [markdown]
 # The loop is that of lesson 01 with a second turn in it. If both weights are 0, then $D$ still plays and nobody
-# listens: it is a **spectator**. That is a fair control: networks, seed and batches are the same, and the only
-# difference is whether $G$ minds what $D$ thinks.
+# listens: it is a **spectator**. That is a fair control: networks, seed and batches are the same.
 
 
 # %%
@@ -395,12 +397,13 @@ five = pd.read_csv(results_folder() / "bands_02_image_discriminator.csv", index_
 
 
 def with_range(metric, value, scale=100, digits=0, sign=""):
-    """A number of this run as text, and in brackets its range over five seeds."""
+    """A number of this run as text, and in brackets its mean and its range over five seeds."""
     value = round(scale * value, digits) + 0.0
     if metric not in five.index:
         return f"{value:{sign}.{digits}f}"
-    low, high = scale * five.loc[metric, ["min", "max"]]
-    return f"{value:{sign}.{digits}f} ({low:{sign}.{digits}f} to {high:{sign}.{digits}f})"
+    rest = (scale * five.loc[metric, ["mean", "min", "max"]]).round(digits) + 0.0
+    mean, low, high = (f"{v:{sign}.{digits}f}" for v in rest)
+    return f"{value:{sign}.{digits}f} (mean {mean}, {low} to {high})"
 
 
 # %%
@@ -409,8 +412,8 @@ curves["2 log 2: knows nothing"] = [2 * math.log(2)] * steps
 figure = plots.losses(curves, log=False, ylabel=r"$\mathcal{L}_D$")
 plots.show(
     figure,
-    alt="Loss of the discriminator against the step. Both curves begin at 2 log 2. The spectator's falls "
-    "well below it; in the game the loss stays between the spectator's curve and 2 log 2.",
+    alt="Loss of the discriminator against the step. Both curves begin at 2 log 2, dip to about 1.25, climb back "
+    "to about 1.33 and part near step 100. Then the spectator's falls far, that of the game only to about 1.",
 )
 
 ends = {"spectator": watched.tail(20).L_D.mean(), "game": played.tail(20).L_D.mean()}
@@ -418,10 +421,11 @@ for name, value in ends.items():
     print(f"loss of D over the last 20 steps, {name}: {with_range(f'loss_D_{name}', value, 1, 2)}")
 
 # %% [markdown]
-# As a spectator $D$ wins more and more: blur is easy to recognise. In the game $G$ hides, and the same $D$ ends
-# closer to knowing nothing. (Brackets, here and below, hold the lowest and the highest of five seeds in an
-# earlier run; these two ranges do not meet.) Read neither
-# curve as a measure of quality: each says how one player does *against the other*.
+# Both losses dip, climb back and part near step 100. From there the spectator wins more and more: blur is easy
+# to recognise. In the game $G$ hides, and the same $D$ ends closer to knowing nothing. ($G$'s learning rate
+# falls to 0, $D$'s does not, which may help $D$ late. Brackets, here and below: mean, lowest and highest
+# of five seeds in an earlier run; these two ranges do not meet.) Neither curve measures quality: each says how
+# one player does *against the other*.
 #
 # ## 6. Are the pictures better?
 
@@ -442,9 +446,9 @@ plots.show(
 )
 
 # %% [markdown]
-# The outlines are harder, yes. But look along the lower edges of the bags in the last row. Those little teeth are
-# on no photograph: a decoder's upsampling draws such regular dots easily (Odena et al., 2016), and this small $D$
-# has let them pass. Prints and seams have not come back.
+# The outlines are harder. But look along the lower edges in the last row: those little teeth are on no
+# photograph; a decoder's upsampling draws such regular dots easily (Odena et al., 2016). Prints and seams have
+# not come back.
 #
 # So *sharper* and *truer* are two things, and we can measure both. An edge is a difference of neighbouring
 # pixels; write $\nabla x$ for all of them, across and down.
@@ -452,8 +456,9 @@ plots.show(
 # $$\text{edge energy} = \frac{\text{mean } (\nabla\hat x)^2}{\text{mean } (\nabla x)^2}, \qquad
 # \text{edges found} = \frac{\text{mean } \nabla\hat x \cdot \nabla x}{\text{mean } (\nabla x)^2}$$
 #
-# The first says how much edge is drawn. The second counts what agrees with the image: an edge in the right place
-# adds to it, one in the wrong direction takes away. What is drawn beyond that is **invented**.
+# The first says how much edge is drawn. The second counts what agrees with the image: an edge in the right
+# place adds to it, one in the wrong direction takes away. What is drawn beyond that is **invented**: in a wrong
+# place, or too strong.
 #
 # **Predict** both for the toy's ramp, and for its sharp guess.
 
@@ -474,9 +479,13 @@ reports = {
     "toy, ramp": edge_report(rows_of_edges, blurred[:, None, None]),
     "toy, with a judge": edge_report(rows_of_edges, drawings[f"step {toy_steps}"][:, None, None]),
     "bags, autoencoder": edge_report(normal, rebuild(G_plain, normal)),
+    "bags, only L_adv": edge_report(normal, rebuild(play(w_adversarial, 0)[0], normal)),
+    "bags, only L_fm": edge_report(normal, rebuild(play(0, w_matching)[0], normal)),
     "bags, with D": edge_report(normal, rebuild(G_game, normal)),
 }
-short = {"bags, autoencoder": "plain", "bags, with D": "game"}
+
+# %% tags=["machinery"]
+short = dict(zip(list(reports)[2:], ("plain", "adv", "fm", "game"), strict=True))
 cells = {
     row: {
         name: with_range(f"{name.replace(' ', '_')}_{short.get(row)}", value)
@@ -489,23 +498,22 @@ pd.DataFrame(cells).T.add_suffix(", %")
 
 # %% [markdown]
 # The toy's ramp climbs in four steps of $1/4$, and one of them stands where the true edge is: a quarter is
-# found. Its energy, four times $(1/4)^2$, is a quarter too, so nothing is invented. The sharp guess finds
-# hardly more, for it is right about one time in four, and the rest of its edge is invented.
+# found. Its energy, four times $(1/4)^2$, is a quarter too, so nothing is invented. The sharp guess finds no more
+# on average, for it is right one time in four, and the rest of its edge is invented.
 #
-# On bags the plain autoencoder behaves like the ramp. (A little below 0 means that its edges are fainter even
-# than those of a mean.) With $D$ the edge energy rises from {{ edge_energy_plain | pct0 }} % to
-# {{ edge_energy_game | pct0 }} %, and most of what is new is invented. Where the code does not know, looking
-# real means guessing.
+# On bags the plain autoencoder behaves like the ramp, fainter still: hence the negative share. With $D$ the
+# edge energy rises from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, and most of what
+# is new is invented: where the code does not know, looking real means guessing. $\mathcal{L}_{adv}$ alone does
+# most of it, $\mathcal{L}_{fm}$ alone less.
 #
 # ## 7. Is the detector better?
 #
 # From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
-# library's detectors and the same settings. (They hold back a tenth of the training images, so their numbers
-# differ from our own. *Dual* is their mixture of pixel and latent score; [lesson 05](05_dual_scoring.ipynb)
-# builds it.)
+# library's detectors and the same settings. (They hold back a tenth of the training images, so numbers differ.
+# *Dual* is their mixture of pixel and latent score; [lesson 05](05_dual_scoring.ipynb) builds it.)
 #
-# A seed's luck is larger than many a gain. So we compare **in pairs**: a detector with $D$
-# and one without, from the same seed and on the same class, and read the difference.
+# A seed's luck is larger than many a gain. So we compare **in pairs**, with $D$ and without, from the same seed
+# and on the same class.
 #
 # **Predict:** $D$ was put there to improve $\hat x$. Which score gains more: the pixel score, which reads
 # $\hat x$, or the latent score, which reads the code? And will the gain on bags hold for other classes?
@@ -522,6 +530,8 @@ for k in table_classes:
             )
 table = pd.Series(found).unstack([1, 2], sort=False)
 added = table["dualad_d"] - table["autoencoder"]
+
+# %% tags=["machinery"]
 groups = {"bag": added.iloc[0], ", ".join(added.index[1:]) + " (mean)": added.iloc[1:].mean()}
 for stage, title, metric in (
     ("autoencoder", "without D", "bag_latent"),
@@ -541,18 +551,16 @@ pd.DataFrame(
 ).rename_axis(columns="points that D adds to")
 
 # %% [markdown]
-# The two ranges above the table overlap, and that says little: a seed that is good for the one is good for the
-# other. The differences decide. On bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score, and
-# something with each of five seeds. The pixel score, which looks at the sharper picture, gains with some and
-# loses with others. ($D$'s gradient passes through the encoder, too.) Stop here, and $D$ is a success. But five
-# seeds speak of bags only. On the three other classes the latent score's mean gain is
-# {{ others_latent_gain | pct }}, and one seed of five takes it away. One class is an anecdote, however many
-# seeds.
+# The two ranges above the table overlap, but the differences decide. On bags $D$ adds
+# {{ bag_latent_gain | pct }} points to the latent score, and something with each of five seeds. The pixel score
+# gains with some and loses with others. ($D$'s gradient passes through the encoder too, which may be why.) Stop
+# here, and $D$ is a success. On the three other classes little is left: {{ others_dual_gain | pct }} points of
+# the dual score, though with every seed; the latent score's gain can vanish, and the pixel score always loses a
+# little. One class is an anecdote, however many seeds.
 #
-# So let us ask all classes. The full tables of the course, which [lesson 08](08_benchmark.ipynb) reads, hold
-# ten classes of each of three data sets, with all training images, larger networks and one seed. Here the
-# classes are the pairs:
-
+# So let us ask all classes. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them) hold ten
+# classes of each of three data sets, with all training images, larger networks and one seed. Here the classes
+# are the pairs:
 # %%
 rows = study_rows("tables")  # committed with the course
 names = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
@@ -570,10 +578,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Each mark is a mean over ten classes, each line its 95 % interval. On the dual score $D$ brings
-# {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST, with both
-# intervals just above zero. On the colour photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}:
-# that interval just holds zero, but the latent score's does not.
+# Each mark is a mean over ten classes, each line its 95 % interval (Student's, over the classes). On the dual
+# score $D$ brings {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST,
+# with both intervals just above zero. On the colour photographs of CIFAR-10 it *costs*
+# {{ (0 - full_cifar10) | pct }}, in an interval that just holds zero, and the latent score
+# {{ (0 - full_cifar10_latent) | pct }}, in one that does not.
 #
 # ## 8. When one side has won
 #
@@ -593,9 +602,9 @@ plots.show(
 
 
 # %%
-def pixel_auroc(G):
+def pixel_errors(G):
     x = task.test.float() / 255
-    return auroc(y, (x - rebuild(G, x)).square().flatten(1).mean(1).numpy())
+    return (x - rebuild(G, x)).square().flatten(1).mean(1).numpy()
 
 
 games = {
@@ -603,38 +612,47 @@ games = {
     "with D": (G_game, D_game, played),
     "D too far ahead": (G_behind, D_ahead, too_far),
 }
-pd.DataFrame({name: history.tail(20).mean() for name, (*_, history) in games.items()}).T.round(3)
+errors = {name: pixel_errors(G) for name, (G, *_) in games.items()}
+game_table = pd.DataFrame({name: history.tail(20).mean() for name, (*_, history) in games.items()}).T
+game_table["error of bags"] = [error[y == 0].mean() for error in errors.values()]
+game_table["error of others"] = [error[y == 1].mean() for error in errors.values()]
+game_table.round(4)
 
 # %%
-by_pixels = {name: pixel_auroc(G) for name, (G, *_) in games.items()}
+by_pixels = {name: auroc(y, error) for name, error in errors.items()}
 pixel_gains = {
     "game_pixel_gain": by_pixels["with D"] - by_pixels["autoencoder"],
     "ahead_pixel_gain": by_pixels["D too far ahead"] - by_pixels["with D"],
 }
+for metric, name in zip(("loss_plain", "loss_game", "ahead_loss"), games, strict=True):
+    print(f"L_rec, {name}: {with_range(metric, game_table.L_rec[name], 1, 3)}")
 print("points of pixel AUROC, in pairs with the same seed")
 for metric, title in zip(pixel_gains, ("with D - autoencoder", "D too far ahead - with D"), strict=True):
     print(f"{title}: {with_range(metric, pixel_gains[metric], digits=1, sign='+')}")
 
 # %% [markdown]
-# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. Its features of the two images are now
-# so far apart that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error. $G$
-# follows it, and the pictures are covered with dots. (Even the healthy game pays section 4's price:
-# $\mathcal{L}_{rec}$ rises from {{ loss_plain | f3 }} to {{ loss_game | f3 }}.)
+# $D$ has won: its loss is {{ ahead_loss_D | f2 }}, so it hardly ever errs. Its features of the two images are
+# now so far apart that $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction
+# error, and the pictures are covered with dots. (Each $\mathcal{L}_{fm}$ is measured by its own $D$: compare it
+# along its row.)
 #
-# And the detector? Beside the healthy game from the same seed the broken one is several points better or
-# several points worse, as the seed has it. Whoever watches the AUROC alone may see nothing wrong, so look at
-# pictures and losses first. (Our own $D$ adds to the pixel score with every seed, section 7's with two of five.
-# So small a gain hangs on details of the training.)
+# Even the healthy game pays section 4's price: $\mathcal{L}_{rec}$ rises. But bags and others pay nearly in
+# proportion, and the AUROC, which asks only for their order, need not fall.
+#
+# And the broken game? Beside the healthy one from the same seed it is several points better or worse, as the seed
+# has it. Whoever watches the AUROC alone may see nothing wrong. (Our own $D$ adds to
+# the pixel score with every seed, section 7's does not: so small a gain hangs on details.)
 #
 # ## What it means
 #
-# - The squared error asks for the mean of what might be. A sharp guess costs about twice as much.
+# - The squared error asks for the mean of what might be. A sharp guess costs about twice as much; on bags, with
+#   small weights, about a tenth more.
 # - $\mathcal{L}_D = 2\log 2$ says that $D$ knows nothing, and not why.
-# - On bags the edges became stronger, and most of the new ones are invented. Sharper is not truer.
+# - On bags most of the new edges are invented. Sharper is not truer.
 # - A game that one side has won may not show in the AUROC. Look at the pictures.
 # - Compare with and without a part on the same seed, and on more than one class.
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On two of the full
-#   tables it brings tenths of a point, on the third none. So far it has hardly earned its place.
+#   tables it brings tenths of a point, on the third it costs more. So far it has hardly earned its place.
 #
 # **Next:** DualAD's second game is played on the code, where a score reads directly what the game changes.
 
@@ -649,8 +667,6 @@ _x = task.train[:batch_size].float() / 255
 _leaked = _gradient(discriminator_loss(D_game(_x)[0], D_game(G_game(_x)[1])[0]))
 _wanted = _gradient(adversarial_loss(D_game(G_game(_x)[1])[0]))
 _sharp = drawings[f"step {toy_steps}"]
-_end = {name: history.tail(20).mean() for name, (*_, history) in games.items()}
-_plain, _game = reports["bags, autoencoder"], reports["bags, with D"]
 
 
 def tells_apart(D, G):
@@ -671,6 +687,12 @@ def fresh_auroc(G):
     return tells_apart(D, G)
 
 
+def judge_auroc(D):
+    """AUROC of -D(x): what is no bag should look less real."""
+    with torch.no_grad():
+        return auroc(y, -torch.cat([D(x)[0] for x in (task.test.float() / 255).split(512)]).numpy())
+
+
 judges = {"own_plain": tells_apart(D_plain, G_plain), "own_game": tells_apart(D_game, G_game)}
 judges |= {"fresh_plain": fresh_auroc(G_plain), "fresh_game": fresh_auroc(G_game)}
 record(
@@ -679,11 +701,21 @@ record(
     toy_jump_blurred=blurred.diff(dim=1).abs().amax(1).mean().item(),
     toy_jump_sharp=_sharp.diff(dim=1).abs().amax(1).mean().item(),
     **{f"loss_D_{name}": value for name, value in ends.items()},
-    loss_plain=_end["autoencoder"].L_rec,
-    loss_game=_end["with D"].L_rec,
-    **{f"{name.replace(' ', '_')}_plain": value for name, value in _plain.items()},
-    **{f"{name.replace(' ', '_')}_game": value for name, value in _game.items()},
+    loss_plain=game_table.L_rec["autoencoder"],
+    loss_game=game_table.L_rec["with D"],
+    **{
+        f"{name.replace(' ', '_')}_{who}": value
+        for row, who in short.items()
+        for name, value in reports[row].items()
+    },
+    **{
+        f"error_{kind}_{who}": float(errors[name][y == label].mean())
+        for name, who in (("autoencoder", "plain"), ("with D", "game"))
+        for label, kind in ((0, "normal"), (1, "anomalous"))
+    },
     **judges,
+    judge_auroc=judge_auroc(D_game),
+    judge_spectator=judge_auroc(D_plain),
     **{
         f"{who}_{kind}_gain": group[kind]
         for who, group in zip(("bag", "others"), groups.values(), strict=True)
@@ -691,8 +723,8 @@ record(
     },
     ahead=ahead,
     fresh_steps=fresh_steps,
-    ahead_loss_D=_end["D too far ahead"].L_D,
-    ahead_loss=_end["D too far ahead"].L_rec,
+    ahead_loss_D=game_table.L_D["D too far ahead"],
+    ahead_loss=game_table.L_rec["D too far ahead"],
     **pixel_gains,
     pixel_plain=by_pixels["autoencoder"],
     pixel_game=by_pixels["with D"],
@@ -704,6 +736,7 @@ record(
     **{f"others_{kind}": table["autoencoder", kind].iloc[1:].mean() for kind in added},
     **{f"others_{kind}_d": table["dualad_d", kind].iloc[1:].mean() for kind in added},
     **{f"full_{name}": gains[title, "dual"]["mean"] / 100 for name, title in names.items()},
+    full_cifar10_latent=gains["CIFAR-10", "latent"]["mean"] / 100,
 )
 
 # %% [markdown]
@@ -815,9 +848,9 @@ checks.check_saturating_loss(saturating_loss)
 #
 # $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Its slope at −8 is
 # $-\sigma(-8) \approx -0.0003$, that of $\mathcal{L}_{adv}$ is $-\sigma(8) \approx -0.9997$. Where help is
-# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. Put
-# `saturating_loss` into `loss_of_G` in place of `adversarial_loss` and play again with `rate_D=ahead *
-# discriminator_rate`: what does $\mathcal{L}_D$ do now?
+# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. (Put it into
+# `loss_of_G` in place of `adversarial_loss` and play with `rate_D=ahead * discriminator_rate`: with either loss
+# $\mathcal{L}_D$ ends near 0.01. A weight of 0.005 does not save a $G$ that is so far behind.)
 #
 # </details>
 #
@@ -834,22 +867,53 @@ checks.check_saturating_loss(saturating_loss)
 # "Better" means two things. The reconstructions look more like normal images, and their squared error is
 # *larger* (section 4). Whether anomalies stand out depends on the gap. It should help where an anomaly is
 # rebuilt too well by blur, such as plain or smooth images: a $G$ that has to draw normal texture cannot copy
-# them. It should hurt where normal images have fine details that the code cannot hold: guessed details cost
-# twice, so normal images score higher, and small defects drown in that.
+# them. It should hurt where normal images have fine details that the code cannot hold: a guessed detail costs up
+# to twice as much, so normal images score higher, and small defects drown in that. (On bags, section 8, both
+# kinds of image paid nearly alike.)
 #
 # </details>
 #
-# **5. Try.** Leave out the `.detach()` in $D$'s turn, the classic slip. Then $\mathcal{L}_D$ reaches $G$ as well.
-# Predict in which direction it pushes $G$, compared with $\mathcal{L}_{adv}$; then compute the cosine of the two
-# gradients.
+# **5. Try.** Write the game by hand: copy `play`, delete all between `_, x_hat = G(x)` and `history.append`, and
+# write both turns without the lesson's functions. Your history must pass `.equals(played)`. Then leave out the
+# `.detach()`, the classic slip: what happens to $G$?
 #
-# <details><summary>Hint</summary>
+# <details><summary>Hint 1</summary>
 #
-# `torch.autograd.grad(loss, list(G_game.parameters()))` gives the gradient as a list of tensors; flatten and
-# concatenate them.
+# Order: $D$ on $\hat x$, `no_grad` and $D$ on $x$, the three losses, then zero, backward, clip to 5, step. For
+# $D$'s turn: $D$ on $x$, $D$ on the detached $\hat x$, its loss, and the same four calls.
+#
+# </details>
+# <details><summary>Hint 2</summary>
+#
+# For the slip: `torch.autograd.grad(loss, list(G_game.parameters()))` gives a gradient as a list of tensors.
+# Compare that of $\mathcal{L}_D$, not detached, with that of $\mathcal{L}_{adv}$.
 #
 # </details>
 # <details><summary>Solution</summary>
+#
+# ```python
+# fake, f_hat = D(x_hat)  # G's turn
+# with torch.no_grad():
+#     f = D(x)[1]
+# reconstruction, matching = (x_hat - x).square().mean(), (f_hat - f).square().mean()
+# loss = reconstruction + w_adversarial * softplus(-fake).mean() + w_matching * matching
+# moves_G.zero_grad()
+# loss.backward()
+# nn.utils.clip_grad_norm_(G.parameters(), 5.0)
+# moves_G.step()
+# real, fake = D(x)[0], D(x_hat.detach())[0]  # D's turn
+# loss = softplus(-real).mean() + softplus(fake).mean()
+# moves_D.zero_grad()
+# loss.backward()
+# nn.utils.clip_grad_norm_(D.parameters(), 5.0)
+# moves_D.step()
+# ```
+#
+# (The history also wants `terms = {"L_rec": reconstruction.item(), "L_fm": matching.item()}`.) Without the
+# `.detach()` torch stops with a `RuntimeError`: the graph behind $\hat x$ was freed by $G$'s own turn. Were
+# $\hat x$ made afresh, $\mathcal{L}_D$ would leave its gradient in $G$'s parameters, but `moves_D` never steps
+# them, and `moves_G.zero_grad()` wipes it away. So here the slip costs an error or time. With *one* optimiser for
+# both players it would do harm:
 #
 # ```python
 # def gradient(loss):
@@ -861,14 +925,15 @@ checks.check_saturating_loss(saturating_loss)
 # print(torch.cosine_similarity(leaked, wanted, dim=0).item())
 # ```
 #
-# The cosine is {{ detach_cosine | f2 }}, where −1 would be the exact opposite: $G$ is taught to be caught. In the
-# library such a loss cannot reach $G$: there a `Turn` owns its players and moves nobody else.
+# The cosine is {{ detach_cosine | f2 }}, where −1 would be the exact opposite: $G$ would be taught to be
+# caught. In the library a `Turn` owns its players and moves nobody else, which is what `move` does here.
 #
 # </details>
 #
 # **6. Try.** Does $G$ look real, or has it only learned to fool *its* $D$? Let it tell test
 # images from their reconstructions, and beside it a fresh $D$, trained for {{ fresh_steps | int }} batches on the
-# finished reconstructions. Predict which is the better judge.
+# finished reconstructions. Predict which is the better judge. And could $-D(x)$ itself be a
+# detector's score?
 #
 # <details><summary>Hint</summary>
 #
@@ -902,6 +967,12 @@ checks.check_saturating_loss(saturating_loss)
 # Its own $D$ has an AUROC of {{ own_plain | pct }} as a spectator and {{ own_game | pct }} in the game, and it
 # is lower in the game with each of five seeds. A judge that $G$ never met has {{ fresh_plain | pct }} and
 # {{ fresh_game | pct }}. The forger has learned the habits of one inspector.
+#
+# And $-D(x)$ as a score? `auroc(y, -D_game(task.test.float() / 255)[0].detach().numpy())` gives
+# {{ judge_auroc | pct }}: worse than a coin, and so with each of five seeds. $D$ was asked whether an image is
+# a photograph or a reconstruction of a bag, not whether it is a bag, and a photograph of a shoe is a
+# photograph. Others use it differently: AnoGAN (Schlegl et al., 2017) adds the distance of its features of $x$
+# and $\hat x$ to the score, GANomaly (Akcay et al., 2018) trains with that distance and scores by the code.
 #
 # </details>
 #

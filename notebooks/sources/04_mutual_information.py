@@ -15,18 +15,17 @@
 #
 # {{ colab_badge }}
 #
-# If anomalies are to show up in a code, the code ought to say much about its image. Then why not measure how
-# much it says, and train the encoder to say more? That is the last part of DualAD. The measure will rise, and
-# so will a score. Is that the information's doing? To find out we ask outside judges, and a **placebo**: a
-# training that is pulled as well, by a network that knows nothing.
+# If anomalies are to show up in a code, it ought to say much about its image. Then why not measure how much,
+# and train the encoder to say more? That is the last part of this course's DualAD. The measure will rise, and
+# so will a score. Is that the information's doing? We ask outside judges, and a **placebo**: a training that is
+# pulled as well, by a network that never learned.
 #
 # **After this lesson you will be able to**
 #
 # - say what mutual information is, in terms of pairs and strangers;
 # - estimate how much two things depend on each other with a network, and check it where the answer is known;
 # - build a term that encoder and estimator raise *together*, and see a wrong sign at once;
-# - tell an estimate that rose from a code that says more, and that from a better detector, by held-out pairs,
-#   an outside judge and a placebo.
+# - tell an estimate that rose from a code that says more, and that from a better detector.
 #
 # **You need** lessons [01](01_autoencoder_baseline.ipynb) (code, latent score),
 # [02](02_image_discriminator.ipynb) (the discriminator's loss) and [03](03_feature_constraint.ipynb) (critic,
@@ -108,9 +107,9 @@ before = create("dualad_d_fc", seed=seed, **settings).fit(task.train)  # lesson 
 # %% [markdown]
 # ## 1. Which code belongs to which image?
 #
-# A small game first. The top row below shows bags that no network was trained on. Two rows of their codes
-# follow, each drawn as the picture that lesson 03's decoder makes of it. In one row every code stands under its
-# own image. In the other every code has moved one place on, so that it stands under a **stranger**.
+# A small game first. The top row shows bags that no network was trained on. Two rows of their codes follow, drawn
+# by lesson 03's decoder. In one, every code stands under its own image. In the other it has moved one place on,
+# and stands under a **stranger**.
 #
 # **Predict:** which row is which, and what told you?
 
@@ -127,18 +126,17 @@ plots.show(
 )
 
 # %% [markdown]
-# Row B has the pairs. You compared outlines. So the game measures something: the more surely you can tell pairs
-# from strangers, the more the code says about its image. With codes that are pure chance nobody could win.
+# Row B has the pairs. You compared outlines. The more surely you can tell pairs from strangers, the more the code
+# says about its image. With codes that are pure chance nobody could win.
 #
 # **Mutual information** puts this into a formula. Compare the world of pairs, where image and code come together
 # with density $p(x, z)$, with the world of strangers, where any image meets any code: $p(x)\,p(z)$.
 #
 # $$I(x; z) = \text{mean over pairs of } \log \frac{p(x, z)}{p(x)\, p(z)}$$
 #
-# It is zero when the code says nothing and never negative. With the natural logarithm its unit is the **nat**,
-# about 1.44 bits. We know neither density, so we can't compute it. But we can train a network $T$ to play the
-# game, and see how well it plays. That is the new part, with two such networks, which section 3 builds.
-
+# It is zero when the code says nothing and never negative. Its unit is the **nat**, about 1.44 bits. We know
+# neither density, but we can train a network $T$ to play the game. The new part has two of them. (The $T_t$
+# below the critic are lesson 03's transformations.)
 # %%
 figure = plots.loss_graph(parts=("D", "FC"), new=("MI",))
 plots.show(
@@ -150,14 +148,14 @@ plots.show(
 
 
 # %% [markdown]
-# $D$ and the sphere play *against* the autoencoder, and $T$ plays *with* it: both want the pairs to be easy to
-# tell. (The part is not in the DualAD paper. It comes from Deep InfoMax, Hjelm et al., 2019, and from LR-GDAN,
-# Chen et al., 2020.)
+# $D$ and the sphere play *against* the autoencoder, and $T$ plays *with* it: both want pairs to be easy to tell.
+# (The paper on DualAD has no such part. It comes from Deep InfoMax, Hjelm et al., 2019, and LR-GDAN, Chen et al.,
+# 2020.)
 #
 # ## 2. A network that plays, where the answer is known
 #
-# Never trust an estimator that you have not seen right. So let $x$ and $z$ be single numbers for a moment, both
-# normally distributed, with correlation $\rho$.
+# Never trust an estimator that you have not seen right. For a moment let $x$ and $z$ be normally distributed
+# numbers with correlation $\rho$.
 # %%
 def pairs(n, rho):
     x = torch.randn(n)
@@ -183,22 +181,21 @@ plots.show(
     "band along the diagonal. Below, strangers: the same round cloud three times.",
 )
 
+
 # %% [markdown]
-# For strangers, every $x$ gets the $z$ of its neighbour in the batch, `z.roll(1)`. At correlation 0
-# nobody can win. At 0.95 a glance is enough.
+# For strangers, every $x$ gets its neighbour's $z$, `z.roll(1)`. At correlation 0 nobody can win. At 0.95 a
+# glance is enough.
 #
-# "Pair or stranger?" is a question for a **classifier**, and you trained one in lesson 02. $T(x, z)$ is its
-# logit, $\sigma(T)$ the probability that it gives to "pair". We turn its loss upside down, so that a good player
-# has a high value, and shift it, so that ignorance has the value 0:
+# "Pair or stranger?" is a question for a **classifier**, as you trained in lesson 02. $T(x, z)$ is its logit,
+# $\sigma(T)$ the probability of "pair". We turn its loss upside down, so that good players score high, and
+# shift it, so that ignorance scores 0:
 #
 # $$I_{JS} = \text{mean over pairs of } \log \sigma(T) + \text{mean over strangers of } \log (1 - \sigma(T)) +
 # 2 \log 2$$
 #
-# "JS" stands for Jensen and Shannon, after whom this way to compare two worlds is named. In code, $\log
-# \sigma(T)$ is written $-\text{softplus}(-T)$ and $\log(1 - \sigma(T))$ is $-\text{softplus}(T)$, which stay
-# finite where a sigmoid rounds to zero:
-
-
+# "JS" is for Jensen and Shannon, whose way to compare two worlds Nowozin et al. (2016) learn with a network. In
+# code, $\log \sigma(T)$ is written $-\text{softplus}(-T)$ and $\log(1 - \sigma(T))$ is $-\text{softplus}(T)$,
+# which stay finite where a sigmoid rounds to zero:
 # %%
 def jsd_mutual_information(joint, marginal):
     return -softplus(-joint).mean() - softplus(marginal).mean() + 2 * math.log(2)
@@ -243,9 +240,9 @@ def train_pairs(draw):
 
 
 # %% [markdown]
-# For normal pairs the best possible $T$ is known. It is $\log \frac{p(x, z)}{p(x) p(z)}$, and with it the best
-# possible $I_{JS}$ and the true $I = -\tfrac12 \log(1 - \rho^2)$ can be computed without any training. Here are
-# both, beside what our networks reach on pairs that they never saw.
+# For normal pairs the best $T$ is known, $\log \frac{p(x, z)}{p(x) p(z)}$, and with it the best $I_{JS}$ and the
+# true $I = -\tfrac12 \log(1 - \rho^2)$. Here are both, beside what our networks reach on pairs that they never
+# saw.
 #
 # **Predict:** where will a network do worse than the best $T$? And what does the curve of $I_{JS}$ look like as
 # the true $I$ grows?
@@ -295,13 +292,12 @@ plots.show(
 )
 
 # %% [markdown]
-# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end. The left picture
-# shows what one of them has found: the band in which pairs live.
+# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end.
+# On the left, one of them has found the band of pairs.
 #
 # Be careful with what the number is. The best $T$ itself stays below the true $I$: at correlation 0.9 it has
 # {{ possible_09 | f2 }} where the truth is {{ truth_09 | f2 }} nats. So $I_{JS}$ is a cautious stand-in that
-# rises with $I$, and flattens towards its ceiling. ([Appendix A1](A1_mutual_information.ipynb) has estimators of
-# the value itself.)
+# rises with $I$, and flattens towards its ceiling.
 #
 # And if it sees the same 64 pairs again and again?
 #
@@ -320,13 +316,17 @@ print(f"on its 64 pairs {by_heart:.2f}, on fresh pairs {on_fresh:.2f}; the best 
 
 
 # %% [markdown]
-# It has learned its pairs by heart, and on them it claims far more than the true $I$, which is
-# {{ truth_05 | f2 }}. On new pairs it does worse than ignorance. Only an estimate on held-out pairs counts.
+# It has learned its pairs by heart, and claims far more than the true $I$, {{ truth_05 | f2 }}. On new pairs it
+# does worse than ignorance. Only held-out pairs count.
 #
 # ## 3. On images: encoder and player together
 #
-# Now $x$ is an image and $z$ its code. A $T$ that started from raw pixels would have to learn to see first. The
-# encoder sees already, so $T$ looks at a **feature map** from the middle of the encoder, and at the code. Two
+# Now $x$ is an image and $z$ its code. No noise stands between them, and with continuous images $I$ itself is
+# infinite ([appendix A1](A1_mutual_information.ipynb)). "Says more" means here that a network of this size can
+# read more.
+#
+# A $T$ that started from pixels would have to learn to see. The encoder sees already, so in place of $x$ our
+# $T$ gets a map from its middle, `seen`: 7 × 7 places, 32 channels, one block before lesson 03's $h$. Two
 # networks ask two questions. The **global** one, $T_g$, averages the map over its places: does this code belong
 # to this image?
 # %%
@@ -347,7 +347,7 @@ class GlobalStatistics(nn.Module):
 
 # %% [markdown]
 # The **local** one, $T_l$, asks at *every place* of the map: does this code belong to the image of which I see
-# a corner? (A 1 × 1 convolution is one small network that is used at each place.)
+# a corner? (A 1 × 1 convolution is one small network, used at each place.)
 # %%
 class LocalStatistics(nn.Module):
     def __init__(self, channels, latent_dim, hidden=128):
@@ -363,19 +363,20 @@ class LocalStatistics(nn.Module):
 
 
 # %% [markdown]
-# And who raises the estimate? Everybody: $T$ because only a good player measures anything, the encoder because
-# that is what we want of it. So there is one loss, and all networks lower it:
+# Who raises the estimate? Everybody: $T$ because only a good player measures anything, the encoder because we
+# want that of it. So there is one loss, and all networks lower it:
 #
 # $$\min_{G,\, T_g,\, T_l}\; \mathcal{L}_{rec} - w_I\, \big( I_{JS}^{(g)}(x; z) + I_{JS}^{(l)}(x; z) \big)$$
 #
-# To know what the part does, we need two more trainings. In one, $T$ is a mere **spectator**: it plays on codes
-# that it gets as constants (`detach`), so the encoder feels nothing of it (*without*, in the pictures). The other
-# is the **placebo**: there $T$ stays as it was drawn. It pulls at the encoder, but it has learned no game. Part
-# and placebo each come at the library's weight and at ten times as much, because a $T$ that never learned may
-# pull more weakly.
+# To know what the part does, we need two more trainings. In one, $T$ is a mere **spectator**: it gets the codes
+# as constants (`detach`), so the encoder feels nothing of it (*without*, in the pictures). The other is the
+# **placebo**, whose $T$ stays as it was drawn, untrained. That is a weak dose, not an empty pill: random
+# weights, too, reward pairs a little. Part and placebo come at the library's weight and at ten times as much;
+# `pull` notes how hard each tugs at the code.
 #
-# We read every $T_g$ twice, on bags that train it and on held-out ones. (A `Turn` is one loss with the players
-# that lower it.)
+# The library's `train` takes `Turn`s: a loss, with the `Player`s (network and optimiser) that lower it.
+# `forward_features` gives map, $h$ and code, `seeded` the same first weights to every run. Every 30 steps `watch`
+# reads $T_g$, on bags that train it and on held-out ones.
 # %%
 def player(name, part):
     optimiser = torch.optim.AdamW(part.parameters(), learning_rate, betas=(0.9, 0.99))
@@ -407,8 +408,13 @@ def play(weight, frozen=False, keep=()):
         if weight == 0:
             seen, z = seen.detach(), z.detach()  # T watches, and the encoder does not follow it
         found = {name: jsd_mutual_information(t(seen, z), t(seen.roll(1, 0), z)) for name, t in T.items()}
-        step.log(error=error.detach(), **{name: value.detach() for name, value in found.items()})
-        return {"reconstruction": error, "information": -(weight or 1) * sum(found.values())}
+        step.log(
+            error=error.detach(), **{name: value.detach() for name, value in found.items()}
+        )  # for the curves
+        information = -(weight or 1) * sum(found.values())  # a spectator's loss has the weight 1
+        if weight:
+            step.log(pull=torch.autograd.grad(information, z, retain_graph=True)[0].norm())
+        return {"reconstruction": error, "information": information}
 
     def watch(step):
         n = step.number + 1
@@ -430,7 +436,7 @@ def play(weight, frozen=False, keep=()):
 
 # %% [markdown]
 # **Predict:** how high will the spectator's estimate climb, and how much higher with the encoder's help? On which
-# side of the training bags will held-out ones lie?
+# side of the lines will the held-out marks lie?
 # %%
 moments = sorted({max(1, round(share * steps)) for share in (0.003, 0.03, 0.1, 0.3)})
 runs = {
@@ -465,22 +471,22 @@ final = {name: run.readings[steps] for name, run in runs.items()}
 listed = "; ".join(f"{name}: {known:.2f} and {new:.2f}" for name, (known, new) in final.items())
 plots.show(
     figure,
-    alt="Estimate against the step, lines on training bags and marks on held-out bags, which stay close to the lines. "
+    alt="Estimate against the step, lines on training bags and marks on held-out bags. Early on they part "
+    "(without dips at step 60, its mark above the line); at the end marks lie a little below their lines. "
     f"Ends: {listed}.",
 )
 
 # %% [markdown]
-# Nobody helps the spectator, and on held-out bags it still reads {{ held_without | f2 }}: the code of an
-# autoencoder says much of its image unasked. With the encoder's help it is {{ held_with | f2 }}, and at ten
-# times the weight it comes near the ceiling. The marks end close to their lines, so with all our bags no $T$
-# has learned them by heart. The placebo's $T$ reads next to nothing.
+# The spectator dips at step 60, while its codes still change fast, and then reads {{ held_without | f2 }} on
+# held-out bags: unasked, a code says much of the encoder's map. With help it is {{ held_with | f2 }}, and at
+# ten times the weight near the ceiling. Marks end about 0.02 below their lines at most: no $T$ has learned its
+# bags by heart. The untrained $T$ reads next to nothing.
 #
 # ### The wrong sign
 #
-# The commonest bug is a forgotten minus: the loss is `rec + w * information`, and everybody *lowers* the
-# estimate.
+# A common bug is a forgotten minus: in `rec + w * information` everybody *lowers* the estimate.
 #
-# **Predict** the two curves below, estimate and total loss. What would you see if you plotted the loss alone?
+# **Predict** the two curves below, estimate and total loss. What would the loss alone tell you?
 
 # %%
 runs["wrong sign"] = play(-w_strong)
@@ -506,17 +512,17 @@ plots.show(
 
 
 # %% [markdown]
-# $I_{JS}$ has a ceiling and no floor, so this loss falls and falls, and a plot of it looks splendid. The estimate
-# gives the bug away: the true value is never negative, so one that falls far below zero on the *training* pairs
-# can only be a wrong sign.
+# $I_{JS}$ has a ceiling and no floor, so this loss falls and falls, and looks splendid. The estimate gives the
+# bug away: the true value is never negative, so one that falls far below zero on the *training* pairs is almost
+# always a wrong sign (a training that diverges does it, too).
 #
 # ## 4. Does the code say more?
 #
-# The estimate rose, on held-out bags too. But $T$ compared the code with a map from the same encoder, and the two
-# may have agreed on something that is merely easy to match. We need an **outsider**: a fresh $T$, trained on
-# codes that no longer change and read on held-out bags. Its eyes are the same for all encoders, namely the image
-# itself, averaged to 7 × 7 pixels. Training such a judge is a matter of chance, so each code gets {{ n_judges }},
-# and their mean counts.
+# The estimate rose, on held-out bags too. But $T$ compared the code with a map from the same encoder, and the
+# two may have agreed on something merely easy to match. We need an **outsider**: a fresh $T$, trained on codes
+# that no longer change, read on held-out bags, with the same eyes for all encoders: the image averaged to 7 × 7
+# pixels. Its training is a matter of chance, so each code gets {{ n_judges }}, and their mean counts. We ask
+# twice: with each number of the code standardised, and with the code whitened, as the latent score has it.
 # %%
 @torch.no_grad()
 def codes(G, images):
@@ -532,16 +538,21 @@ def standardised(train, test):
     return (train - mean) / deviation, (test - mean) / deviation
 
 
-def judge(G):
-    """I_JS of fresh T, one a judge, between 7 x 7 pixels and codes, read on held-out bags."""
+def whitened(train, test):
+    gaussian = Gaussian.fit(train)
+    return gaussian.whiten(train).float(), gaussian.whiten(test).float()
+
+
+def judge(train, test, prepare=standardised):
+    """I_JS of fresh T, one a judge, between 7 x 7 pixels and the codes of training bags, read on held-out bags."""
     sight, held_sight = (
         x[:, :, None, None] for x in standardised(eyes(task.train), eyes(held_out))
     )  # a map of one place
-    code, held_code = standardised(codes(G, task.train), codes(G, held_out))
+    code, held_code = prepare(train, test)
     readings = []
     for k in range(n_judges):
         with seeded(seed + k):
-            T = GlobalStatistics(sight.shape[1], latent_dim, hidden=128)
+            T = GlobalStatistics(sight.shape[1], code.shape[1], hidden=128)
             optimiser = torch.optim.AdamW(T.parameters(), 2e-3)
             for _ in range(judge_steps):
                 i = torch.randint(len(sight), (128,))
@@ -554,36 +565,48 @@ def judge(G):
 
 
 # %% [markdown]
-# Beside the outsiders we put what the course is about, the AUROC of a score: here the latent one, the distance to
-# the nearest normal code after whitening.
+# Beside them stands the AUROC of the latent score, the distance to the nearest normal code after whitening.
+# *Pull* is the size of the gradient that $T$ sends into the code (*with*: 1). The last row tries the judges on
+# a code that is rich for certain: principal components of the very pixels that they see.
 #
-# **Predict** for each column: which way does it go from *without* to *with*, and on to ten times the weight? And
-# what will a placebo change?
+# **Predict** for each column: which way does it go from *without* to *with*, and on to ten times the weight? What
+# will a placebo change?
 
 
 # %%
-def latent_score(G):
-    bank, found = codes(G, task.train), codes(G, task.test)
+def latent_score(bank, found):
     gaussian = Gaussian.fit(bank)
     return nearest_distance(gaussian.whiten(bank), gaussian.whiten(found)).numpy()
 
 
 # %%
-rows, verdicts = {}, {}
+rows, verdicts, widest = {}, {}, {}
 for name, run in runs.items():
-    verdicts[name] = judge(run.G)
+    train_codes, held_codes = codes(run.G, task.train), codes(run.G, held_out)
+    verdicts[name] = judge(train_codes, held_codes)
+    spread = torch.linalg.eigvalsh(torch.cov(train_codes.T))  # variance by direction
+    widest[name] = (spread[-1] / spread.sum()).item()
     rows[name] = {
+        "pull": np.mean(run.curves.get("pull", 0)) / np.mean(runs["with"].curves["pull"]),
         "its own estimate": run.readings[steps][1],
         "outsiders": np.mean(verdicts[name]),
-        "they differ by": np.ptp(verdicts[name]),
-        "latent AUROC": 100 * auroc(y, latent_score(run.G)),
+        "code whitened": np.mean(judge(train_codes, held_codes, whitened)),
+        "latent AUROC": 100 * auroc(y, latent_score(train_codes, codes(run.G, task.test))),
     }
 judged = pd.DataFrame(rows).T
-judged.map(lambda value: f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}")
+main = torch.linalg.eigh(torch.cov(eyes(task.train).T))[1][:, -latent_dim:]
+rich = [eyes(images) @ main for images in (task.train, held_out)]
+rows["principal components"] = {
+    "outsiders": np.mean(judge(*rich)),
+    "code whitened": np.mean(judge(*rich, whitened)),
+}
+print(f"variance along one direction: {widest['without']:.1%} without, {widest['wrong sign']:.1%} wrong sign")
+everything = pd.DataFrame(rows).T[list(judged)]
+everything.map(lambda value: f"{value:,.0f}" if abs(value) > 1000 else f"{value:.2f}").replace("nan", "")
 
 # %% [markdown]
-# That is one seed. Below, bars reach from the lowest to the highest of five.
-
+# That is one seed. Below, bars span five seeds; on the right a stroke marks their mean, and grey the bar of
+# *without*.
 # %% tags=["machinery"]
 short = {
     "without": "without",
@@ -598,7 +621,8 @@ five = pd.read_csv(results_folder() / "bands_04_mutual_information.csv", index_c
 
 
 def over_seeds(metric, own):
-    return tuple(five.loc[metric, ["min", "max"]]) if metric in five.index else (own, own)
+    """Lowest, mean and highest of five seeds."""
+    return tuple(five.loc[metric, ["min", "mean", "max"]]) if metric in five.index else (own, own, own)
 
 
 figure, ((left, right),) = plots.canvas(9.6, 3.1, 1, 2, sharey=True)
@@ -608,11 +632,15 @@ for axis, column, metric, scale in (
     (right, "latent AUROC", "latent", 100),
 ):
     for place, (name, row) in enumerate(judged.iterrows()):
-        low, high = (scale * end for end in over_seeds(f"{metric}_{short[name]}", row[column] / scale))
-        spans[metric, name] = low, high
+        low, middle, high = (
+            scale * end for end in over_seeds(f"{metric}_{short[name]}", row[column] / scale)
+        )
+        spans[metric, name] = low, high, middle
         colour = plots.COLOURS[place % 6]
         axis.plot([low, high], [place, place], color=colour, linewidth=6, alpha=0.35, solid_capstyle="butt")
         axis.plot(row[column], place, marker=plots.MARKERS[place], color=colour, markersize=7)
+        if axis is right:
+            axis.plot(middle, place, "|", color="black", markersize=11, markeredgewidth=2.2)
         if axis is left:
             axis.plot(verdicts[name], [place] * n_judges, "|", color="black", markersize=11)
 outside = judged.loc["wrong sign", "outsiders"]
@@ -629,11 +657,11 @@ left.axvline(2 * math.log(2), color="#777777", linewidth=1)
 left.text(
     2 * math.log(2) - 0.003, len(judged) - 0.6, "ceiling", rotation=90, ha="right", va="bottom", fontsize=9
 )
-right.set(xlabel="latent AUROC (%); grey: the range without the part")
-right.axvspan(*spans["latent", "without"], color="#777777", alpha=0.15, linewidth=0)
+right.set(xlabel="latent AUROC, % (strokes: five-seed means)")
+right.axvspan(*spans["latent", "without"][:2], color="#777777", alpha=0.15, linewidth=0)
 listed = "; ".join(
     f"{name}: outsiders {spans['reading', name][0]:.2f} to {spans['reading', name][1]:.2f}, "
-    f"latent {spans['latent', name][0]:.1f} to {spans['latent', name][1]:.1f}"
+    f"latent {spans['latent', name][0]:.1f} to {spans['latent', name][1]:.1f}, mean {spans['latent', name][2]:.1f}"
     for name in judged.index
 )
 plots.show(
@@ -642,31 +670,35 @@ plots.show(
 )
 
 # %% [markdown]
-# On the left the part's codes read no better than those of the plain autoencoder, and at ten times the weight
-# they read worst. An estimate that rose is no proof of a code that says more about its image.
+# **The information.** Asked either way, the part's codes read no better than those of the plain autoencoder,
+# and at ten times the weight worst of those with the right sign. The judges could read higher: principal
+# components bring them to {{ reading_rich | f2 }}. An estimate that rose is no proof of a code that says more.
+# (Tschannen et al., 2020, doubt it of such training at large.)
 #
-# On the right something did move. With the part, the latent AUROC of this plain autoencoder is
-# {{ latent_with | pct }} and not {{ latent_without | pct }}, and over five seeds the two bars just stay apart.
-# The placebo at the same weight gains nothing. But at ten times the weight a $T$ that never learned reaches
-# {{ latent_placebo_strong | pct }} here, and its bar overlaps with both: on some seeds a mere pull moves this
-# score nearly as far. (The part itself ends anywhere between {{ strong_low | pct }} and {{ strong_high | pct }}
-# there.) What the part's own gain comes from we leave open. It is no information that our outsiders can find.
+# **The score.** On this seed more of the part looks like more gain. Over five, at the library's weight, every
+# seed gains, {{ mean_gain_with | pct }} points on average. At ten times one falls to {{ strong_low | pct }},
+# and the mean gain is {{ mean_gain_strong | pct }}. The placebo of the same weight stays below the part, but
+# hardly pulls ({{ pull_placebo | f2 }}). At ten times it pulls {{ pull_placebo_strong | f2 }} times as hard as
+# the part, gains {{ mean_gain_placebo_strong | pct }}, and the bars overlap. So the part does raise this score,
+# perhaps by mere pull to some degree, and by no information that an outsider finds.
 #
-# The wrong sign says it from the other side. Nearly all that outsiders could read is gone
-# ({{ reading_sign_bug | f2 }}), and the latent AUROC is still {{ latent_sign_bug | pct }}. A code can say
-# nearly nothing of *which* bag it sees and yet tell bags from the rest.
+# **The wrong sign.** Outsiders read nearly nothing, {{ reading_sign_bug | f2 }}, and the latent AUROC is still
+# {{ latent_sign_bug | pct }}. Is the information gone? Whitened, the same codes read
+# {{ whitened_sign_bug | f2 }}: nearly all their variance lies along one direction, and some of what they say
+# hid in the rest. Before you say "nothing", ask what a judge can see. Still, it says less of *which* bag it
+# sees than the plain code, and tells bags from the rest as well.
 #
 # ### Why there was so little to gain
 #
-# If an autoencoder is to redraw an image from its code alone, the code *must* keep the image, or the error stays
-# high. So the squared error asks for much the same thing: Barber and Agakov (2003) show that lowering it raises
-# a lower bound on $I(x; z)$. We can watch that happen, since `play` kept copies of the spectator's autoencoder.
+# To redraw an image from its code, an autoencoder *must* keep it there. So the squared error asks for much the
+# same: lowering it raises a lower bound on $I(x; z)$ (Barber and Agakov, 2003). Watch that in copies of the
+# spectator's autoencoder.
 #
 # **Predict:** how does the reading move while the error falls?
 
 # %%
 stages = {**runs["without"].kept, steps: runs["without"].G}
-read = [np.mean(judge(G)) for G in runs["without"].kept.values()] + [judged.loc["without", "outsiders"]]
+read = [judge(codes(G, task.train), codes(G, held_out)) for G in stages.values()]
 with torch.no_grad():
     images = held_out.float() / 255
     fell = [squared_error(G.decode(G.encode(images)), images).item() for G in stages.values()]
@@ -676,33 +708,34 @@ moments = list(stages)
 figure, ((left, right),) = plots.canvas(9.2, 3.0, 1, 2)
 left.plot(moments, fell, color=plots.COLOURS[0], marker="o")
 left.set(xscale="log", xlabel="steps of training", ylabel="error on held-out bags", ylim=(0, None))
-right.plot(moments, read, color=plots.COLOURS[1], marker="s", label="plain autoencoder")
+right.plot(moments, np.mean(read, 1), color=plots.COLOURS[1], marker="s", label="plain autoencoder")
+right.plot(moments, read, "_", color="black", markersize=9)
 right.axhline(judged.loc["with", "outsiders"], color="black", linestyle="--", label="with the part")
 right.axhline(2 * math.log(2), color="#777777", linewidth=1)
 right.text(moments[0], 2 * math.log(2) - 0.01, r"ceiling $2 \log 2$", fontsize=9, va="top")
 right.set(xscale="log", xlabel="steps of training", ylabel="outsiders' reading")
 right.legend(loc="lower right", frameon=False)
 listed = ", ".join(
-    f"{n} steps: error {e:.3f}, reading {r:.2f}" for n, e, r in zip(moments, fell, read, strict=True)
+    f"{n} steps: error {e:.3f}, reading {r:.2f}"
+    for n, e, r in zip(moments, fell, np.mean(read, 1), strict=True)
 )
 plots.show(
     figure,
-    alt=f"The error on held-out bags falls. The outsiders' reading rises, dips a little at the end, "
-    f"and stops near a dashed line, the reading with the part, below its ceiling. {listed}.",
+    alt="The error on held-out bags falls. The outsiders' reading, with a stroke for each judge, rises, dips a little "
+    f"at the end, and stops near a dashed line, the reading with the part, below its ceiling. {listed}.",
 )
 
 # %% [markdown]
-# Nobody asked for information here, and the reading goes from {{ read_first | f2 }} to
-# {{ reading_without | f2 }}, about what the part reaches. (It starts high, since even random weights keep much of
-# an image. Single judges differ by about as much as the dip at the end.) The regulariser asks for what has been
-# paid for already.
+# Nobody asked for information here, and the reading goes from {{ read_first | f2 }} (even random weights keep
+# much of an image) to {{ reading_without | f2 }}, about what the part reaches. At the end the error falls on
+# and the reading does not follow: better pictures need not be easier to match. The regulariser asks for what
+# has been paid for already.
 #
 # ## 5. What the detector gains
 #
 # So far the part stood alone. Now the library's own detector, with the same settings, first weights and batches:
-# everything up to lesson 03 (autoencoder, $D$, Feature Constraint) without this part, and with it. Each
-# difference gets an interval: we draw the test images again, with replacement, {{ n_draws }} times, and take the
-# range of 95 % of the differences.
+# everything up to lesson 03 (autoencoder, $D$, Feature Constraint) without this part, and with it. The intervals
+# hold 95 % of the differences over {{ n_draws }} redrawings of the test images, with replacement.
 #
 # **Predict:** which of the three intervals, if any, will leave out zero?
 
@@ -727,7 +760,7 @@ figure, ((axis,),) = plots.canvas(8.2, 2.5)
 listed = []
 for place, (name, row) in enumerate(pair.iterrows()):
     colour = plots.COLOURS[place]
-    low, high = (100 * end for end in over_seeds(f"{name}_change", row.change / 100))
+    low, _, high = (100 * end for end in over_seeds(f"{name}_change", row.change / 100))
     axis.plot([low, high], [place, place], color=colour, linewidth=9, alpha=0.3, solid_capstyle="butt")
     axis.errorbar(
         row.change, place, xerr=[[row.change - row.low], [row.high - row.change]], fmt=plots.MARKERS[place],
@@ -744,22 +777,24 @@ plots.show(figure, alt=f"What the mutual-information part adds, with 95 % interv
 # %% [markdown]
 # The latent AUROC is {{ latent_before | pct }} without the part and {{ latent_after | pct }} with it. All three
 # intervals hold zero, and over five seeds the change falls to both sides of it. What the plain autoencoder gained
-# is gone. A likely reason (we did not test it): since lesson 03 the score reads $h$, and this part speaks to $z$.
+# is gone, likely (untested) since the score now reads $h$, which $T$ never sees.
 #
-# **Does the part earn its place?** As a regulariser beside a reconstruction, no: over ten classes each of MNIST,
-# Fashion-MNIST and CIFAR-10 its step changes the mean by less than a tenth of a point, and no interval reaches
-# beyond a quarter of one ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). As a way to *look* it was
-# worth building, since it showed what a code keeps and gave away a bug that no AUROC shows. And where there is no
-# decoder, as in Deep InfoMax, it is the whole training signal.
+# **Does the part earn its place?** As a regulariser beside a reconstruction, no: over ten classes each of
+# MNIST, Fashion-MNIST and CIFAR-10 its step changes the mean by less than a tenth of a point, and on MNIST that
+# is a small loss, -0.08, whose interval leaves out zero
+# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). As a way to *look* it was worth building: it
+# gave away a bug that no AUROC shows. And where there is no decoder, as in Deep InfoMax, it is the whole
+# training signal.
 #
 # ## Recap
 #
 # - $I(x; z)$ asks how well pairs can be told from strangers. A classifier on logits gives a cautious stand-in
 #   for it, $I_{JS}$, which never exceeds $2 \log 2$ and counts on held-out pairs alone.
-# - Encoder and $T$ raise it together. An estimate far below zero on its training pairs is a wrong sign.
-# - An estimate that rose is no proof of a code that says more: ask an outsider. Nor is a score that rose a proof
-#   of information: ask a placebo, over several seeds.
-# - The reconstruction asks for much the same thing, and in the full detector nothing is left of the gain.
+# - Encoder and $T$ raise it together. Far below zero on its training pairs, suspect a wrong sign.
+# - An estimate that rose does not prove that a code says more: ask an outsider. Nor does a score that rose: ask a
+#   placebo, over several seeds.
+# - At its weight the part raised this latent score on bags with every seed, no outsider read more information,
+#   and in the full detector nothing is left of the gain. The reconstruction asks for much the same.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
 # together without a single label, and adds up what every part was worth.
@@ -788,11 +823,21 @@ record(
             ("latent", "latent AUROC", 100),
         )
     },
-    read_first=read[0],
+    read_first=np.mean(read[0]),
     n_draws=n_bootstrap,
     n_judges=n_judges,
     strong_low=over_seeds("latent_strong", judged.loc["with, ten times", "latent AUROC"] / 100)[0],
-    strong_high=over_seeds("latent_strong", judged.loc["with, ten times", "latent AUROC"] / 100)[1],
+    strong_high=over_seeds("latent_strong", judged.loc["with, ten times", "latent AUROC"] / 100)[2],
+    **{
+        f"mean_gain_{short[name]}": (spans["latent", name][2] - spans["latent", "without"][2]) / 100
+        for name in judged.index[1:]
+    },
+    pull_placebo=judged.loc["placebo", "pull"],
+    pull_placebo_strong=judged.loc["placebo, ten times", "pull"],
+    whitened_without=judged.loc["without", "code whitened"],
+    whitened_sign_bug=judged.loc["wrong sign", "code whitened"],
+    reading_rich=rows["principal components"]["outsiders"],
+    widest_sign_bug=widest["wrong sign"],
     **{f"{score}_before": pair.loc[score, "without"] / 100 for score in pair.index},
     **{f"{score}_after": pair.loc[score, "with"] / 100 for score in pair.index},
     **{f"{score}_change": pair.loc[score, "change"] / 100 for score in pair.index},
@@ -830,8 +875,8 @@ checks.check_information_changes(answers)
 #
 # Same, same, lower, lower, same, lower (it is zero). What can be undone loses nothing: doubling, reordering,
 # dropping the random number again. What can't be undone loses. And nothing done to $z$ alone can add: that is
-# the *data-processing inequality*. Note the first: $I$ does not know the scale of a code. A latent score
-# does.
+# the *data-processing inequality*. So $I$ does not know the geometry of a code: any change that can be undone
+# leaves it. A score made of distances does.
 #
 # </details>
 #
@@ -900,8 +945,8 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 #     return jsd_mutual_information(joint, marginal)
 # ```
 #
-# The estimate is less noisy, because each code meets $N - 1$ strangers and not one. It costs $N$ times as
-# many evaluations of $T$.
+# The estimate is less noisy, because each code meets $N - 1$ strangers and not one. It costs $N^2$
+# evaluations of $T$ and not $2N$.
 #
 # </details>
 #
@@ -921,9 +966,29 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 #
 # </details>
 #
-# **5. Try.** Between the two weights: give part and placebo the weight 0.03, with three values of `seed`. Predict
-# first: which of them gains more, and do their ranges stay apart? What would you answer an author who shows
+# **5. Try.** Between the two weights: give part and placebo the weight 0.03, with three values of `seed`.
+# Predict which gains more, and whether their ranges stay apart. What do you answer an author who shows
 # "without" and "with" on one seed?
+#
+# <details><summary>Hint</summary>
+#
+# `play` reads the variable `seed`, so few lines do (a minute or two):
+#
+# ```python
+# for seed in (0, 1, 2):
+#     for frozen in (False, True):
+#         G = play(0.03, frozen).G
+#         print(seed, frozen, auroc(y, latent_score(codes(G, task.train), codes(G, task.test))))
+# ```
+#
+# </details>
+# <details><summary>What to look for</summary>
+#
+# Ranges, not single values: ours at ten times the weight goes from {{ latent_without | pct }} to
+# {{ latent_strong | pct }} on seed 0, and gains {{ mean_gain_strong | pct }} over five. So ask the author for
+# other seeds, and for an untrained $T$ that pulls as hard: 0.03 pulls with it far less than with a trained one.
+#
+# </details>
 #
 # ## References
 #

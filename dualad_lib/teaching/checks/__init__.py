@@ -4,7 +4,7 @@
 from .adegan import PATTERN_CHANGES, check_between_codes, check_pattern_changes, check_stable_eq_11
 from .adversarial_signs import ATTACKERS, check_attack_step, check_attackers
 from .agad import PSEUDO_ANOMALIES, check_at_strength, check_depends_on_company, check_pseudo_anomalies
-from .autoencoder_baseline import EXTREMES, check_extremes, check_nearest_code, check_shift_tolerant_score
+from .autoencoder_baseline import EXTREMES, check_denoising_step, check_extremes, check_shift_tolerant_score
 from .benchmark import INTERVALS, check_intervals, check_paired_interval
 from .checking import CheckFailed
 from .dual_scoring import FUSION_CHANGES, check_fisher_weights, check_fusion_changes, check_threshold

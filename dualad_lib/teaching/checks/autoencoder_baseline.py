@@ -104,39 +104,72 @@ def check_shift_tolerant_score(function):
         raise CheckFailed(f"For one test batch the scores are {right.round(4)}; you give {given.round(4)}.")
 
 
-@reports("the distance to the nearest training code")
-def check_nearest_code(function):
-    """function(z, z_train) -> (N,): Euclidean distance of each code (N, d) to its nearest training code (M, d)."""
+@reports("noise goes in, the clean image has to come back, and each step begins with empty gradients")
+def check_denoising_step(function):
+    """function(network, optimiser, x, noise) -> the loss of one step that rebuilds x from x + noise, a number.
+
+    network(x) gives (z, x_hat). Two steps on two batches are compared with those of the check, loss and weights.
+    """
     import torch
 
-    call = numbers(function, "one distance a code, shape (N,)", shape=(5,))
+    call = numbers(function, "the loss of the step, one number", shape=())
     random = np.random.default_rng(0)
-    bank = random.normal(size=(12, 3)) + 4 * random.integers(0, 2, size=(12, 1))
-    z = np.concatenate([bank[:2], random.normal(size=(3, 3))])
-    distances = np.linalg.norm(z[:, None] - bank[None], axis=-1)
-    right, given = distances.min(1), call(torch.from_numpy(z), torch.from_numpy(bank))
-    if np.allclose(given, right, atol=1e-3):
-        return
-    own = np.linalg.norm(z[:, None] - z[None], axis=-1) + np.where(np.eye(5), np.inf, 0)
-    wrong = {
-        "That is the distance to the MEAN training code. The mean of two groups lies between them, where "
-        "no normal image need be; compare with each training code and keep the "
-        "smallest.": np.linalg.norm(z - bank.mean(0), axis=1),
-        "You keep the largest distance: an image is normal when ONE training code is near, not when all "
-        "are.": distances.max(1),
-        "You average over all training codes: near one group and far from another would look half "
-        "anomalous.": distances.mean(1),
-        "That is the squared distance: same order and so the same AUROC, but the exercise asks for the "
-        "distance.": right**2,
-        "You compare the codes with each other. A score may not depend on the other test images: compare "
-        "with z_train.": own.min(1),
-        "All zeros: each code was compared with itself. Compare with z_train.": np.zeros(5),
-        "Minus the distance is a normality score; here higher means more anomalous.": -right,
+    batches = [torch.from_numpy(random.random((2, 4, 1, 3, 3), dtype=np.float32)) for _ in range(2)]
+    before, given = _two_steps(call, batches)
+    if torch.equal(given[0][1], before):
+        raise CheckFailed(
+            "One step changed no weight. backward() fills the gradients and step() goes downhill by them, in this "
+            "order; zero_grad() empties them, so it may not stand between the two."
+        )
+    mistakes = {
+        "right": {},
+        "You rebuild the clean image from itself: the network has to see x + noise.": {"noisy_input": 0},
+        "You ask for the noise back as well: compare x_hat with x, the clean image.": {"noisy_target": 1},
+        "The gradients of the first step are still there in the second: call zero_grad() in each step.": {"empty": 0},
+        "You add up the squared errors; L_rec is their mean over images and pixels.": {"mean": 0},
     }  # fmt: skip
-    for message, values in wrong.items():
-        if np.allclose(given, values, atol=1e-3):
+    for message, mistake in mistakes.items():
+        _, wanted = _two_steps(lambda *args, how=mistake: _denoise(*args, **how), batches)
+        weights = all(torch.allclose(a[1], b[1], atol=1e-6) for a, b in zip(given, wanted, strict=True))
+        if weights and message != "right":
             raise CheckFailed(message)
-    raise CheckFailed(f"For one test batch the distances are {right.round(3)}; you give {given.round(3)}.")
+        if weights:
+            if not np.allclose([loss for loss, _ in given], [loss for loss, _ in wanted], rtol=1e-4):
+                raise CheckFailed("The weights are right; return the loss of this step before it was taken.")
+            return
+    raise CheckFailed("The weights after two steps are not those of L_rec between x_hat and the clean x.")
+
+
+def _two_steps(function, batches):
+    """A small network's weights before, and (loss, weights) after each of two steps."""
+    import torch
+
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down, self.up = torch.nn.Linear(9, 2), torch.nn.Linear(2, 9)
+
+        def forward(self, x):
+            z = self.down(x.flatten(1))
+            return z, self.up(z).unflatten(1, x.shape[1:])
+
+    network, random = Network(), np.random.default_rng(1)
+    for p in network.parameters():
+        p.data = torch.from_numpy(random.normal(0, 0.4, p.shape).astype(np.float32))
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    weights = lambda: torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone()  # noqa: E731
+    before = weights()
+    return before, [(float(function(network, optimiser, *batch)), weights()) for batch in batches]
+
+
+def _denoise(network, optimiser, x, noise, noisy_input=1, noisy_target=0, empty=1, mean=1):
+    error = (network(x + noisy_input * noise)[1] - x - noisy_target * noise).square()
+    loss = error.mean() if mean else error.sum()
+    if empty:
+        optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
 
 
 def _shift_errors(x, x_hat, shifts):

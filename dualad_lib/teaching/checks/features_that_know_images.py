@@ -26,7 +26,7 @@ NEIGHBOUR_CHANGES = {
         "falls",
         "Then the pit is normal: it has itself for a neighbour. Who trains on damage no longer sees it.",
     ),
-    "the same cells are shuffled to other places of the photograph": (
+    "the vectors of its cells are shuffled to other positions": (
         "stays",
         "The bank does not know WHERE a cell was, so neither does the score. PaDiM would notice.",
     ),

@@ -7,7 +7,7 @@ from .checking import CheckFailed, as_array, compare_answers, numbers, reports
 INFORMATION_CHANGES = {
     "doubled": (
         "same",
-        "Doubling can be undone, so nothing is lost. I does not know the scale of a code; a distance does.",
+        "Doubling can be undone, so nothing is lost. I does not know the geometry of a code.",
     ),
     "coordinates reordered": (
         "same",
