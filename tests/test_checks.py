@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from checking import fails, todo
@@ -189,6 +190,6 @@ def test_the_printed_solution_passes_its_check(text, check, name):
     code = "\n".join(line[2:] for line in solution.splitlines())
     function = code[code.index("def ") :].split("\n\n")[0]  # what follows it needs the lesson's variables
     # what a lesson has in scope
-    room = {**vars(losses), "math": math, "np": np, "t": stats.t, "torch": torch}
+    room = {**vars(losses), "math": math, "np": np, "pd": pd, "t": stats.t, "torch": torch}
     exec(function, room)
     assert getattr(checks, check)(room[name])
