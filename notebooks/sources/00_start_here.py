@@ -596,7 +596,7 @@ plots.show(
 # - [06](06_features_that_know_images.ipynb): a network that knows photographs, for heat maps as above;
 # - [07](07_your_own_images.ipynb): a folder of your own photographs, an alarm, and what it promises.
 #
-# **To remember**
+# ## To remember
 #
 # - One class is known. Everything else is found by being *unlike* it, and is never seen in training.
 # - AUROC is the share of (anomalous, normal) pairs in the right order. It says nothing of a threshold.

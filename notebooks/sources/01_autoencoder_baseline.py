@@ -733,7 +733,7 @@ pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 # {{ auroc_pca_relative | pct }} on bags, {{ highest_pca_relative | pct }} on trousers,
 # {{ lowest_pca_relative | pct }} on shirts, where the dual score is higher.
 #
-# **To remember**
+# ## To remember
 #
 # - An autoencoder learns to rebuild normal images, and its error is a score. But it learns to draw in general,
 #   too. A better drawing need not be a better detector: what counts is the gap.

@@ -426,8 +426,8 @@ pd.DataFrame(means, ["false alarms", "pitted found"]).T.mul(100).map("{:.0f} %".
 # %% [markdown]
 # While place and days are known, the promise is kept on average: {{ by_known | pct0 }} %. On later days it is
 # {{ by_later | pct0 }} % (and not for want of photographs: half of them, at random, still raise few), on a new
-# place {{ by_image | pct0 }} %; over five seeds 41 to 44 and 38 to 52 ([all
-# ranges](../figures/results/bands_07_your_own_images.csv)). Nothing changed but the dealing. The numbers of
+# place {{ by_image | pct0 }} %; over five seeds 41 to 44 and 38 to 52 (all
+# ranges: `figures/results/bands_07_your_own_images.csv`). Nothing changed but the dealing. The numbers of
 # section 2 were of the first kind: they tell how the detector does on *these five places and ten days*.
 # Tomorrow is a later day. Deal your photographs as tomorrow will. (The share found: mean over places, another
 # detector than section 2's.)
