@@ -146,29 +146,25 @@ def padded(x, x_hat):
 def test_denoising_step():
     check = checks.check_denoising_step
 
-    def step(seen="x + noise", target="x", order="zbs", reduced="mean", returned="loss"):
-        def run(network, optimiser, x, noise):
-            room = {"x": x, "noise": noise}
-            loss = getattr((network(eval(seen, room))[1] - eval(target, room)).square(), reduced)()
-            for part in order:
-                {"z": optimiser.zero_grad, "b": loss.backward, "s": optimiser.step}[part]()
-            return eval(returned, {"loss": loss})
+    def step(seen="x + noise", target="x", reduced="mean", returned="W - rate * W.grad"):
+        def run(W, x, noise, rate):
+            W = W.clone().requires_grad_()
+            room = {"x": x, "noise": noise, "W": W, "rate": rate}
+            getattr((eval(seen, room) @ W - eval(target, room)).square(), reduced)().backward()
+            return eval(returned, room)
 
         return run
 
     assert check(step())
-    assert check(step(order="bsz", returned="loss.item()"))
+    assert check(step(returned="(W - rate * W.grad).detach().numpy()"))
     fails(check, step(seen="x"), "has to see")
     fails(check, step(target="x + noise"), "clean image")
-    fails(check, step(order="bs"), "zero_grad", "each step")
-    fails(check, step(order="zs"), "no weight")
-    fails(check, step(order="zb"), "no weight")
-    fails(check, step(order="zsb"), "no weight")
-    fails(check, step(order="bzs"), "between the two")
+    fails(check, step(returned="W + rate * W.grad"), "uphill")
+    fails(check, step(returned="W"), "as they were")
     fails(check, step(reduced="sum"), "mean over images")
-    fails(check, step(returned="2 * loss"), "return the loss")
-    fails(check, step(seen="x - noise"), "after two steps")
-    fails(check, step(returned="loss.repeat(4)"), "shape")
+    fails(check, step(returned="W - W.grad"), "rate")
+    fails(check, step(seen="x - noise"), "one step")
+    fails(check, step(returned="W.grad.mean()"), "shape")
 
 
 SOURCES = Path(__file__).resolve().parents[1] / "notebooks" / "sources"

@@ -5,11 +5,9 @@ The code is the body of the exercise's function. Wrong predictions are made from
 
 _PAIRS = "pairs = [(a, n) for a in scores[labels == 1] for n in scores[labels == 0]]\n"
 _STEP = (
-    "loss = (network({seen})[1] - {target}).square().mean()\n"
-    "{empty}\n"
-    "loss.backward()\n"
-    "optimiser.step()\n"
-    "return loss.item()"
+    "W = W.clone().requires_grad_()\n"
+    "(({seen}) @ W - {target}).square().mean().backward()\n"
+    "return (W {sign} rate * W.grad).detach()"
 )
 
 WRONG = {
@@ -43,9 +41,9 @@ WRONG = {
         ),
     ],
     "denoising_step": [
-        (_STEP.format(seen="x", target="x", empty="optimiser.zero_grad()"), "has to see"),
-        (_STEP.format(seen="x + noise", target="(x + noise)", empty="optimiser.zero_grad()"), "clean image"),
-        (_STEP.format(seen="x + noise", target="x", empty=""), "still there"),
+        (_STEP.format(seen="x", target="x", sign="-"), "has to see"),
+        (_STEP.format(seen="x + noise", target="(x + noise)", sign="-"), "clean image"),
+        (_STEP.format(seen="x + noise", target="x", sign="+"), "uphill"),
     ],
     "best_logit": [
         (

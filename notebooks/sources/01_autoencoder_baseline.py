@@ -574,7 +574,7 @@ for d in (shortest, longest):
 # %% [markdown]
 # As trained here, every longer code detects *worse* than two numbers do, and another seed agrees at both ends.
 # And the flat line hurts: the mean image, which has no code at all, does better than the autoencoder with 8
-# numbers or more. (Lesson 00's bags scored best early in training: perhaps for the same reason.) But it is no
+# numbers or more. But it is no
 # law: PCA ends on its highest point, and section 8 trains longer.
 #
 # (This figure is drawn from *test* labels, to understand. To choose $d$ from it would be leak 1.)
@@ -888,12 +888,12 @@ checks.check_shift_tolerant_score(shift_tolerant_score)
 # </details>
 #
 # **3. Code.** Write one step of training for a *denoising* autoencoder (Vincent et al., 2008): noise is added to
-# the input, and the clean image has to come back.
+# the input, and the clean image has to come back. The network is the smallest there is, $\hat x = x W$.
 
 
 # %%
-def denoising_step(network, optimiser, x, noise):
-    """x, noise: (N, C, H, W). One step on L_rec that rebuilds x from x + noise. Returns its loss, a number."""
+def denoising_step(W, x, noise, rate):
+    """W: (p, p); x, noise: (N, p). The weights after one step downhill on L_rec that rebuilds x from x + noise."""
     raise NotImplementedError
 
 
@@ -902,25 +902,24 @@ checks.check_denoising_step(denoising_step)
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# Five lines of `train` in section 2, without clipping. What does the network see, and with what is its output
-# compared?
+# What does the network see, and with what is its output compared? `W.clone().requires_grad_()` is a tensor that
+# asks for its gradient.
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# `network(...)` gives a pair $(z, \hat x)$. Gradients add up until `zero_grad()` empties them.
+# `loss.backward()` leaves the gradient in `W.grad`. It points uphill; section 2's optimiser took the step for
+# you.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
-# def denoising_step(network, optimiser, x, noise):
-#     _, x_hat = network(x + noise)
-#     loss = (x_hat - x).square().mean()  # with the clean image
-#     optimiser.zero_grad()
+# def denoising_step(W, x, noise, rate):
+#     W = W.clone().requires_grad_()
+#     loss = ((x + noise) @ W - x).square().mean()  # with the clean image
 #     loss.backward()
-#     optimiser.step()
-#     return loss.item()
+#     return (W - rate * W.grad).detach()
 # ```
 #
 # </details>
