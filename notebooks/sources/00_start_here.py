@@ -216,7 +216,7 @@ s = pca.anomaly_scores(x_test).final
 print(f"correlation with the scores by hand: {np.corrcoef(by_hand, s)[0, 1]:.4f}")
 
 # %% [markdown]
-# **Predict:** PCA has seen bags only. Which other clothes will it rebuild *well* all the same?
+# **Predict:** PCA has seen bags only. Which other clothes will get a *low* score all the same?
 
 # %%
 order = np.argsort(s)
@@ -430,9 +430,9 @@ plots.show(
 
 # %% [markdown]
 # The best of {{ n_looks }} looks can't be worse than the last one. What counts is how *much* better it is: a
-# good deal for bags, a little for shirts. Part of these points may be real, because a development split might
-# stop early, too: then the last step is a bad choice. But only there may one find out. In this course the step
-# is fixed beforehand: the last.
+# good deal for bags, which score best at the first looks, a little for shirts, nothing for the others. Part of
+# these points may be real, but only a development split may tell. In this course the step is fixed beforehand:
+# the last.
 #
 # ### Leak 2: let test images see one another
 #
@@ -503,11 +503,11 @@ growth.rename_axis("error grows by a factor of").round(2)
 
 # %% [markdown]
 # The error of the normal class stays. When that class is bright, the four darkest kinds, from sandals to
-# dresses, are suddenly rebuilt much worse, and the others by a quarter at most. With dark sneakers it turns
-# round: trousers and dresses stay, and ankle boots suffer most. What may be behind it: the network rescales
-# each batch by that batch's own mean and spread. A batch of the normal class passes as usual. A batch that is
-# much darker or brighter is pulled to the same mean and spread, and is rebuilt worse. So its neighbours give an
-# image's class away. In use, an image has none.
+# dresses, are suddenly rebuilt much worse, and the others by a quarter at most. These are the clothes that
+# passed in section 3: the leak lifts what the score used to miss. With dark sneakers brightness explains
+# little: ankle boots suffer most. What may be behind it: the network rescales each batch by that batch's own
+# mean and spread. A batch of the normal class passes as usual; one of another kind is pulled to the same mean
+# and spread, and is rebuilt worse. So its neighbours give an image's class away. In use, an image has none.
 #
 # How much would these gains change with other test images? As in section 5 we draw the images again, and in
 # each draw leak 1 chooses its step anew: the choosing *is* the mistake.
@@ -600,8 +600,8 @@ plots.show(
 #
 # - One class is known. Everything else is found by being *unlike* it, and is never seen in training.
 # - AUROC is the share of (anomalous, normal) pairs in the right order. It says nothing of a threshold.
-# - An image that has helped to choose can no longer judge. On bags, reporting the best look added
-#   {{ 100 * gain_best_step | f1 }} points, and scoring in sorted batches
+# - An image that has helped to choose can no longer judge: on bags, reporting the best look added
+#   {{ 100 * gain_best_step | f1 }} points. And an image is judged alone: sorted batches added
 #   {{ 100 * (auroc_sorted - auroc_last_step) | f1 }}, without one weight being changed.
 # %% tags=["machinery"]
 from dualad_lib.course import record

@@ -24,7 +24,7 @@
 # **After this lesson you will be able to**
 #
 # - turn a frozen network and a nearest neighbour into a detector with heat maps;
-# - keep a thirtieth of its memory and lose nothing, and say why *which* thirtieth matters;
+# - keep a thirtieth of its memory, and say why *which* thirtieth matters;
 # - say why a distance needs a unit, and show what the unit is worth;
 # - run DualAD on features, and say which of its parts move anything there;
 # - tell a detector of damage from a detector of dates, or of the middle of the frame.
@@ -371,9 +371,9 @@ pd.DataFrame(
 ).T.round(1)
 
 # %% [markdown]
-# A thirtieth of the cells, chosen greedily, does as well as all of them in each of three draws; by chance the
-# same number loses about {{ pixel_all - chance_mean | pct0 }} points. The radius hints why: by chance some good
-# cell is left far from all that was kept, and will look damaged for ever.
+# A thirtieth of the cells, chosen greedily, has the pixel AUROC of all of them, at the two places for choosing;
+# by chance the same number loses about {{ pixel_all - chance_mean | pct0 }} points. The radius hints why: by
+# chance some good cell is left far from all that was kept, and will look damaged for ever.
 #
 # ## 4. A distance needs a unit
 #
@@ -484,7 +484,7 @@ plots.show(
 #
 # One unit for all is *worse* than none, and not because of its mean: the nearest neighbour in the same whitened
 # features hits no pit either. Good cells form many clouds, and the local unit was best here. (A greedy bank
-# hardly helps.)
+# hardly helps: here it has *lower* pixel AUROC.)
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -544,10 +544,10 @@ print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for nam
 table.mul([100, 100, 1, 100]).round(1)
 
 # %% [markdown]
-# Between our neighbours and DualAD's own no game is played: these see levels 1 to 3, standardised, and hold
-# 10,000 cells. Here it brings two hits and costs points by image; over five seeds half a hit, and nothing.
-# Then *no part adds a hit* (over five seeds at most one). By pixel only the critic moves much: up here,
-# down at the two other places (over five seeds by 0.0 to 4.9 points, and 0.6 to 3.3).
+# The first step trains nothing: DualAD's own neighbours see levels 1 to 3, standardised, in 10,000 cells (over
+# five seeds half a hit more). Then *no part adds a hit* (over five seeds at most one). By pixel only sphere and
+# critic together move much: up here, down at the two other places (over five seeds by 0.0 to 4.9 points, and
+# 0.6 to 3.3).
 #
 # It is nearly built in: {{ share_neighbours | pct0 }} % of the weight, set on drawn damage, sits on neighbours of
 # *frozen* features, which no training touches. (Briefly trained;
@@ -675,10 +675,11 @@ plots.show(
 
 # %% [markdown]
 # Two alarms come two days before the first mark, one half a day before it, the one at 585 mm nearly four days
-# *after* it, and one where no mark ever comes. Where 5 % was promised, {{ false_later | pct0 }} % of the later
-# photographs without a mark are above the threshold. (Over five random banks the first came on day 4 to 6.)
+# *after* it, and one where no mark ever comes. (At 585 mm the marks then vanish for three days. A pit does not
+# heal: some photographs without a mark show one.) Where 5 % was promised, {{ false_later | pct0 }} % of the later
+# photographs without a mark are above the threshold. 
 #
-# Two days early: a triumph? Look at what raised the alarm, with the outline where the pit *will* be on the last
+# A triumph? Look at what raised the alarm, with the outline where the pit *will* be on the last
 # day.
 # %%
 told = torch.cat([alarms[name] for name in ("277.5 mm", "635 mm", "477.5 mm") if name in alarms])
@@ -727,12 +728,11 @@ print(f"maps in one colour each, that of the day, all pixels at once: pixel AURO
 
 
 # %% [markdown]
-# Without a look the calendar gets {{ image_date | pct }} by image, *more* than our detector. Within half a day
-# the detector keeps {{ image_same | pct }} (over five random banks 65 to 73), the calendar
-# {{ image_date_same | pct }}, for even there marks come later. And half of these pairs compare with 477.5 mm,
-# that is, *places*. *Whether* a part is pitted, five places can't show. (Where all photographs' pixels are
-# thrown together, as is common, the calendar's maps, which point nowhere, get a *pixel* AUROC of
-# {{ pixel_date | pct }}.)
+# Without a look the calendar gets {{ image_date | pct }} by image at these five places, *more* than our
+# detector. Within half a day the detector keeps {{ image_same | pct }} (over five random banks 65 to 73), the
+# calendar {{ image_date_same | pct }}, for even there marks come later. And half of these pairs compare with
+# 477.5 mm, that is, *places*. *Whether* a part is pitted, five places can't show. (With all photographs' pixels
+# thrown together, as is common, its maps, which point nowhere, get a *pixel* AUROC of {{ pixel_date | pct }}.)
 #
 # ***Where*** is another matter. Its fair rivals are our own heat maps: those of 477.5 mm, which never pits,
 # from the same days, and those of the same place without a mark. Lay the pits' outlines on them. **Predict:**
@@ -808,8 +808,8 @@ plots.show(
 
 # %% [markdown]
 # The cell does not decide. A thin crack only darkens its pixels: the dark one of a quarter of a pixel by 13 %,
-# and is found; the faint one of half a pixel by 8 %, and hardly. *Faint* gets lost, not thin. And a crack of
-# one pixel glows over six cells, so wide a surrounding does each vector sum up.
+# and is found; the faint one of half a pixel by 8 %, and hardly. What counts is how much darker a pixel gets.
+# And a crack of one pixel glows over six cells, so wide a surrounding does each vector sum up.
 #
 # **A camera that changed.** Another lamp, blur or noise, on the 25 that set the threshold. **Predict:** how
 # many raise an alarm?
@@ -827,11 +827,11 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 # ## What it means
 #
 # - A frozen network and a nearest neighbour, untrained, are hottest on a pit in {{ hits_relative | int }} of
-#   {{ pitted | int }} late photographs, and hardly ever there without the pit. (On the tiles:
-#   {{ tiles_features | pct }}, on [another split](../RESULTS.md#on-features-that-know-images).)
-# - A greedy coreset keeps what is different: a thirtieth of the cells does for all.
+#   {{ pitted | int }} late photographs, and hardly ever there without the pit. (On tiles PatchCore has
+#   {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
+# - A greedy coreset keeps what is different.
 # - A distance needs a unit; that of the neighbour's surroundings served best.
-# - Frozen features leave DualAD's parts little to move.
+# - Frozen features left DualAD's parts little to move.
 # - A measure needs a blind rival: a calendar for *whether*, a stripe for *where*.
 # - A detector finds what is *new*, unless it is faint. Whether that is damage, another day or another lamp, your
 #   good photographs decide.
