@@ -677,7 +677,7 @@ plots.show(
 # Two alarms come two days before the first mark, one half a day before it, the one at 585 mm nearly four days
 # *after* it, and one where no mark ever comes. (At 585 mm the marks then vanish for three days. A pit does not
 # heal: some photographs without a mark show one.) Where 5 % was promised, {{ false_later | pct0 }} % of the later
-# photographs without a mark are above the threshold. 
+# photographs without a mark are above the threshold.
 #
 # A triumph? Look at what raised the alarm, with the outline where the pit *will* be on the last
 # day.
