@@ -183,7 +183,11 @@ def in_variances(drawn):
 with torch.no_grad():
     blurred = painter(torch.randn(2000, 4))
 print(f"error of the painter: {in_variances(blurred):.2f} V")
-lines = {"one of the images": all_four[1], "mean of the four": all_four.mean(0), "painter": blurred.mean(0)}
+lines = {
+    "one of the images": all_four[1],
+    "mean of the four": all_four.mean(0),
+    "painter, one row": blurred[0],
+}
 figure = plots.sweep(pixels.tolist(), lines, "pixel", "brightness", scale=1, log2=False)
 plots.show(
     figure,
@@ -280,6 +284,7 @@ plots.show(
     + ".",
 )
 
+
 # %% [markdown]
 # The last four pictures are the game. After a grey start (dear because it is like no image) comes the ramp, and
 # then it breaks up, row by row, into edges at different places. The random numbers, worthless until now, decide
@@ -295,10 +300,7 @@ plots.show(
 # ## 5. The game on bags
 #
 # The discriminator for images has three convolutions and one linear layer. The flattened last map is its
-# **feature** vector $f(x)$. It has no batch norm: each batch is all real or all reconstructed, so the batch's
-# statistics would give the answer away.
-
-
+# **feature** vector $f(x)$. It has no batch norm, with which $D$ could judge batches instead of images.
 # %%
 class ConvDiscriminator(nn.Module):
     def __init__(self, image_shape, width=16):
@@ -503,8 +505,9 @@ pd.DataFrame(cells).T.add_suffix(", %")
 #
 # On bags the plain autoencoder behaves like the ramp, fainter still: hence the negative share. With $D$ the
 # edge energy rises from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, and most of what
-# is new is invented: where the code does not know, looking real means guessing. $\mathcal{L}_{adv}$ alone does
-# most of it, $\mathcal{L}_{fm}$ alone less.
+# is new is invented: some of it guesses, as in the toy, some of it regular teeth. A judge that $G$ never met
+# tells its pictures nearly as easily as before (exercise 6). $\mathcal{L}_{adv}$ alone does most of it,
+# $\mathcal{L}_{fm}$ alone less.
 #
 # ## 7. Is the detector better?
 #
@@ -553,10 +556,9 @@ pd.DataFrame(
 # %% [markdown]
 # The two ranges above the table overlap, but the differences decide. On bags $D$ adds
 # {{ bag_latent_gain | pct }} points to the latent score, and something with each of five seeds. The pixel score
-# gains with some and loses with others. ($D$'s gradient passes through the encoder too, which may be why.) Stop
-# here, and $D$ is a success. On the three other classes little is left: {{ others_dual_gain | pct }} points of
-# the dual score, though with every seed; the latent score's gain can vanish, and the pixel score always loses a
-# little. One class is an anecdote, however many seeds.
+# gains with some and loses with others. Stop here, and $D$ is a success. On the three other classes little is
+# left: {{ others_dual_gain | pct }} points of the dual score, though with every seed; the latent score's gain
+# can vanish, and the pixel score always loses a little.
 #
 # So let us ask all classes. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them) hold ten
 # classes of each of three data sets, with all training images, larger networks and one seed. Here the classes
@@ -582,7 +584,8 @@ plots.show(
 # score $D$ brings {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST,
 # with both intervals just above zero. On the colour photographs of CIFAR-10 it *costs*
 # {{ (0 - full_cifar10) | pct }}, in an interval that just holds zero, and the latent score
-# {{ (0 - full_cifar10_latent) | pct }}, in one that does not.
+# {{ (0 - full_cifar10_latent) | pct }}, in one that does not. And on digits and CIFAR-10 it is the *pixel*
+# score that $D$ serves better.
 #
 # ## 8. When one side has won
 #
@@ -652,7 +655,7 @@ for metric, title in zip(pixel_gains, ("with D - autoencoder", "D too far ahead 
 # - A game that one side has won may not show in the AUROC. Look at the pictures.
 # - Compare with and without a part on the same seed, and on more than one class.
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On two of the full
-#   tables it brings tenths of a point, on the third it costs more. So far it has hardly earned its place.
+#   tables it brings tenths of a point, on the third it seems to cost more. So far it has hardly earned its place.
 #
 # **Next:** DualAD's second game is played on the code, where a score reads directly what the game changes.
 
