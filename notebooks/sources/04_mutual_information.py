@@ -685,14 +685,13 @@ plots.show(
 # **The wrong sign.** Outsiders read nearly nothing, {{ reading_sign_bug | f2 }}, and the latent AUROC is still
 # {{ latent_sign_bug | pct }}. Is the information gone? Whitened, the same codes read
 # {{ whitened_sign_bug | f2 }}: nearly all their variance lies along one direction, and some of what they say
-# hid in the rest. Before you say "nothing", ask what a judge can see. Still, it says less of *which* bag it
-# sees than the plain code, and tells bags from the rest as well.
+# hid in the rest. Before you say "nothing", ask what a judge can see. Still, these judges read less in it than
+# in the plain code, and it tells bags from the rest as well.
 #
-# ### Why there was so little to gain
+# ### Why there was so little to gain: a conjecture
 #
-# To redraw an image from its code, an autoencoder *must* keep it there. So the squared error asks for much the
-# same: lowering it raises a lower bound on $I(x; z)$ (Barber and Agakov, 2003). Watch that in copies of the
-# spectator's autoencoder.
+# To redraw an image from its code, an autoencoder *must* keep it there. So the squared error may ask for much
+# the same (Barber and Agakov, 2003). Watch that in copies of the spectator's autoencoder.
 #
 # **Predict:** how does the reading move while the error falls?
 
@@ -727,9 +726,9 @@ plots.show(
 
 # %% [markdown]
 # Nobody asked for information here, and the reading goes from {{ read_first | f2 }} (even random weights keep
-# much of an image) to {{ reading_without | f2 }}, about what the part reaches. At the end the error falls on
-# and the reading does not follow: better pictures need not be easier to match. The regulariser asks for what
-# has been paid for already.
+# much of an image) to {{ reading_without | f2 }}, about what the part reaches. The two do not march in step:
+# the first rise comes before the error moves much, and at the end the error falls on and the reading does not
+# follow. So the regulariser may ask for what is largely paid for already.
 #
 # ## 5. What the detector gains
 #
@@ -783,8 +782,8 @@ plots.show(figure, alt=f"What the mutual-information part adds, with 95 % interv
 # MNIST, Fashion-MNIST and CIFAR-10 its step changes the mean by less than a tenth of a point, and on MNIST that
 # is a small loss, -0.08, whose interval leaves out zero
 # ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). As a way to *look* it was worth building: it
-# gave away a bug that no AUROC shows. And where there is no decoder, as in Deep InfoMax, it is the whole
-# training signal.
+# gave away a bug that the latent AUROC did not show. And where there is no decoder, as in Deep InfoMax, it is
+# the whole training signal.
 #
 # ## Recap
 #
@@ -794,7 +793,7 @@ plots.show(figure, alt=f"What the mutual-information part adds, with 95 % interv
 # - An estimate that rose does not prove that a code says more: ask an outsider. Nor does a score that rose: ask a
 #   placebo, over several seeds.
 # - At its weight the part raised this latent score on bags with every seed, no outsider read more information,
-#   and in the full detector nothing is left of the gain. The reconstruction asks for much the same.
+#   and in the full detector nothing is left of the gain. The reconstruction may ask for much the same.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
 # together without a single label, and adds up what every part was worth.
@@ -874,9 +873,9 @@ checks.check_information_changes(answers)
 # <details><summary>Solution</summary>
 #
 # Same, same, lower, lower, same, lower (it is zero). What can be undone loses nothing: doubling, reordering,
-# dropping the random number again. What can't be undone loses. And nothing done to $z$ alone can add: that is
-# the *data-processing inequality*. So $I$ does not know the geometry of a code: any change that can be undone
-# leaves it. A score made of distances does.
+# dropping the random number again. What can't be undone may lose, and these three do, for what they drop was
+# about $x$. And nothing done to $z$ alone can add: that is the *data-processing inequality*. So $I$ does not
+# know the geometry of a code: any change that can be undone leaves it. A score made of distances does.
 #
 # </details>
 #
