@@ -196,6 +196,12 @@ def test_a_norm_that_no_convolution_stands_before_is_left():
     assert isinstance(network[0], nn.BatchNorm2d) and not isinstance(network[2], nn.BatchNorm2d)
 
 
+def test_folding_stays_on_the_device_of_the_network():
+    network = nn.Sequential(nn.Conv2d(3, 4, 1, device="meta"), nn.BatchNorm2d(4, device="meta"), nn.ReLU())
+    folded = fold_batch_norm(network.eval())
+    assert folded[0].bias.device.type == "meta" and not isinstance(folded[1], nn.BatchNorm2d)
+
+
 def test_a_norm_after_a_max_pool_is_folded_where_its_gain_is_positive():
     torch.manual_seed(0)
     for sign in (1.0, -1.0):

@@ -26,9 +26,9 @@ def test_the_gpu_script_runs_at_a_toy_size_and_writes_each_part(tmp_path):
         rows = list(csv.DictReader(file))
     found = {(row["what"], row["measure"]) for row in rows}
     for expected in (
-        ("DualAD digits", "mean AUROC of the dual score"),
+        ("dualad digits", "mean AUROC of the dual score"),
         ("DualAD, class 8", "AUROC of the dual score, bfloat16"),
-        ("DualAD digits, class 4", "training"),
+        ("DualAD digits, class 4", "AUROC of the dual score"),
         ("DualAD", "scoring 28 x 28"),
     ):
         assert expected in found, done.stdout + done.stderr

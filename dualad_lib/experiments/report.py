@@ -224,7 +224,6 @@ def path_table(rows):
     lines = [
         ["laptop, two cores: `dualad reproduce --workers 1 --threads 2`", *alone],
         [f"cluster of {MACHINES} such machines, reckoned: `--scheduler ADDRESS --threads 2`", *shared],
-        ["one GPU: `dualad reproduce`", *["not measured"] * len(DATASETS)],
     ]
     return table(["all methods, one seed", *DATASETS.values()], lines)
 

@@ -55,7 +55,7 @@ def fold_batch_norm(network):
                 continue
             if conv.out_channels != norm.num_features or (between and (norm.weight <= 0).any()):
                 continue
-            plain = nn.BatchNorm2d(norm.num_features, norm.eps).eval()
+            plain = nn.BatchNorm2d(norm.num_features, norm.eps, device=norm.weight.device).eval()
             plain.load_state_dict(norm.state_dict())
             setattr(module, before, fuse_conv_bn_eval(conv, plain))
             left = [
