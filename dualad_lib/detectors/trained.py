@@ -128,7 +128,7 @@ class Trained(Detector):
         self.parts_.load_state_dict(weights)
         device = resolve_device(self.device)
         self._restore_own({name: _placed(value, device) for name, value in state.items()})
-        self._set_threshold(state["calibration_scores"].numpy())
+        self._set_threshold(state["calibration_scores"].cpu().numpy())
 
     def _own_state(self):
         return {}
