@@ -5,7 +5,6 @@ import pytest
 import torch
 from checking import fails, todo
 
-from dualad_lib.detectors.features import top_mean
 from dualad_lib.neighbours import Bank
 from dualad_lib.teaching import checks
 from dualad_lib.teaching.checks import NEIGHBOUR_CHANGES
@@ -70,23 +69,50 @@ def test_relative_distance():
     fails(check, lambda p, b, s: torch.cdist(p, b), "one number a patch")
 
 
-def test_hottest():
-    check = checks.check_hottest
+def test_local_distance():
+    check = checks.check_local_distance
     assert check(todo) is False
-    assert check(top_mean)
-    fails(check, lambda h, share: h.flatten(1).amax(1), "highest cell alone")
-    fails(check, lambda h, share: h.flatten(1).mean(1), "ALL cells")
-    fails(check, lambda h, share: top_mean(-h, share).neg(), "LOWEST")
-    fails(check, lambda h, share: h.flatten(1).quantile(1 - share, 1), "border")
-    fails(check, lambda h, share: h.flatten(1).topk(10).values.sum(1), "sum")
-    fails(check, lambda h, share: h.flatten(1).topk(10).values.mean(1), "less than one cell")
-    fails(check, lambda h, share: top_mean(h, share) + 0.5, "you give")
 
-    def over_the_batch(h, share):
-        border = h.flatten().quantile(1 - share)
-        return torch.stack([m[m >= border].mean() if (m >= border).any() else m.max() for m in h])
+    def around(f, good, reach, start=lambda k: max(0, k), last=1, pool=torch.amin):
+        rows = [[0.0] * f.shape[1] for _ in f]
+        for y, row in enumerate(f):
+            for x, own in enumerate(row):
+                near = good[:, start(y - reach) : y + reach + last, start(x - reach) : x + reach + last]
+                rows[y][x] = float(pool(torch.cdist(own[None], near.flatten(0, 2)), 1))
+        return torch.tensor(rows)
 
-    fails(check, over_the_batch, "you give")
+    def cross(f, good, reach):
+        return torch.minimum(row(f, good, reach), column(f, good, reach))
+
+    def row(f, good, reach):
+        return torch.cat([around(f[[y]], good[:, [y]], reach) for y in range(len(f))])
+
+    def column(f, good, reach):
+        return row(f.transpose(0, 1), good.transpose(1, 2), reach).T
+
+    def rolled(f, good, reach):
+        moves = range(-reach, reach + 1)
+        near = [(torch.roll(good, (y, x), (1, 2)) - f).norm(dim=-1).amin(0) for y in moves for x in moves]
+        return torch.stack(near).amin(0)
+
+    def never_at_nought(f, good, reach):
+        return around(f, good, max(1, reach))
+
+    assert check(around)
+    fails(check, lambda f, g, r: around(f, g, 99), "ALL good cells")
+    fails(check, lambda f, g, r: around(f, g, 0), "same position alone")
+    fails(check, rolled, "opposite side")
+    fails(check, lambda f, g, r: around(f, g, r, last=0), "ends BEFORE its end")
+    fails(check, lambda f, g, r: around(f, g, r, start=lambda k: k), "max(0, ...)")
+    fails(check, cross, "a cross")
+    fails(check, row, "along the rows")
+    fails(check, column, "along the columns")
+    fails(check, lambda f, g, r: around(f, g, r, pool=torch.mean), "MEAN")
+    fails(check, lambda f, g, r: around(f, g, r).square(), "squared")
+    fails(check, lambda f, g, r: around(f, g, r) + 1, "you give")
+    fails(check, lambda f, g, r: around(f, g, r)[0], "one number a cell")
+    fails(check, never_at_nought, "wrong for 0")
+    fails(check, lambda f, g, r: around(f, g, min(3, r)), "wrong for 9")
 
 
 def test_the_grader_knows_the_checks_and_their_tables():

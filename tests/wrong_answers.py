@@ -220,12 +220,17 @@ WRONG = {
         ("return torch.cdist(patches, bank).amin(1) / spacing.mean()", "same number"),
         ("return (torch.cdist(patches, bank) / spacing).amin(1)", "smallest RATIO"),
     ],
-    "hottest": [
-        ("return heat.flatten(1).amax(1)", "highest cell alone"),
-        ("return heat.flatten(1).mean(1)", "ALL cells"),
+    "local_distance": [
         (
-            "flat = heat.flatten(1)\nreturn flat.topk(round(share * flat.shape[1]) or 10, 1).values.mean(1)",
-            "less than one cell",
+            "return torch.cdist(f.flatten(0, 1), good.flatten(0, 2)).amin(1).view(f.shape[:2])",
+            "ALL good cells",
+        ),
+        ("return (good - f).norm(dim=-1).amin(0)", "same position alone"),
+        (
+            "near = [(torch.roll(good, (y, x), (1, 2)) - f).norm(dim=-1).amin(0)\n"
+            "        for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]\n"
+            "return torch.stack(near).amin(0)",
+            "opposite side",
         ),
     ],
 }

@@ -11,7 +11,7 @@ from .dual_scoring import FUSION_CHANGES, check_fisher_weights, check_fusion_cha
 from .feature_constraint import SHRINKINGS, check_best_radius, check_shrinkings, check_transformation_score
 from .features_that_know_images import (
     NEIGHBOUR_CHANGES,
-    check_hottest,
+    check_local_distance,
     check_neighbour_changes,
     check_relative_distance,
 )

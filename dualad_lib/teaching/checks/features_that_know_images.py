@@ -67,43 +67,84 @@ def check_relative_distance(function):
     _compare(given, right, wrong, "the relative distances")
 
 
-@reports("the mean of the hottest cells, at least one")
-def check_hottest(function):
-    """function(heat (n, h, w), share) -> (n,): mean of the highest `share` of the cells of each map, at least one."""
+@reports("each cell is compared with good cells from about its own position, and the frame has edges")
+def check_local_distance(function):
+    """function(f (h, w, c), good (n, h, w, c), reach) -> (h, w): to the nearest good one within reach, both ways."""
     import torch
 
-    call = numbers(function, "one number a map", shape=(6,))
-    heat = np.random.default_rng(1).gamma(2.0, size=(6, 20, 25))
-    flat, share = heat.reshape(6, -1), 0.02
-    ordered = np.sort(flat, 1)
-    right = ordered[:, -10:].mean(1)
-    wrong = {
-        "That is the highest cell alone. One noisy cell of 500 would decide.": ordered[:, -1],
-        "That is the mean of ALL cells: a pit of three cells drowns in 500.": flat.mean(1),
-        "Those are the LOWEST cells.": ordered[:, :10].mean(1),
-        "That is the border of the highest share. Average what lies above it.": ordered[:, -10],
-        "That is the border of the highest share. Average what lies above.": np.quantile(
-            flat, 1 - share, axis=1
-        ),
-        "That is their sum. A score must not depend on how many cells a photograph has.": ordered[
-            :, -10:
-        ].sum(1),
-    }
-    _compare(call(torch.from_numpy(heat).float(), share), right, wrong, "the scores")
-    if not np.allclose(call(torch.from_numpy(heat).float(), 1e-4), ordered[:, -1], atol=1e-5):
-        raise CheckFailed("A share of less than one cell must still look at one: max(1, ...).")
-    batch = np.stack([heat[0], *([100 * heat[1]] * 5)])
-    if not np.isclose(call(torch.from_numpy(batch).float(), share)[0], right[0], rtol=1e-4):
-        raise CheckFailed(
-            "The score of a photograph must not depend on the others: take the share map by map."
+    def told(f, good, reach):
+        try:
+            return function(f, good, reach)
+        except NotImplementedError:
+            raise
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise CheckFailed(
+                f"Your code stops with: {error}. Near the edge a slice that begins below 0 counts from the END and may "
+                "be empty: max(0, ...)."
+            ) from error
+
+    call = numbers(told, "one number a cell, shape (h, w)", shape=(5, 8))
+    random = np.random.default_rng(1)
+    f, good = random.normal(size=(5, 8, 4)), random.normal(size=(3, 5, 8, 4))
+    given, reach = [torch.from_numpy(a).float() for a in (f, good)], 2
+
+    def each(allowed, of=np.min):
+        rows, columns = np.indices((5, 8))
+        return np.array(
+            [
+                [
+                    of(np.linalg.norm(good[:, allowed(rows - y, columns - x)] - f[y, x], axis=-1))
+                    for x in range(8)
+                ]
+                for y in range(5)
+            ]
         )
 
+    def around(y, x, reach=reach):
+        return (abs(y) <= reach) & (abs(x) <= reach)
 
-def _compare(given, right, wrong, what):
-    """Pass, or raise with the message of the known wrong answer that was given."""
+    def wrapped(y, x):
+        return around((y + 2) % 5 - 2, (x + 4) % 8 - 4)
+
+    right = each(around)
+    wrong = {
+        "That is the distance to the nearest of ALL good cells: where it lies does not count yet.": each(
+            lambda y, x: abs(y) < np.inf
+        ),
+        "You compare with the same position alone, as if the camera never moved by a cell. Look `reach` rows and "
+        "columns around it.": each(lambda y, x: around(y, x, 0)),
+        "At the edges your neighbours come from the opposite side of the photograph (`torch.roll` does that). Cut "
+        "them off there.": each(wrapped),
+        "The last row and column within reach are missing: a slice ends BEFORE its end.": each(
+            lambda y, x: (y >= -reach) & (y < reach) & (x >= -reach) & (x < reach)
+        ),
+        "You look along the row and along the column, a cross. All cells of the square are meant.": each(
+            lambda y, x: around(y, x) & ((y == 0) | (x == 0))
+        ),
+        "You reach along the rows alone.": each(lambda y, x: around(y, x) & (y == 0)),
+        "You reach along the columns alone.": each(lambda y, x: around(y, x) & (x == 0)),
+        "That is the MEAN distance to the good cells around. The nearest is meant: one twin is enough.": each(
+            around, np.mean
+        ),
+        "The distance is squared: take the root.": right**2,
+    }
+    _compare(call(*given, reach), right, wrong, "the distances of the first row", first=True)
+    for other in (0, 9):
+        if not np.allclose(
+            call(*given, other), each(lambda y, x, k=other: around(y, x, k)), rtol=1e-4, atol=1e-5
+        ):
+            raise CheckFailed(
+                f"Right for a reach of 2, wrong for {other}: 0 means the same position alone, and a reach beyond the "
+                "photograph means all of it. Does a slice of yours begin below 0?"
+            )
+
+
+def _compare(given, right, wrong, what, first=False):
+    """Pass, or raise with the message of the known wrong answer that was given. first: name one row alone."""
     if np.allclose(given, right, rtol=1e-4, atol=1e-5):
         return
     for message, values in wrong.items():
         if np.allclose(given, values, rtol=1e-4, atol=1e-5):
             raise CheckFailed(message)
-    raise CheckFailed(f"For one test {what} are {right.round(3)}; you give {np.asarray(given).round(3)}.")
+    right, given = (np.asarray(a)[0] if first else np.asarray(a) for a in (right, given))
+    raise CheckFailed(f"For one test {what} are {right.round(3)}; you give {given.round(3)}.")
