@@ -681,15 +681,15 @@ plots.show(
 
 # %% [markdown]
 # **The information.** Asked either way, the part's codes read no better than the plain autoencoder's, and where
-# $T$ pulls hard, trained or not, worse. The judges are not blind: components added to the plain code lift them to
-# {{ reading_more | f2 }}. An estimate that rose is no proof of a code that says more. (Tschannen et al., 2020,
-# doubt it of such training at large.)
+# $T$ pulls hard, trained or not, mostly worse. The judges are not blind: components added to the plain code lift
+# them to {{ reading_more | f2 }}. An estimate that rose is no proof of a code that says more. (Tschannen et al.,
+# 2020, doubt it of such training at large.)
 #
-# **The score.** At the library's weight every seed gains, {{ mean_gain_with | pct }} points on average; at ten times
-# one falls to {{ strong_low | pct }}. Mere pull does not do it: under the placebo that pulls as hard the mean changes
-# by {{ mean_gain_placebo_equal | pct }}. But take the floor away, and the plain code is better by itself; the part
-# then adds {{ mean_full_gain_with | pct }}, and on seed 0 nothing. So some of the gain undoes what the floor costs,
-# and none of it is information that an outsider finds.
+# **The score.** At the library's weight every seed gains, {{ mean_gain_with | pct }} points on average; at ten
+# times the gain scatters more. Mere pull does not do it: under the placebo that pulls as hard the mean changes by
+# {{ mean_gain_placebo_equal | pct }}. But take the floor away, and the plain code is better by itself; the part
+# then adds {{ mean_full_gain_with | pct }}, and on seed 0 nothing. So some of the gain undoes what the floor
+# costs, and none of it is information that an outsider finds.
 #
 # **The wrong sign.** Outsiders read nearly nothing, {{ reading_sign_bug | f2 }}, and the latent AUROC is still
 # {{ latent_sign_bug | pct }}. Is the information gone? Whitened, the same codes read
