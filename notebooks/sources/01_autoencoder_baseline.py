@@ -721,8 +721,9 @@ pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 # By its *pictures* this small, briefly trained autoencoder does not earn its place: PCA is ahead of its pixel
 # score on bags and on shirts, and level on trousers. With both divided by roughness it is the same, on bags with
 # each of five seeds. (Brackets: other test images, not other trainings.) For want of training? With
-# `steps = 3000`, on bags with the same five, the pixel score rises to 84 to 86, ahead of PCA-32 (82) and
-# level with PCA-128 (85). Divided it has 94 to 95, short of PCA's 97 each time, and the latent score falls to 81 to 86.
+# `steps = 3000`, on bags with the same five (`tests/benchmarks/divided.py`), the pixel score rises to 84 to 86, ahead
+# of PCA-32 (82) and level with PCA-128 (85). Divided it has 94 to 95, short of PCA's 97 each time, and the latent
+# score falls to 81 to 86.
 #
 # By its *code* it may. The latent score is a distance to a nearest neighbour, so its fair rivals are
 # neighbours: in pixels, as in lesson 00, and in PCA's codes, whitened likewise. On bags and on shirts the
