@@ -1,5 +1,6 @@
 """Results: cells are whole, never done twice, redone when the code or a parameter changes; tables are tidy."""
 
+import csv
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dualad_lib import DataError, RunError
 from dualad_lib.experiments import cells, measure, read_results, write_results
 from dualad_lib.experiments import measuring as module
+from dualad_lib.experiments.report import RESULTS
 from dualad_lib.experiments.results import COLUMNS, FLOATS
 
 TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
@@ -143,6 +145,14 @@ def test_results_that_a_spreadsheet_saved_are_read(tmp_path):
     path.write_bytes("dataset\n\u00e9\n".encode("latin-1"))
     with pytest.raises(RunError, match="no whole results file"):
         read_results(path)
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.csv")), ids=lambda path: path.stem)
+def test_each_committed_file_is_a_table(path):
+    """A comma that nobody quoted once stopped the site, and no quick test saw it."""
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    assert rows and {len(row) for row in rows} == {len(head)}
 
 
 def _row(**changes):
