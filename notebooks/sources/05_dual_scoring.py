@@ -16,16 +16,18 @@
 # {{ colab_badge }}
 #
 # The detector gives two numbers for an image: one for the picture that it draws, one for the code that it draws
-# it from. An alarm needs *one*. Adding two numbers sounds easy, and the published code loses one of them by it.
-# Then comes the course's question: which part earned its place?
+# it from. An alarm needs *one*. Adding two numbers sounds easy, and yet one of them can get lost on the way.
+#
+# One question runs through this lesson: **compared with what?** An error of 0.02 is large or small only beside
+# the errors of other bags. And a part of a detector is worth something only beside a detector without it, or
+# beside something simpler.
 #
 # **After this lesson you will be able to**
 #
-# - compute a latent score that knows in which directions codes vary (Mahalanobis);
 # - show that the sum of two raw scores may be no sum at all, and mend it without a label;
 # - weigh scores by evidence that you make yourself, and say how far that can be trusted;
-# - set a threshold with a promised rate of false alarms, and check the promise;
 # - read an ablation: which step is larger than chance, and does something simpler do as much?
+# - set a threshold with a promised rate of false alarms, and check the promise.
 #
 # **You need** lessons [01](01_autoencoder_baseline.ipynb) to [04](04_mutual_information.ipynb).
 #
@@ -120,13 +122,13 @@ for name, values in bag.raw["test"].items():
 # ## 1. Two scores, two opinions
 #
 # The **pixel score** is the mean squared error between an image and what the autoencoder draws. The **latent
-# score** asks how far the code $z$ lies from the codes of normal images. These spread widely in some directions
-# and hardly at all in others, so each direction is measured in its own standard deviation, as in lesson 01:
+# score** asks how far the code $z$ lies from the codes $z_i$ of normal images. But how far is far? These spread
+# widely in some directions and hardly at all in others, so each direction is measured in its own standard
+# deviation:
 #
 # $$d(z,z')=\sqrt{(z-z')^\top\,\Sigma^{-1}\,(z-z')}\qquad\qquad s_{lat}(x)=\min_i\,d(z,z_i)$$
 #
-# $\Sigma$ is the covariance matrix of the normal training codes $z_i$. This is the **Mahalanobis distance**
-# (1936), here to the *nearest* training code.
+# $\Sigma$ is the covariance matrix of the $z_i$, and $d$ the **Mahalanobis distance**.
 # %% tags=["machinery"]
 draw = np.random.default_rng(seed)
 spread = np.array([[4.0, 2.4], [2.4, 2.0]])
@@ -159,10 +161,11 @@ plots.show(
 )
 
 # %% [markdown]
-# To a ruler A and B are equally far from the middle; in deviations B is more than three times as far. A matrix
-# $W$ with $WW^\top=\Sigma^{-1}$ turns the cloud into a round one (**whitening**); there the ordinary
-# distance is the Mahalanobis distance. A tenth of a round covariance is mixed in first, so that the inverse
-# exists.
+# To a ruler A and B are equally far from the middle; in deviations B is more than three times as far.
+#
+# We compute it as in lesson 01, by **whitening**: a matrix $W$ with $WW^\top=\Sigma^{-1}$ makes the cloud round, and
+# then the ordinary distance is the Mahalanobis distance. (A tenth of a round covariance is mixed in, so that the
+# inverse exists.)
 # %%
 z, z_test = (bag.model.encode(images).double() for images in (bag.train, bag.test))
 sigma = z.T.cov()
@@ -189,7 +192,7 @@ plots.show(
 
 # %% [markdown]
 # Above stand stripes, checks and patterns: drawn a little wrong, they cost a large error, while the code is not
-# far from a bag's. Below stand sandals, sneakers and plain tops, easy to draw, but with an unusual *code*.
+# far from a bag's. Below stand sandals, a sneaker and plain tops, easy to draw, but with an unusual *code*.
 #
 # But any two scores have such extremes, so we count. Let each alarm for 5 % of the held-out bags: how many
 # anomalies that one misses does the other find?
@@ -203,9 +206,8 @@ for one, other in (("latent", "pixel"), ("pixel", "latent")):
     )
 
 # %% [markdown]
-# A second score helps where it finds what the first one misses. Of what the latent score misses, the pixel
-# score finds {{ pixel_finds_missed | pct0 }} %, and it alarms for {{ pixel_false | pct }} % of the bags anyway.
-# So it helps little.
+# A second score helps where it finds what the first one misses. Here it hardly does: of what the latent score
+# misses, the pixel score finds {{ pixel_finds_missed | pct0 }} %. Keep that number in mind for section 5.
 #
 # ## 2. A sum that is no sum
 #
@@ -229,22 +231,21 @@ print(f"the pixel score's share of the variance of the sum: {100 * raw_shares['p
 
 # %% [markdown]
 # The sum *is* the latent score. A squared pixel error is a small number and a distance of codes a large one, so
-# the pixel score moves hardly any image from its place in the order. Nobody decided that; the units did.
-#
-# The code published with the DualAD paper scores with
-# $\text{MSE}+50\,\lVert z-c\rVert^2$; [appendix A2](A2_published_dualad.ipynb) takes it apart.
+# the pixel score moves hardly any image from its place in the order. Nobody decided that; the units did. (The code
+# published with the DualAD paper adds $\text{MSE}+50\,\lVert z-c\rVert^2$; see [appendix
+# A2](A2_published_dualad.ipynb).)
 #
 # ## 3. Standardise, on images that trained nothing
 #
-# "0.02" as a squared error and "1.5" as a distance can't be compared. "Two deviations above what is usual for
-# bags" can. But on which bags is the usual measured?
+# A squared error of 0.02 and a distance of 1.5 can't be compared. "Two deviations above what is usual for
+# bags" can. But *which* bags say what is usual?
 # %% tags=["machinery"]
 figure, ((axis,),) = plots.canvas(8.6, 2.9)
 boxes = [
-    (0, 2, 5.4, "nine tenths\ntrain the network", plots.COLOURS[0]),
+    (0, 2, 5.4, "nine tenths\ntrain the network", plots.NORMAL),
     (5.4, 2, 0.9, "a tenth,\nheld out", plots.COLOURS[4]),
-    (0, 0.55, 1.6, "bags", plots.COLOURS[2]),
-    (1.6, 0.55, 4.7, "everything else", plots.COLOURS[1]),
+    (0, 0.55, 1.6, "bags", plots.NORMAL),
+    (1.6, 0.55, 4.7, "everything else", plots.ANOMALOUS),
 ]
 for left, bottom, wide, text, colour in boxes:
     axis.barh(bottom, wide, left=left, height=0.9, color=colour + "55", edgecolor=colour, linewidth=1.5)
@@ -271,15 +272,14 @@ plots.show(
     figure,
     alt="Who sees what. Training files hold bags alone: nine tenths train the network, a tenth is held out and sets "
     "scales, weights and threshold. Test files, with labels, give the AUROC and nothing else. Settings were chosen on "
-    "a "
-    "development split of the training files of all classes.",
+    "a development split of the training files of all classes.",
 )
 
 # %% [markdown]
-# Not on the training images: the network has practised on those, and each is its own nearest neighbour. So `fit`
+# Not the training images: the network has practised on those, and each is its own nearest neighbour. So `fit`
 # holds out a **tenth** of the normal images. They train nothing, and all that follows is set on them.
 #
-# Both scores are positive and have a long tail of high values, so we take logarithms first:
+# Both scores are positive, with a long tail of high values, so we take logarithms first:
 #
 # $$u(x)=\frac{\log s(x)-m}{\sigma},\qquad m,\sigma:\text{mean and deviation of }\log s\text{ on the held-out tenth}$$
 
@@ -325,20 +325,18 @@ right.legend(loc="lower right", markerscale=1.5, frameon=False)
 plots.show(
     figure,
     alt="Test images in the plane of the two scores. Left, raw, with one scale on both axes: all points form a "
-    "vertical "
-    "line, the pixel score has no say. Right, standardised: two clouds of similar width in both directions, with "
-    "anomalies above and to the right of the normal images.",
+    "vertical line, the pixel score has no say. Right, standardised: two clouds of similar width in both directions, "
+    "with anomalies above and to the right of the normal images.",
 )
 
 # %% [markdown]
 # On the left the pixel score varies so little that all points lie on a line. On the right both have a say: the
-# pixel score now brings {{ share_pixel_standard | pct0 }} % of the variance of a plain sum.
+# pixel score now brings {{ share_pixel_standard | pct0 }} % of the variance of the sum. Does it deserve that much?
 #
 # ## 4. Weigh, by evidence that we make ourselves
 #
-# With equal weights we could stop here. But a poor score should have less say, and to know which one is poor we
-# need anomalies. There are none, so we make some: **pseudo-anomalies** are held-out normal images that are
-# broken on purpose.
+# A poor score should have less say, and to know which one is poor we need anomalies. There are none, so we make
+# some: **pseudo-anomalies** are held-out normal images, broken on purpose.
 # %% tags=["machinery"]
 x = bag.held[:6].float() / 255
 figure = plots.image_grid(
@@ -352,15 +350,16 @@ plots.show(
 
 
 # %% [markdown]
-# Swapped halves are no bag, but a squeezed bag is one, and a symmetric bag, mirrored, is the *same*. They count as
-# anomalies all the same.
+# Swapped halves are no bag. A squeezed bag still is one, and they count as anomalies nevertheless.
 #
-# A score that tells normal from pseudo-anomalous with AUROC $a$ gets the weight
+# A score that tells normal from pseudo-anomalous with AUROC $a$ gets the **separation weight**
 #
 # $$w=\left(\frac{\max(a-0.5,\;0.001)}{1.02-a}\right)^2$$
 #
-# A score that guesses gets next to nothing; the 1.02 keeps a perfect one from getting everything. It is a rule
-# of thumb, and it bets: the square gives most of the weight to the score that looks better.
+# A score that guesses gets next to nothing; the 1.02 keeps a perfect one from getting everything. It is a rule of
+# thumb, and it bets: the square gives most of the weight to the score that looks better.
+
+
 # %%
 def separation_weight(normal, anomalous):
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
@@ -399,28 +398,39 @@ def fuse(study):
     return Fusion.fit(whole, together)
 
 
+def pixel_share(weights):
+    """The pixel score's share of all weight."""
+    return weights["pixel"] / sum(weights.values())
+
+
 bag.fusion = fuse(bag)
 same = np.allclose(bag.fusion(bag.raw["test"]), bag.model.anomaly_scores(bag.test).dual)
-total = sum(bag.fusion.weights.values())
-print(f"weights: {', '.join(f'{name} {100 * w / total:.0f} %' for name, w in bag.fusion.weights.items())}")
+print(f"weight of the pixel score: {100 * pixel_share(bag.fusion.weights):.0f} %")
 print("the library's dual score is the same:", same)
 
 # %% [markdown]
-# ### How far that can go
+# ### How far that can be trusted
 #
-# Here are two more normal classes, ankle boots and trousers, and five ways to one number. The last is an
-# **oracle**: the best of 21 weights, found *on the test labels*. It may not be used; it shows how much there
-# was to gain.
-#
-# **Predict:** which honest row wins where, and by how much does the oracle beat the better single score?
-
+# Here are two more normal classes, ankle boots and trousers, and what their broken copies say.
 # %%
 studies = [bag, *(two_scores(k) for k in more_classes)]
+for study in studies:
+    study.fusion = fuse(study)
+    told = ", ".join(f"{name} {100 * a:.0f}" for name, a in study.told.items())
+    share = pixel_share(study.fusion.weights)
+    print(f"{study.name:11} AUROC on broken copies: {told}; weight of pixel {100 * share:.0f} %")
+
+# %% [markdown]
+# All three say that the latent score is the better one. Now for the real anomalies, and five ways to one number.
+# The last is an **oracle**: the best of 21 weights, found *on the test labels*. It may not be used; it shows how
+# much there was to gain.
+#
+# **Predict:** which honest row wins on each class, and by how much does the oracle beat the better single score?
 
 
+# %%
 def ways(study):
     raw, labels = study.raw["test"], study.y
-    study.fusion = fuse(study)
     equal = Fusion.fit(study.raw["held"])
     u = {name: equal.scales[name](raw[name]) for name in raw}
     shares = np.linspace(0, 1, 21)  # of the pixel score
@@ -438,19 +448,6 @@ def ways(study):
 compared = pd.DataFrame({study.name: ways(study) for study in studies})
 (100 * compared).round(1)
 
-# %%
-# Where the weights come from: how well each score tells broken images from whole ones.
-evidence = {
-    study.name: {
-        "pixel: AUROC on broken copies, %": study.told["pixel"],
-        "latent: AUROC on broken copies, %": study.told["latent"],
-        "weight of pixel, %": study.fusion.weights["pixel"] / sum(study.fusion.weights.values()),
-        "the oracle's weight of pixel, %": study.oracle,
-    }
-    for study in studies
-}
-(100 * pd.DataFrame(evidence)).round(1)
-
 # %% tags=["machinery"]
 figure, (axes,) = plots.canvas(9.6, 3.9, 1, len(studies), sharey=True)
 for axis, study in zip(axes, studies, strict=True):
@@ -466,10 +463,9 @@ for axis, study in zip(axes, studies, strict=True):
             *np.clip(test_u[study.y == kind], -3, 6.5).T, s=8, color=colour, marker=marker, alpha=0.5, linewidths=0.6,
             label=name,
         )  # fmt: skip
-    w = study.fusion.weights["pixel"] / sum(study.fusion.weights.values())
     for share, line, name in (
         (0.5, "--", "equal weights"),
-        (w, "-", "separation weights"),
+        (pixel_share(study.fusion.weights), "-", "separation weights"),
         (study.oracle, ":", "oracle"),
     ):
         limit = threshold_at(share * held_u[:, 0] + (1 - share) * held_u[:, 1], 0.05)
@@ -493,8 +489,7 @@ for axis, study in zip(axes, studies, strict=True):
 axes[0].set_ylabel("latent score, in deviations")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
 listed = "; ".join(
-    f"{s.name}: separation {s.fusion.weights['pixel'] / sum(s.fusion.weights.values()):.2f}, oracle {s.oracle:.2f}"
-    for s in studies
+    f"{s.name}: separation {pixel_share(s.fusion.weights):.2f}, oracle {s.oracle:.2f}" for s in studies
 )
 plots.show(
     figure,
@@ -506,15 +501,13 @@ plots.show(
 # %% [markdown]
 # A weighted sum is a straight line here, and what lies above and to the right of it raises the alarm.
 #
-# On bags the evidence is right: the latent score is better and gets nearly all the weight, so separation
-# weights are ahead of equal ones. On ankle boots and trousers the *pixel* score is better, but the broken
-# copies say otherwise. Both fusions end between the two scores, and equal weights, which believe nobody, are
-# ahead. From these copies we could not know it.
+# On bags the copies told the truth, and separation weights are ahead of equal ones. On ankle boots and trousers
+# they misled us: there the *pixel* score is better, and of the two fusions equal weights, which believe nobody, are
+# ahead. The oracle sobers, too: over five seeds it beats the better single score by at most {{ oracle_high | pct }}
+# points.
 #
-# On these three, in five seeds, the oracle beats the better single score by at most {{ oracle_high | pct }}
-# points: the right weight wins little, while the wrong score loses much. But the three were chosen after a look
-# at test labels, to show what can happen. Here are the plain autoencoders of all ten classes of two sets,
-# trained on all images, one seed:
+# These classes were picked, after a look at test labels, to show what *can* happen. What does? Here are the plain
+# autoencoders of all ten classes of two data sets, trained on all images, one seed.
 # %% tags=["machinery"]
 # Measured by `dualad reproduce` and `dualad reproduce --study pixel_score`.
 pixel_study, main = study_rows("pixel_score"), study_rows("tables")
@@ -534,153 +527,122 @@ ten_rows = [
     *renamed(pixel_study, "dualad_d_fc", "equal weights", "package"),
     *renamed(pixel_study, "dualad_d_fc", "relative, equal weights", "both"),
 ]
-by_evidence, below, above = {}, {}, {}
+by_evidence, above = {}, {}
 for data, title in sets.items():
     row = by_evidence[data] = tables.paired(ten_rows, data, ("autoencoder", "dual"), ("equal", "dual"))
+    scores = tables.by_class(ten_rows, data).drop(columns="mean").loc["autoencoder"]
+    parts = scores.loc[["pixel", "latent"]]
+    below = int((scores.loc["dual"] < parts.min()).sum())
+    above[data] = int((scores.loc["dual"] > parts.max()).sum())
     print(
-        f"{title}: separation minus equal weights {row['mean']:+.1f} ({row.low:+.1f} to {row.high:+.1f}) points"
+        f"{title}: separation minus equal weights {row['mean']:+.1f} ({row.low:+.1f} to {row.high:+.1f}) points;\n"
+        f"  dual is worse than both its parts on {below} of {scores.shape[1]} classes, better than both on "
+        f"{above[data]}"
     )
-    for name, weighed in (("autoencoder", "separation"), ("equal", "equal")):
-        scores = tables.by_class(ten_rows, data).drop(columns="mean").loc[name]
-        parts = scores.loc[["pixel", "latent"]]
-        below[data, name] = int((scores.loc["dual"] < parts.min()).sum())
-        above[data, name] = int((scores.loc["dual"] > parts.max()).sum())
-        print(
-            f"  {weighed} weights: dual below both its parts on {below[data, name]} of {scores.shape[1]} classes, "
-            f"above both on {above[data, name]}"
-        )
 
 # %% [markdown]
-# Both intervals (Student's, 95 %, over ten classes) hold zero: neither way to weigh is ahead. But with either,
-# the dual score is never below *both* its parts, and on {{ above_both }} of 20 classes above both. Read it as
-# an **insurance**.
+# Both intervals (Student's, 95 %, over ten classes) hold zero: neither way to weigh is ahead. But the fused score is
+# worse than both its parts on no class, and better than both on {{ above_both | int }} of 20. Read it as an
+# **insurance**.
 #
-# ### Play
-#
-# Optional, in JupyterLab or Colab: which weight is best by eye (on *test* labels, so to use it would be a
-# leak), and what changes along the first direction of the codes?
+# Optional, in JupyterLab or Colab: choose a weight by eye. (On *test* labels, so to use it would be a leak.)
 # %%
-_ = interactive.explore_scores(bag.raw["held"], bag.raw["test"], bag.y)
-_ = interactive.explore_codes(bag.model, bag.held)
+_ = interactive.explore_scores(bag.raw["held"], bag.raw["test"], y)
+_ = interactive.explore_codes(bag.model, bag.held)  # and what changes along the directions of the codes?
 
 # %% [markdown]
 # ## 5. What each part was worth
 #
 # Here is the table that the course has been building, a part more in each row. *Dual* has separation weights.
-# From "+ FC" on, *latent* is itself fused from three scores: two distances of $h$, read in four turns, and the
-# critic's doubt ([lesson 03](03_feature_constraint.ipynb)). Below stand three cheap rivals, among them lesson
-# 01's bar: PCA's pixel score divided by the image's **roughness**, the mean squared difference of neighbouring
-# pixels (plus 0.001 wherever we divide, for some image may have none).
+# (From "+ FC" on, *latent* is itself fused from three scores, as in [lesson 03](03_feature_constraint.ipynb).)
 #
-# **Predict:** which step adds most to the *dual* column, which adds nothing, and which rival is the strongest?
+# **Predict:** which step adds most to the *dual* column, and which adds nothing?
 
 # %%
 stages = {"autoencoder": "autoencoder", "+ D": "dualad_d", "+ FC": "dualad_d_fc", "+ MI": "dualad"}
 fitted = {"autoencoder": bag.model}
 for name, detector in list(stages.items())[1:]:
     fitted[name] = create(detector, seed=seed, **settings).fit(task.train)
-fitted |= {
-    "PCA": create("pca", seed=seed).fit(task.train),
-    "nearest neighbour": create("knn", seed=seed).fit(task.train),
-}
 found = {name: model.anomaly_scores(task.test) for name, model in fitted.items()}
-
-
-def rough(images):
-    """What a pixel score is divided by: roughness of images (N, 1, 28, 28) of bytes, plus 0.001. Returns (N,)."""
-    return roughness(images.float() / 255).numpy() + SMOOTH
-
-
-def pca_divided(k, seed=seed):
-    """PCA of normal class k: its pixel scores of the test images, divided."""
-    own = load_one_class(dataset, k, seed=seed)
-    return create("pca", seed=seed).fit(own.train).anomaly_scores(own.test).final / rough(own.test)
-
-
-# %%
 table = {name: {score: 100 * auroc(y, values) for score, values in s.items()} for name, s in found.items()}
-linear = pca_divided(normal_class)
-table["PCA, divided"] = {"score": 100 * auroc(y, linear)}
-table = pd.DataFrame(table).T.rename(columns={"score": "its one score"})
+table = pd.DataFrame(table).T
 weights = fitted["+ MI"].fusion_.weights
-print(
-    f"weight of the pixel score in the full detector: {100 * weights['pixel'] / sum(weights.values()):.0f} %"
-)
-table.round(1).astype(object).fillna("")
+print(f"weight of the pixel score in the full detector: {100 * pixel_share(weights):.0f} %")
+table.round(1)
 
 # %% [markdown]
-# How large must a step be to count? The test images are a draw, so we draw them again, with replacement,
-# {{ n_draws }} times. The training had a seed, too: the broad bars hold five.
+# How large must a step be to count? Compare it with luck. The test images are a draw, so we draw them again, with
+# replacement, {{ n_draws }} times. The training had a seed, too: the broad bars hold five.
 # %%
 random = np.random.default_rng(seed)
 groups = [np.flatnonzero(y == kind) for kind in (0, 1)]
 draws = [np.concatenate([random.choice(g, len(g)) for g in groups]) for _ in range(n_bootstrap)]
 names = list(stages)
 better = max(("pixel", "latent"), key=lambda score: table.loc["+ MI", score])
-step_pairs = {b: (found[a].dual, found[b].dual) for a, b in pairwise(names)}
-step_pairs[f"dual score, not {better}"] = (getattr(found["+ MI"], better), found["+ MI"].dual)
-step_pairs["PCA, divided, not DualAD"] = (found["+ MI"].dual, linear)
-step_rows = {}
-for name, (a, b) in step_pairs.items():
+
+
+def gained(a, b):
+    """Points of AUROC by which scores b are ahead of scores a, with a 95 % interval over the draws."""
     change = [100 * (auroc(y[i], b[i]) - auroc(y[i], a[i])) for i in draws]
     low, high = np.quantile(change, [0.025, 0.975])
-    step_rows["step", name] = {"mean": 100 * (auroc(y, b) - auroc(y, a)), "low": low, "high": high}
+    return {"mean": 100 * (auroc(y, b) - auroc(y, a)), "low": low, "high": high}
+
+
+step_rows = {b: gained(found[a].dual, found[b].dual) for a, b in pairwise(names)}
+step_rows[f"dual, not {better} alone"] = gained(getattr(found["+ MI"], better), found["+ MI"].dual)
 step_rows = pd.DataFrame(step_rows).T
-classes = {study.name: k for study, k in zip(studies, [normal_class, *more_classes], strict=True)}
-pca_seeds = {
-    name: [auroc(s.y, pca_divided(k, seed + i)) for i in range(5)]
-    for s, (name, k) in zip(studies, classes.items(), strict=True)
-}
-print("PCA, divided, lowest to highest of five seeds:", end=" ")
-print(", ".join(f"{name} {100 * min(of):.1f} to {100 * max(of):.1f}" for name, of in pca_seeds.items()))
 
 # %% tags=["machinery"]
 # Measured by `dualad bands 05_dual_scoring --seeds 5`.
 five = pd.read_csv(results_folder() / "bands_05_dual_scoring.csv", index_col="metric")
-figure, ((axis,),) = plots.canvas(8.2, 3.2)
+figure, ((axis,),) = plots.canvas(8.2, 2.9)
 listed = []
-steps_of = ("d", "fc", "mi", "dual", "pca")
-for place, (short, ((_, name), row)) in enumerate(zip(steps_of, step_rows.iterrows(), strict=True)):
-    once, seeds = place == 0, ""  # one entry of each kind in the legend
-    if f"gain_{short}" in five.index:
-        low, high = 100 * five.loc[f"gain_{short}", ["min", "max"]].astype(float)
-        seeds = f"; five seeds {low:+.1f} to {high:+.1f}"
-        axis.plot(
-            [low, high], [place, place], color=plots.COLOURS[2], linewidth=10, alpha=0.3, solid_capstyle="butt",
-            label="lowest to highest of five seeds" if once else None,
-        )  # fmt: skip
+steps_of = ("d", "fc", "mi", "dual")
+for place, (short, (name, row)) in enumerate(zip(steps_of, step_rows.iterrows(), strict=True)):
+    once = place == 0  # one entry of each kind in the legend
+    low, high = 100 * five.loc[f"gain_{short}", ["min", "max"]].astype(float)
+    axis.plot(
+        [low, high], [place, place], color=plots.COLOURS[2], linewidth=10, alpha=0.3, solid_capstyle="butt",
+        label="lowest to highest of five seeds" if once else None,
+    )  # fmt: skip
     axis.errorbar(
         row["mean"], place, xerr=[[row["mean"] - row.low], [row.high - row["mean"]]], fmt="o", capsize=3,
         color=plots.COLOURS[2], label="this seed; 95 % of the draws of test images" if once else None,
     )  # fmt: skip
-    listed.append(f"{name} {row['mean']:+.1f} ({row.low:+.1f} to {row.high:+.1f}{seeds})")
+    listed.append(
+        f"{name} {row['mean']:+.1f} ({row.low:+.1f} to {row.high:+.1f}; five seeds {low:+.1f} to {high:+.1f})"
+    )
 axis.axvline(0, color="black", linewidth=0.9, linestyle=":")
-axis.set_yticks(range(len(step_rows)), [name for _, name in step_rows.index])
+axis.set_yticks(range(len(step_rows)), step_rows.index)
 axis.set(xlabel="points of AUROC", ylim=(len(step_rows) - 0.5, -0.5))
 axis.legend(loc="lower right", fontsize=9)
-plots.show(figure, alt=f"What each part adds to the dual score, with 95 % intervals: {'; '.join(listed)}.")
+plots.show(figure, alt=f"What each step adds to the dual score, with 95 % intervals: {'; '.join(listed)}.")
 
 # %% [markdown]
-# On bags the large step is that of the package called FC: at least {{ fc_seeds_low | pct }} points with every
-# seed. By lesson 03's count it is mostly *reading* $h$ in turns, then training on copies (which lifts the pixel
-# score), and hardly a constraint. The discriminator's step is smaller and above zero, too; that of mutual
-# information can't be told from zero. *Dual* changes nothing, since *latent* has nearly all the weight.
-#
-# Of the rivals, PCA and one nearest neighbour stay behind the latent scores. But **PCA, divided, is level with all of
-# DualAD or better**: over five seeds it has at least {{ pca_seeds_low | pct }}, DualAD at most
-# {{ full_seeds_high | pct }}, though with other test images it might not lead (the interval).
+# The large step is that of the package called FC: at least {{ fc_seeds_low | pct }} points with every seed. (By
+# lesson 03's bill it is mostly *reading* $h$ in turns and training on copies, and hardly a constraint.) The
+# discriminator's step is smaller, and above zero too. That of mutual information can't be told from zero. Nor can
+# fusing: *latent* has nearly all the weight, so *dual* only repeats it.
 #
 # ### The simplest rival
 #
-# An ablation compares a part with its absence, and seldom with something simpler. So let us divide the pixel
-# scores of our three *plain* autoencoders, too. The weights are equal here: on boots and trousers that was
-# better, and it was frozen with the division on development splits of Fashion-MNIST
-# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
+# An ablation compares a part with its absence, and seldom with something simpler. Lesson 01 had something simpler:
+# divide the pixel score by the image's **roughness**, the mean squared difference of neighbouring pixels. The error
+# is then compared with the detail that there was to get wrong.
+#
+# So we divide the pixel scores of the three *plain* autoencoders, and fuse with equal weights. (Both were frozen on
+# development splits of Fashion-MNIST, see [RESULTS](../RESULTS.md#from-nothing-but-one-classs-images).) The last
+# row has no network at all: PCA, divided, lesson 01's bar.
 #
 # **Predict** for bags: where does the pixel score go, and how near does the dual score come to "+ FC"?
 
 
 # %%
+def rough(images):
+    """What a pixel score is divided by: roughness of images (N, 1, 28, 28) of bytes, plus 0.001. Returns (N,)."""
+    return roughness(images.float() / 255).numpy() + SMOOTH
+
+
 def divided(study):
     """The raw scores of a study's held-out and test images, the pixel score divided by roughness."""
     raw = {}
@@ -690,44 +652,49 @@ def divided(study):
     return raw
 
 
+def pca_divided(k):
+    """PCA of normal class k: its pixel scores of the test images, divided."""
+    own = load_one_class(dataset, k, seed=seed)
+    return create("pca", seed=seed).fit(own.train).anomaly_scores(own.test).final / rough(own.test)
+
+
 ratios = [divided(study) for study in studies]
+linear = [pca_divided(k) for k in (normal_class, *more_classes)]
 rival = pd.DataFrame(
     {
         study.name: {
             "pixel": compared.loc["pixel alone", study.name],
             "pixel, divided": auroc(study.y, raw["test"]["pixel"]),
             "latent": compared.loc["latent alone", study.name],
-            "dual, equal weights": compared.loc["equal weights", study.name],
-            "dual, equal weights, divided": auroc(study.y, Fusion.fit(raw["held"])(raw["test"])),
-            "PCA, divided": pca_seeds[study.name][0],
+            "dual, divided": auroc(study.y, Fusion.fit(raw["held"])(raw["test"])),
+            "PCA, divided": auroc(study.y, of_pca),
         }
-        for study, raw in zip(studies, ratios, strict=True)
+        for study, raw, of_pca in zip(studies, ratios, linear, strict=True)
     }
 )
 finds["divided"] = ratios[0]["test"]["pixel"] > threshold_at(ratios[0]["held"]["pixel"], 0.05)
 divided_finds = finds["divided"][(y == 1) & ~finds["latent"]].mean()
 print(
-    f"of the anomalies that latent misses on bags, the divided pixel score finds {100 * divided_finds:.0f} %, with "
-    f"{100 * finds['divided'][y == 0].mean():.1f} % false alarms"
+    f"of the anomalies that latent misses on bags, the divided pixel score finds {100 * divided_finds:.0f} %"
 )
-for part, row in (("pixel", "pixel, divided"), ("dual", "dual, equal weights, divided")):
-    of = [100 * five.loc[f"divided_{part}_{i}", ["min", "max"]].astype(float) for i in (1, 2, 3)]
-    print(f"{row}, five seeds:", ", ".join(f"{low:.1f} to {high:.1f}" for low, high in of))
+ahead = gained(found["+ MI"].dual, linear[0])
+print(
+    f"bags, PCA, divided, minus the full DualAD: {ahead['mean']:+.1f} ({ahead['low']:+.1f} to {ahead['high']:+.1f})"
+)
 (100 * rival).round(1)
 
 # %% [markdown]
-# One division lifts the pixel score of bags by {{ divided_pixel_1 - pixel_1 | pct0 }} points. Of what the
-# latent score misses it now finds {{ divided_finds_missed | pct0 }} %, with other seeds up to
-# {{ divided_seeds_high | pct0 }} %. And with each the fused score is better than *both* its parts, here within two
-# points of "+ FC".
-# Mending a score brought more than weighing it.
+# One division lifts the pixel score of bags by {{ (divided_pixel_1 - pixel_1) | pct0 }} points. Of what the latent
+# score misses it now finds {{ divided_finds_missed | pct0 }} %, not {{ pixel_finds_missed | pct0 }}. The fused score
+# is better than both its parts, and only {{ 100 * (table_fc_dual - divided_dual_1) | f1 }} points short of "+ FC".
+# *Mending a score brought more than weighing it.*
 #
-# On the other two classes the divided pixel score alone is better still. And PCA, divided, needs no network: it
-# is first on bags and boots, and level on trousers.
+# On the other two classes the divided pixel score does better on its own. And PCA, divided, is at least level with
+# the full DualAD on bags: the interval holds zero.
 #
-# But the idea came on bags, while looking at test images; digits had no say in it. So here are all classes of
-# both sets, trained on *all* images, with one seed. "Division alone" is what a plain autoencoder gains by the
-# division and equal weights; all else has separation weights. **Predict:** does PCA, divided, stay ahead?
+# But the idea came on bags, while looking at test images. So here are all classes of both sets, trained on *all*
+# images, one seed. (Divided scores have equal weights, the others separation weights.) **Predict:** do the simple
+# rivals stay level?
 # %% tags=["machinery"]
 linear_by_class = pd.read_csv(results_folder() / "benchmark_divided.csv").query("part == 'pca'")
 linear_by_class = linear_by_class.set_index(["dataset", "normal_class"]).divided
@@ -746,8 +713,6 @@ compare = {
     "+ FC": ("dualad_d_fc", "dualad_d"),
     "+ MI": ("dualad", "dualad_d_fc"),
     "division alone": ("divided", "autoencoder"),
-    "division minus DualAD": ("divided", "dualad"),
-    "PCA, divided, minus DualAD": ("linear", "dualad"),
 }
 ten = pd.DataFrame(
     {
@@ -761,63 +726,70 @@ listed = "; ".join(
     f"{a}, {b}: {r['mean']:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for (a, b), r in ten.iterrows()
 )
 plots.show(figure, alt=f"Mean differences over ten classes with their 95 % intervals. {listed}.")
-shown = {"autoencoder": "plain", "divided": "divided", "dualad": "DualAD", "linear": "PCA, divided"}
+
+# %% tags=["machinery"]
+shown = {
+    "autoencoder": "plain autoencoder",
+    "divided": "plain autoencoder, divided",
+    "linear": "PCA, divided",
+    "dualad": "DualAD, all parts",
+}
+behind = {
+    (data, name): tables.paired(ten_rows, data, (name, "dual"), ("dualad", "dual"))
+    for data in sets
+    for name in shown
+    if name != "dualad"
+}
 one_seed = [row for row in ten_rows if int(row["seed"]) == 0]
+means = {}
 for data, title in sets.items():
-    scores = tables.by_class(one_seed, data).xs("dual", level="score").loc[[*shown]]
-    print(f"{title:14}", *(f"{name:>13}" for name in shown.values()))
-    for label, column in zip([*DATASETS[data], "mean"], scores.T.to_numpy(), strict=True):
-        print(f"  {label:12}", *(f"{value:13.1f}" for value in column))
-behind = tables.paired(ten_rows, "mnist", ("dualad", "dual"), ("divided", "dual"))
+    scores = tables.by_class(one_seed, data).xs("dual", level="score")
+    means[f"{title}: mean"] = {name: f"{scores.loc[key, 'mean']:.1f}" for key, name in shown.items()}
+    means[f"{title}: minus DualAD"] = {
+        shown[key]: f"{row['mean']:+.1f} ({row.low:+.1f} to {row.high:+.1f})"
+        for (own, key), row in behind.items()
+        if own == data
+    }
 both = tables.paired(ten_rows, "fashion_mnist", ("both", "dual"), ("package", "dual"))
-print(
-    f"Fashion-MNIST, the division on top of + FC, equal weights in both: {both['mean']:+.2f} "
-    f"({both.low:+.2f} to {both.high:+.2f})"
-)
-
-
-clothes = tables.by_class(one_seed, "fashion_mnist").drop(columns="mean").xs("dual", level="score")
-gain = (clothes.loc["divided"] - clothes.loc["autoencoder"]).drop(clothes.columns[8])  # without bags
-
-
-def half(row):
-    return row.high - row["mean"]
-
+gain = (scores.loc["divided"] - scores.loc["autoencoder"]).drop("mean")
+gain = gain.drop(gain.index[8])  # clothes without bags
+pd.DataFrame(means).loc[[*shown.values()]].fillna("")
 
 # %% [markdown]
-# **Which part earned its place?** In DualAD, the package called FC. (On other classes no run separates reading
-# from copies.) Mutual information brings nothing on clothes, and on digits it loses less than a tenth of a point.
+# **Which part earned its place?** In DualAD, the package called FC, on both sets. Mutual information brings nothing
+# on clothes, and on digits it costs less than a tenth of a point.
 #
-# But on clothes one division brings a plain autoencoder nearly as much, {{ division_fashion | f1 }} points, and
-# ten classes cannot tell the result from the whole DualAD. On digits DualAD stays ahead, by
-# {{ behind_mnist | f1 }}. The two hardly add up: on top of the package the division brings half a point.
+# But look at *division alone*. On clothes it brings a plain autoencoder {{ division_fashion | f1 }} points, nearly
+# as much as the package, and ten classes cannot tell the result from the whole of DualAD. On digits DualAD stays
+# ahead, by {{ behind_mnist | f1 }}. PCA, divided, stays behind it on both sets.
 #
-# And PCA, divided? With all training images DualAD is ahead of it on both sets, by
-# {{ behind_pca_fashion | f1 }} on clothes and {{ behind_pca_mnist | f1 }} on digits. On the
-# photographs of CIFAR-10 the package brings some thirty points (lesson 03); there no division was tried.
+# All this holds for grey pictures on black. On the photographs of CIFAR-10 the package brings some thirty points
+# ([RESULTS](../RESULTS.md)); there no division was tried.
 #
-# <details><summary>How PCA was measured here</summary>
+# <details><summary>For the curious</summary>
 #
-# PCA with its 32 directions and the division, as lesson 01 tried them on development splits. (The idea itself
-# came on test bags; without bags the division alone brings {{ division_without_bags | f1 }} points on clothes.)
-# The intervals are Student's over the classes. `python tests/benchmarks/divided.py --parts pca` measured it, in half
-# a minute.
+# Do package and division add up? Hardly: on top of "+ FC" the division brings {{ gain_both | f1 }} points on clothes
+# (equal weights in both). Without bags, on which the idea came, the division alone still brings
+# {{ division_without_bags | f1 }}.
+#
+# To the roughness we add 0.001, for some image may have none. PCA has 32 directions, as in lesson 01;
+# `python tests/benchmarks/divided.py --parts pca` measured it on all classes, in half a minute.
 #
 # </details>
 #
 # ## 6. An alarm with a promise
 #
-# AUROC needs no threshold. An alarm does. Take the scores of the $n$ held-out normal images in order, and set the
-# threshold at number
+# AUROC needs no threshold. An alarm does. Compared with what, once more: with the scores of the $n$ held-out normal
+# images. Put them in order, and set the threshold at number
 #
 # $$r=\lceil(n+1)(1-\alpha)\rceil$$
 #
-# from below. Here is the promise: a new normal image that comes from the same source as the held-out ones is
-# equally likely to fall into each of the $n+1$ gaps between them, so it exceeds number $r$ with a chance of
-# at most $\alpha$, whatever the shape of the scores (Vovk et al., 2005).
+# from below. Why there? A new normal image from the same source is equally likely to fall into each of the $n+1$
+# gaps between them. So it exceeds number $r$ with a chance of at most $\alpha$, whatever the shape of the scores
+# (Vovk et al., 2005). That is the promise.
 #
-# One trap: the held-out images also set scales and weights, and would judge themselves. So the library scores
-# each with scales and weights that the *others* set, and then the promise holds nearly, not exactly.
+# (The held-out images have set scales and weights as well. So that none judges itself, the library scores each with
+# what the *others* set; the promise then holds nearly, not exactly.)
 # %%
 full = fitted["+ MI"]
 alpha = full.false_alarm_rate
@@ -828,15 +800,20 @@ alarm = found["+ MI"].dual > full.threshold_
 fa, caught = alarm[y == 0].mean(), alarm[y == 1].mean()
 print(f"promised at most {100 * alpha:.0f} % false alarms; on the test bags {100 * fa:.1f} %")
 print(f"caught among all that is no bag: {100 * caught:.0f} %")
+trained_latent = bag.raw["test"]["latent"][y == 0] > threshold_at(bag.raw["train"]["latent"], alpha)
+print(
+    f"the plain latent score, threshold from its training images: {100 * trained_latent.mean():.0f} % false alarms"
+)
 
 # %% [markdown]
-# We promised at most 5 % and measured {{ fa_full | pct }} %. But the promise is an average over all held-out sets
-# that might have been drawn, and ours is one. Mix the held-out scores with those
-# of the test bags, which trained nothing either, and deal anew {{ n_dealt }} times. This is no test of the
-# detector: the mean *must* come out right, and shuffling would hide even a leak. A test has to train anew; the
-# last lines printed do, with five seeds.
+# The last line is the mistake to avoid: each image that *trained* the detector is its own nearest neighbour, at
+# distance zero. So the threshold is zero, and every bag raises an alarm.
 #
-# **Predict:** how far do single false-alarm rates lie from their mean, and how much do the catches vary?
+# We promised at most 5 % and measured {{ fa_full | pct }} %. Luck? The promise is an average over all held-out sets
+# that might have been drawn, and ours is one. So mix the held-out scores with those of the test bags, which trained
+# nothing either, and deal anew {{ n_dealt }} times.
+#
+# **Predict:** how far do single false-alarm rates lie from 5 %, and how much does the share of anomalies caught vary?
 # %%
 normal_scores = np.concatenate([full.calibration_scores_, found["+ MI"].dual[y == 0]])
 anomalous_scores = found["+ MI"].dual[y == 1]
@@ -853,11 +830,6 @@ for name, of, low, high in (
     ("caught", catches, caught_low, caught_high),
 ):
     print(f"{name}: mean {100 * of.mean():.1f} %; 95 % of the deals {100 * low:.1f} to {100 * high:.1f} %")
-own = bag.raw["test"]["latent"][y == 0]
-trained_latent = own > threshold_at(bag.raw["train"]["latent"], alpha)
-print(
-    f"lesson 01's latent score, threshold from training images: {100 * trained_latent.mean():.0f} % false alarms"
-)
 for name, metric in (("false alarms", "fa_full"), ("caught", "found_full")):
     low, mean, high = (100 * five.loc[metric, which] for which in ("min", "mean", "max"))
     print(f"trained anew, five seeds, {name}: mean {mean:.1f} %, {low:.1f} to {high:.1f} %")
@@ -870,12 +842,16 @@ for axis, of, ours, edges in (
 ):
     axis.hist(100 * of, edges, color=plots.COLOURS[2] + "66", edgecolor=plots.COLOURS[2])
     axis.axvline(
-        100 * of.mean(), color="black", linestyle=":", linewidth=2, label=f"mean of the deals: {100 * of.mean():.1f} %"
-    )  # fmt: skip
-    axis.axvline(
         100 * ours, color=plots.ANOMALOUS, linestyle="--", linewidth=1.8, label=f"ours: {100 * ours:.1f} %"
     )  # fmt: skip
 left.axvline(100 * alpha, color="black", linewidth=1.6, label=f"promised: {100 * alpha:.0f} %")
+right.axvline(
+    100 * catches.mean(),
+    color="black",
+    linestyle=":",
+    linewidth=2,
+    label=f"mean: {100 * catches.mean():.1f} %",
+)
 left.set(xlabel="false alarms among new normal images (%)", ylabel="deals")
 right.set(xlabel="anomalies caught at the same threshold (%)", xlim=(0, 100))
 left.legend(loc="upper right", fontsize=9)
@@ -891,33 +867,33 @@ plots.show(
 
 # %% [markdown]
 # Single deals lie far apart, 95 % of them between {{ fa_low | pct0 }} and {{ fa_high | pct0 }} %. Whoever needs
-# the promise for a *single* one must set a higher threshold, or hold out more images. (The right histogram has
-# gaps, for the threshold is one of few high scores.) Trained anew, five seeds agree with the promise on average.
+# the promise for a *single* one must set a higher threshold, or hold out more images. (The gaps on the right: few
+# high scores can become the threshold.)
 #
-# "100 % false alarms" is the mistake to avoid: each image that *trained* the detector is its own nearest
-# neighbour at distance zero, so the threshold is zero and every bag raises an alarm.
+# The deals show luck. They do not test the detector, for with mixed scores the mean *must* come out right; a test has
+# to train anew. The last two lines printed do so, and over five seeds the rate agrees with the promise on average.
 #
 # ## What is still missing
 #
 # At an AUROC of {{ table_full_dual | pct }} our alarm catches anything from {{ found_seeds_low | pct0 }} to
-# {{ found_seeds_high | pct0 }} % of the anomalies, as the seed will have it. Distrust a catch rate that comes
-# without its spread. And bags on black are easy: on photographs, and on small defects of real parts, networks
-# trained on nothing but one class do far worse ([RESULTS](../RESULTS.md)). They don't know what images look like.
+# {{ found_seeds_high | pct0 }} % of the anomalies, as the seed will have it. And bags on black are easy. On
+# photographs, and on small defects of real parts, networks trained on nothing but one class do far worse
+# ([RESULTS](../RESULTS.md)): they don't know what images look like.
 #
 # ## Recap
 #
-# - A second score helps when it errs on *other images*. A raw sum listens to the larger unit.
-# - Standardise on held-out normal images, weigh by evidence, and remember that the evidence is made up.
-# - Of DualAD's parts the package called FC is the large step. One division does nearly as much on clothes, and PCA,
-#   divided, at least as much on a small sample of bags: compare a part with the simplest rival.
-# - A threshold keeps its promise on average, to images like those that it was set on. What it catches depends on
+# - Ask of each number: compared with what? A raw sum does not ask, and listens to the larger unit.
+# - Standardise on held-out normal images. Weigh by evidence, and remember that the evidence is made up.
+# - Of DualAD's parts the package called FC is the large step. One division does nearly as much on clothes: compare
+#   a part with the simplest rival.
+# - A threshold keeps its promise on average, for images like those that it was set on. What it catches depends on
 #   the luck of the held-out images.
 #
 # **Next:** [lesson 06](06_features_that_know_images.ipynb) gives the same parts better eyes: features of a
 # network that has seen a million photographs.
 
 # %% tags=["machinery"]
-weight_shares = [s.fusion.weights["pixel"] / sum(s.fusion.weights.values()) for s in studies]
+weight_shares = [pixel_share(study.fusion.weights) for study in studies]
 single = compared.loc[["pixel alone", "latent alone"]].max()
 record(
     share_pixel_raw=raw_shares["pixel"],
@@ -939,9 +915,7 @@ record(
     worst_equal=compared.loc["equal weights"].min(),
     worst_separation=compared.loc["separation weights"].min(),
     gain_oracle=(compared.loc["oracle (not allowed)"] - single).max(),
-    table_pca=table.loc["PCA", "its one score"] / 100,
-    table_pca_divided=table.loc["PCA, divided", "its one score"] / 100,
-    table_knn=table.loc["nearest neighbour", "its one score"] / 100,
+    table_pca_divided=rival.loc["PCA, divided", bag.name],
     **{
         f"table_{short}_{score}": table.loc[name, score] / 100
         for short, name in {"ae": "autoencoder", "d": "+ D", "fc": "+ FC", "full": "+ MI"}.items()
@@ -970,15 +944,10 @@ record(
     found_seeds_low=five.loc["found_full", "min"],
     found_seeds_high=five.loc["found_full", "max"],
     n_false=int(np.sum(alarm[y == 0])),
-    pca_seeds_low=min(pca_seeds[bag.name]),
-    pca_seeds_high=max(pca_seeds[bag.name]),
-    full_seeds_high=five.loc["table_full_dual", "max"],
-    divided_seeds_low=five.loc["divided_finds_missed", "min"],
-    divided_seeds_high=five.loc["divided_finds_missed", "max"],
-    above_both=sum(above[data, "autoencoder"] for data in sets),
+    above_both=sum(above.values()),
     fc_seeds_low=five.loc["gain_fc", "min"],
     oracle_high=five.loc["gain_oracle", "max"],
-    weight_pixel_full=weights["pixel"] / sum(weights.values()),
+    weight_pixel_full=pixel_share(weights),
     pixel_finds_missed=finds["pixel"][(y == 1) & ~finds["latent"]].mean(),
     pixel_false=finds["pixel"][y == 0].mean(),
     latent_finds_missed=finds["latent"][(y == 1) & ~finds["pixel"]].mean(),
@@ -986,25 +955,22 @@ record(
         f"divided_{n}_{i}": rival.loc[row].iloc[i - 1]
         for n, row in {
             "pixel": "pixel, divided",
-            "dual": "dual, equal weights, divided",
+            "dual": "dual, divided",
             "pca": "PCA, divided",
         }.items()
         for i in range(1, len(studies) + 1)
     },
     divided_finds_missed=divided_finds,
     gain_divided=rival[bag.name].pipe(
-        lambda own: own["dual, equal weights, divided"] - own[["pixel, divided", "latent"]].max()
+        lambda own: own["dual, divided"] - own[["pixel, divided", "latent"]].max()
     ),
     division_fashion=ten.loc[("Fashion-MNIST", "division alone"), "mean"],
     division_without_bags=gain.mean(),
-    behind_pca_fashion=-ten.loc[("Fashion-MNIST", "PCA, divided, minus DualAD"), "mean"],
-    behind_pca_mnist=-ten.loc[("MNIST", "PCA, divided, minus DualAD"), "mean"],
-    behind_mnist=behind["mean"],
-    behind_mnist_half=half(behind),
+    behind_mnist=-behind["mnist", "divided"]["mean"],
+    behind_pca_mnist=-behind["mnist", "linear"]["mean"],
+    behind_pca_fashion=-behind["fashion_mnist", "linear"]["mean"],
     gain_both=both["mean"],
-    gain_both_half=half(both),
     **{f"evidence_{data}": row["mean"] for data, row in by_evidence.items()},
-    **{f"evidence_{data}_half": half(row) for data, row in by_evidence.items()},
     fa_trained_latent=trained_latent.mean(),
 )
 
@@ -1099,24 +1065,7 @@ checks.check_threshold(my_threshold)
 #
 # </details>
 #
-# **4. Explain.** Somebody tries the weights of section 4 without the kinds "mix" and "erode", sees the AUROC of
-# ankle boots rise, and keeps it that way. Why may the better number *not* be reported, and on which data could
-# the choice have been made?
-#
-# <details><summary>Hint</summary>
-#
-# Which labels told that those two kinds mislead?
-#
-# </details>
-# <details><summary>Solution</summary>
-#
-# The kinds were dropped after a look at test labels, so they became a tuned setting. Make the choice with
-# `load_one_class(..., split="development")`, once for all classes, freeze it, and only then measure on the test
-# set. The same goes for "equal or separation weights?", and for the three classes that we picked.
-#
-# </details>
-#
-# **5. Try.** Break the promise: count the alarms of `full` among *brighter* test bags, `(1.3 * x).clamp(0, 1)`
+# **4. Try.** Break the promise: count the alarms of `full` among *brighter* test bags, `(1.3 * x).clamp(0, 1)`
 # with `x = task.test[y == 0].float() / 255`. Predict first. Which words of the promise no longer hold?
 #
 # <details><summary>Hint</summary>
@@ -1133,9 +1082,9 @@ checks.check_threshold(my_threshold)
 #     print(factor, 100 * np.mean(brighter > full.threshold_))
 # ```
 #
-# We got 1.5, 2.5 and 7.5 %, and with two other seeds 3.5, 9.5 and 21 %, and 7.5, 14 and 28.5 %. They are the same
-# bags, but no longer "from the same source as the held-out ones". Nothing warns us, for the threshold knows only
-# the light that it was set in.
+# We got 1.5 % for the bags as they are and 7.5 % for those 1.3 times as bright; with two other seeds the latter
+# rose above 20 %. They are the same bags, but no longer "from the same source as the held-out ones". Nothing warns
+# us, for the threshold knows only the light that it was set in.
 #
 # </details>
 #
