@@ -164,8 +164,8 @@ plots.show(
 # To a ruler A and B are equally far from the middle; in deviations B is more than three times as far.
 #
 # We compute it as in lesson 01, by **whitening**: a matrix $W$ with $WW^\top=\Sigma^{-1}$ makes the cloud round, and
-# then the ordinary distance is the Mahalanobis distance. (A tenth of a round covariance is mixed in, so that the
-# inverse exists.)
+# then the ordinary distance is the Mahalanobis distance. (A tenth of a round covariance is mixed in, so that
+# directions of hardly any spread are not blown up.)
 # %%
 z, z_test = (bag.model.encode(images).double() for images in (bag.train, bag.test))
 sigma = z.T.cov()
@@ -230,10 +230,10 @@ print(
 print(f"the pixel score's share of the variance of the sum: {100 * raw_shares['pixel']:.2f} %")
 
 # %% [markdown]
-# The sum *is* the latent score. A squared pixel error is a small number and a distance of codes a large one, so
-# the pixel score moves hardly any image from its place in the order. Nobody decided that; the units did. (The code
-# published with the DualAD paper adds $\text{MSE}+50\,\lVert z-c\rVert^2$; see [appendix
-# A2](A2_published_dualad.ipynb).)
+# The sum *is* the latent score, or nearly. What counts in a sum is not size but spread: pixel scores differ by
+# hundredths, distances of codes by whole units. So the pixel score moves hardly any image from its place in the
+# order. Nobody decided that; the units did. (The code published with the DualAD paper adds
+# $\text{MSE}+50\,\lVert z-c\rVert^2$ with a centre $c$ of the codes; see [appendix A2](A2_published_dualad.ipynb).)
 #
 # ## 3. Standardise, on images that trained nothing
 #
@@ -350,7 +350,8 @@ plots.show(
 
 
 # %% [markdown]
-# Swapped halves are no bag. A squeezed bag still is one, and they count as anomalies nevertheless.
+# Swapped halves are no bag. But a squeezed bag still is one, and a mirrored one may look like the original. All
+# count as anomalies nevertheless.
 #
 # A score that tells normal from pseudo-anomalous with AUROC $a$ gets the **separation weight**
 #
@@ -499,12 +500,13 @@ plots.show(
 )
 
 # %% [markdown]
-# A weighted sum is a straight line here, and what lies above and to the right of it raises the alarm.
+# A threshold on a weighted sum is a straight line here; what lies above and to the right of it raises the alarm.
 #
-# On bags the copies told the truth, and separation weights are ahead of equal ones. On ankle boots and trousers
-# they misled us: there the *pixel* score is better, and of the two fusions equal weights, which believe nobody, are
-# ahead. The oracle sobers, too: over five seeds it beats the better single score by at most {{ oracle_high | pct }}
-# points.
+# On bags the copies told the truth, and separation weights are ahead of equal ones. (So is the raw sum of section 2,
+# with {{ auroc_raw_sum | pct }}: its units happened to favour the better score. That was luck.) On ankle boots and
+# trousers the copies misled us: there the *pixel* score is better, and of the two fusions equal weights, which
+# believe nobody, are ahead. The oracle sobers, too: over five seeds it beats the better single score by at most
+# {{ oracle_high | pct }} points.
 #
 # These classes were picked, after a look at test labels, to show what *can* happen. What does? Here are the plain
 # autoencoders of all ten classes of two data sets, trained on all images, one seed.
@@ -541,9 +543,9 @@ for data, title in sets.items():
     )
 
 # %% [markdown]
-# Both intervals (Student's, 95 %, over ten classes) hold zero: neither way to weigh is ahead. But the fused score is
-# worse than both its parts on no class, and better than both on {{ above_both | int }} of 20. Read it as an
-# **insurance**.
+# Both intervals (Student's, 95 %, over ten classes) hold zero: neither way to weigh can be told ahead. But the fused
+# score is worse than both its parts on no class, and better than both on {{ above_both | int }} of 20. Read it as an
+# **insurance** against trusting the wrong score alone.
 #
 # Optional, in JupyterLab or Colab: choose a weight by eye. (On *test* labels, so to use it would be a leak.)
 # %%
@@ -572,7 +574,7 @@ table.round(1)
 
 # %% [markdown]
 # How large must a step be to count? Compare it with luck. The test images are a draw, so we draw them again, with
-# replacement, {{ n_draws }} times. The training had a seed, too: the broad bars hold five.
+# replacement, {{ n_draws }} times. The training had a seed, too: each broad bar spans five.
 # %%
 random = np.random.default_rng(seed)
 groups = [np.flatnonzero(y == kind) for kind in (0, 1)]
@@ -620,9 +622,9 @@ plots.show(figure, alt=f"What each step adds to the dual score, with 95 % interv
 
 # %% [markdown]
 # The large step is that of the package called FC: at least {{ fc_seeds_low | pct }} points with every seed. (By
-# lesson 03's bill it is mostly *reading* $h$ in turns and training on copies, and hardly a constraint.) The
-# discriminator's step is smaller, and above zero too. That of mutual information can't be told from zero. Nor can
-# fusing: *latent* has nearly all the weight, so *dual* only repeats it.
+# lesson 03's bill, on bags, it comes from *reading* the features $h$ in four turns and from training on turned
+# copies; the constraints bring nothing.) The discriminator's step is smaller, and above zero too. That of mutual
+# information can't be told from zero. Nor can fusing: *latent* has nearly all the weight, so *dual* only repeats it.
 #
 # ### The simplest rival
 #
@@ -630,11 +632,11 @@ plots.show(figure, alt=f"What each step adds to the dual score, with 95 % interv
 # divide the pixel score by the image's **roughness**, the mean squared difference of neighbouring pixels. The error
 # is then compared with the detail that there was to get wrong.
 #
-# So we divide the pixel scores of the three *plain* autoencoders, and fuse with equal weights. (Both were frozen on
-# development splits of Fashion-MNIST, see [RESULTS](../RESULTS.md#from-nothing-but-one-classs-images).) The last
-# row has no network at all: PCA, divided, lesson 01's bar.
+# So we divide the pixel scores of the three *plain* autoencoders, and fuse with equal weights. The last row has no
+# network at all: PCA, divided, the last bar of lesson 01.
 #
-# **Predict** for bags: where does the pixel score go, and how near does the dual score come to "+ FC"?
+# **Predict:** on bags division lifted the pixel score to {{ divided_pixel_1 | pct }}. Is it now worth fusing, and how
+# near does the dual score come to "+ FC"?
 
 
 # %%
@@ -684,17 +686,17 @@ print(
 (100 * rival).round(1)
 
 # %% [markdown]
-# One division lifts the pixel score of bags by {{ (divided_pixel_1 - pixel_1) | pct0 }} points. Of what the latent
-# score misses it now finds {{ divided_finds_missed | pct0 }} %, not {{ pixel_finds_missed | pct0 }}. The fused score
-# is better than both its parts, and only {{ 100 * (table_fc_dual - divided_dual_1) | f1 }} points short of "+ FC".
-# *Mending a score brought more than weighing it.*
+# On bags it is. Of what the latent score misses, the divided pixel score finds {{ divided_finds_missed | pct0 }} %,
+# not {{ pixel_finds_missed | pct0 }}. The fused score is better than both its parts, and little more than a point
+# short of "+ FC". *Mending a score brought more than weighing it.*
 #
-# On the other two classes the divided pixel score does better on its own. And PCA, divided, is at least level with
-# the full DualAD on bags: the interval holds zero.
+# On the other two classes the divided pixel score does better on its own. And PCA, divided, is ahead of the full
+# DualAD on bags, though by no more than chance allows: the interval holds zero.
 #
-# But the idea came on bags, while looking at test images. So here are all classes of both sets, trained on *all*
-# images, one seed. (Divided scores have equal weights, the others separation weights.) **Predict:** do the simple
-# rivals stay level?
+# But the idea came while looking at test bags, and it was chosen, with equal weights, on development splits of
+# Fashion-MNIST; MNIST had no say ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)). So here are all
+# classes of both sets, trained on *all* images, one seed. (Divided scores have equal weights, the others separation
+# weights.) **Predict:** do the simple rivals keep up?
 # %% tags=["machinery"]
 linear_by_class = pd.read_csv(results_folder() / "benchmark_divided.csv").query("part == 'pca'")
 linear_by_class = linear_by_class.set_index(["dataset", "normal_class"]).divided
@@ -756,12 +758,12 @@ gain = gain.drop(gain.index[8])  # clothes without bags
 pd.DataFrame(means).loc[[*shown.values()]].fillna("")
 
 # %% [markdown]
-# **Which part earned its place?** In DualAD, the package called FC, on both sets. Mutual information brings nothing
-# on clothes, and on digits it costs less than a tenth of a point.
+# **Which part earned its place?** In DualAD, the package called FC, on both sets. The discriminator adds a few tenths
+# of a point. Mutual information brings nothing on clothes, and on digits it costs less than a tenth.
 #
 # But look at *division alone*. On clothes it brings a plain autoencoder {{ division_fashion | f1 }} points, nearly
 # as much as the package, and ten classes cannot tell the result from the whole of DualAD. On digits DualAD stays
-# ahead, by {{ behind_mnist | f1 }}. PCA, divided, stays behind it on both sets.
+# ahead, by {{ behind_mnist | f1 }}. And PCA, divided, is behind DualAD on both sets, by about a point.
 #
 # All this holds for grey pictures on black. On the photographs of CIFAR-10 the package brings some thirty points
 # ([RESULTS](../RESULTS.md)); there no division was tried.
@@ -877,12 +879,12 @@ plots.show(
 #
 # At an AUROC of {{ table_full_dual | pct }} our alarm catches anything from {{ found_seeds_low | pct0 }} to
 # {{ found_seeds_high | pct0 }} % of the anomalies, as the seed will have it. And bags on black are easy. On
-# photographs, and on small defects of real parts, networks trained on nothing but one class do far worse
-# ([RESULTS](../RESULTS.md)): they don't know what images look like.
+# photographs networks trained on nothing but one class do worse, and on small defects of real parts far worse
+# ([RESULTS](../RESULTS.md)): they have never seen anything else.
 #
 # ## Recap
 #
-# - Ask of each number: compared with what? A raw sum does not ask, and listens to the larger unit.
+# - Ask of each number: compared with what? A raw sum does not ask, and listens to the score that spreads more.
 # - Standardise on held-out normal images. Weigh by evidence, and remember that the evidence is made up.
 # - Of DualAD's parts the package called FC is the large step. One division does nearly as much on clothes: compare
 #   a part with the simplest rival.
