@@ -198,7 +198,7 @@ MECHANISMS = {
         ("pixel_copies", "pixel_d"),
         ("latent_fc", "latent_d"),
     ],
-    "04_mutual_information": [("own_strong", "own_without"), ("held_placebo", "held_with")],
+    "04_mutual_information": [("own_strong", "own_without"), ("held_placebo_equal", "held_with")],
     "14_sound": [("bright_decibels", "bright_linear"), ("backwards_gentle", "backwards_strong")],
     "06_features_that_know_images": [
         ("radius_greedy", "radius_chance"),
