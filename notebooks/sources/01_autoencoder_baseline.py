@@ -16,8 +16,8 @@
 # {{ colab_badge }}
 #
 # A network that has only ever rebuilt bags should be bad at rebuilding shoes. Many detectors for images rest on
-# that one sentence. In this lesson we build such a detector from nothing, and then find out where the sentence is
-# wrong. To draw well and to detect well will turn out to be two different things.
+# that one sentence (Ruff et al., 2021). In this lesson we build such a detector from nothing, and then find out
+# where the sentence is wrong. To draw well and to detect well will turn out to be two different things.
 #
 # **After this lesson you will be able to**
 #
@@ -110,9 +110,9 @@ def ahead(labels, scores, rival):
 # %% [markdown]
 # ## 1. Will it draw a shoe?
 #
-# An **autoencoder** has two halves. The **encoder** $G_e$ squeezes an image $x$ into a **code** $z$ of $d$
-# numbers, and the **decoder** $G_d$ draws an image $\hat x$ from the code alone. It is trained to make $\hat x$
-# equal to $x$, on normal images and on nothing else.
+# An **autoencoder** (Hinton & Salakhutdinov, 2006) has two halves. The **encoder** $G_e$ squeezes an image $x$ into
+# a **code** $z$ of $d$ numbers, and the **decoder** $G_d$ draws an image $\hat x$ from the code alone. It is trained
+# to make $\hat x$ equal to $x$, on normal images and on nothing else.
 # %%
 figure = plots.loss_graph()
 plots.show(
@@ -159,8 +159,8 @@ plots.show(
 #
 # ## 2. Build it
 #
-# Now from nothing. One block is used throughout: a 3 × 3 convolution, **batch normalisation** (leak 2 of
-# lesson 00), and a non-linearity.
+# Now from nothing. One block is used throughout: a 3 × 3 convolution, **batch normalisation** (Ioffe &
+# Szegedy, 2015; leak 2 of lesson 00), and a non-linearity.
 
 
 # %%
@@ -275,8 +275,9 @@ def squared_error(x_hat, x):
 
 # %% [markdown]
 # And this is the whole training: draw a batch, reconstruct it, measure the loss, and step downhill with `AdamW`
-# (Loshchilov & Hutter, 2019). The learning rate rises over the first steps and then falls to zero along a cosine.
-# So the last step is the natural place to stop, and it is fixed before anybody looks (leak 1).
+# (Loshchilov & Hutter, 2019). Clipping the gradient keeps a single wild batch from doing harm. The
+# learning rate rises over the first steps and then falls to zero along a cosine. So the last step is the natural
+# place to stop, and it is fixed before anybody looks (leak 1).
 
 
 # %%
@@ -519,7 +520,10 @@ print(
 print(f"roughness alone, plain images as the anomalous ones: {alone:.1f}")
 
 # %% [markdown]
-# It does, on all ten: the merit is the division's, not the network's. Roughness alone is no detector.
+# It does, on all ten: the merit is the division's, not the network's. (Serrà et al., 2020, correct likelihoods for
+# the complexity of an image in a related way.) But the last line is no discovery. Roughness never learns which class
+# is normal. So over ten classes of equal size each pair of classes counts once in either order, and the mean has to
+# be 50.0. It says nothing of a single class.
 #
 # ## 6. It fails: the bottleneck
 #
@@ -552,7 +556,7 @@ table.round(dict(zip(columns, (4, 4, 2), strict=True)))
 # %% [markdown]
 # Both errors fall, and that of the strangers falls faster: from twice the error of bags to one and a half times.
 # What counts for a detector is this **gap**, and nothing in the loss asks for a gap. Here is the trade-off from
-# which DualAD's authors start: to be faithful to normal images, or to tell anomalies from them.
+# which DualAD's authors start (Wan & Feng, 2024): to be faithful to normal images, or to tell anomalies from them.
 
 # %%
 linear = [PCA(n_components=d, seed=seed).fit(task.train).anomaly_scores(task.test).final for d in bottlenecks]
@@ -582,8 +586,9 @@ for d in (shortest, longest):
 
 # %% [markdown]
 # Every longer code detects *worse* than two numbers do, and another seed agrees at both ends. The black line hurts
-# most: the mean image, with no code at all, beats the autoencoder with 8 numbers or more. (It is no law: PCA ends
-# on its highest point. And to choose $d$ from this figure would be leak 1.)
+# most: the mean image, with no code at all, beats the autoencoder with 8 numbers or more. It is no law: PCA ends on
+# its highest point, and with ten times the steps 32 numbers pass this whole curve (section 8). And to choose $d$
+# from this figure would be leak 1.
 #
 # ## 7. What the code knows
 #
@@ -606,8 +611,9 @@ plots.show(
 )
 
 # %% [markdown]
-# In a heap, at the edge of the bags and partly among them. Trousers and dresses lie among bags, too. Why there?
-# Let the decoder draw a picture for each point of the same square.
+# In a heap, at the edge of the bags and partly among them. Trousers make a second heap, at the lower edge, and
+# dresses reach from there in among the bags. Why there? Let the decoder draw a picture for each point of the same
+# square.
 # %%
 (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
 place = (np.arange(12) + 0.5) / 12  # the middles of twelve cells
@@ -671,8 +677,8 @@ plots.show(figure, alt=f"AUROC in per cent against the code lengths {bottlenecks
 
 # %% [markdown]
 # At $d=2$ the latent score is little better than a coin, as the map suggested. From $d=8$ on it is far above the
-# pixel score: a second detector for nothing. But we can't count on it. Nothing in $\mathcal{L}_{rec}$ asks for a
-# code that keeps strangers away; lesson [03](03_feature_constraint.ipynb) puts that into the loss.
+# pixel score: a second detector for nothing. But we can't count on it, for nothing in $\mathcal{L}_{rec}$ asks where
+# codes lie. Lesson [03](03_feature_constraint.ipynb) adds a loss that does.
 #
 # ## 8. Does the autoencoder earn its place?
 #
@@ -716,7 +722,8 @@ pd.DataFrame(compared).rename_axis("points ahead, on the same images")
 # score falls.
 #
 # So the bar for all that follows is PCA, divided by roughness: {{ auroc_pca_relative | pct }} on bags, without a
-# network. Only on shirts, where the division brings nothing, is the code ahead of it.
+# network. (The autoencoder's error, divided, had {{ auroc_relative | pct }} in section 5.) Only on shirts, where the
+# division brings nothing, is the code best.
 #
 # <details><summary>For the curious: longer training, and all ten classes</summary>
 #
@@ -888,7 +895,8 @@ checks.check_shift_tolerant_score(shift_tolerant_score)
 #
 # On the test images as they are it gives about 74, no more than the plain score: blurs have little use for a
 # shift, and strangers are forgiven theirs as well. Compare the bags of section 4, before and after they moved:
-# the fall is about 3.6 points instead of {{ 100 * (auroc_free - auroc_moved) | f1 }}.
+# the fall is about 3.6 points instead of {{ 100 * (auroc_free - auroc_moved) | f1 }}. So a drawing
+# in the wrong place explains only about a third of it.
 #
 # </details>
 #
@@ -986,10 +994,10 @@ checks.check_denoising_step(denoising_step)
 #   autoencoders.* ICML 2008.
 # - S. Ioffe, C. Szegedy. *Batch normalization: accelerating deep network training by reducing internal covariate
 #   shift.* ICML 2015.
+# - L. Ruff et al. *A unifying review of deep and shallow anomaly detection.* Proceedings of the IEEE 109, 2021.
 # - I. Loshchilov, F. Hutter. *Decoupled weight decay regularization* (AdamW). ICLR 2019.
 # - J. Serrà, D. Álvarez, V. Gómez, O. Slizovskaia, J. F. Núñez, J. Luque. *Input complexity and
-#   out-of-distribution detection with likelihood-based generative models.* ICLR 2020. Likelihoods favour plain
-#   images, too, and a correction related to our division helps.
+#   out-of-distribution detection with likelihood-based generative models.* ICLR 2020.
 # - P. Lippe. *UvA deep learning tutorials, tutorial 9: deep autoencoders.* From there comes the idea to show the
 #   one-pixel shift.
 # - Wan, Feng. *DualAD.* IET Computer Vision, 2024. doi:10.1049/cvi2.12297.
