@@ -25,9 +25,9 @@
 #
 # - turn a frozen network and a nearest neighbour into a detector with heat maps;
 # - keep a thirtieth of its memory, and say why *which* thirtieth matters;
-# - say why a distance needs a unit, and show what the unit is worth;
-# - run DualAD on features, and say which of its parts move anything there;
-# - tell a detector of damage from a detector of dates, or of the middle of the frame.
+# - say why a distance needs a unit;
+# - say which parts of DualAD earn their place on features;
+# - find out with a blind rival whether a score has seen the damage at all.
 #
 # **You need** lesson [05](05_dual_scoring.ipynb) (thresholds and false alarms); for section 5 also lessons 02
 # to 04.
@@ -66,6 +66,7 @@ from torch.nn import functional as F
 
 from dualad_lib import DualAD, PatchCore, plots, plots_parts
 from dualad_lib.course import record
+from dualad_lib.course.provenance import results_folder
 from dualad_lib.data import load_inspection
 from dualad_lib.data.inspection import SHIFTS, camera, split_development
 from dualad_lib.errors import DataError
@@ -144,9 +145,9 @@ plots.show(
 # %% [markdown]
 # The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit.
 #
-# We build it. Of each place the first {{ first }} photographs are known as good, the next {{ held_back }} set
-# the threshold, and all later ones are for testing. Settings may be chosen at two of the five places, 277.5 and
-# 635 mm; sections 4 and 5 are scored at the other three.
+# We build such a detector. Of each place the first {{ first }} photographs are known as good, the next
+# {{ held_back }} set the threshold, and all later ones test. Settings may be chosen at two of the five places,
+# 277.5 and 635 mm; sections 4 and 5 are scored at the other three.
 # %%
 bank = torch.nonzero(number <= first)[:, 0]
 held = torch.nonzero((number > first) & (number <= first + held_back))[:, 0]
@@ -158,9 +159,8 @@ print(f"marked by the engineer: {int(data.labels[late].sum())} of those that tes
 # ## 2. A frozen network and a nearest neighbour
 #
 # The network is EfficientNet-Lite0, trained on the million photographs of ImageNet. We **freeze** it (no weight
-# changes any more) and cut it open: after each stage it holds a **feature map** $F$, coarser
-# and richer than the one before. Its grid points we call **positions**, for *place* shall always mean a place
-# on the spindle.
+# changes any more) and cut it open: after each stage it holds a **feature map** $F$, coarser and richer than the one
+# before. Its grid points we call **positions**; a *place* is always one on the spindle.
 # %%
 network = load_backbone()
 with torch.no_grad():
@@ -260,7 +260,7 @@ plots.show(
 
 # %% [markdown]
 # The pits glow, and with them scratched track and the upper edge, in no. 51 even hotter than the pit. All of it
-# *is* new, and "new" is what we asked for, not "damage".
+# *is* new, and we asked for "new", not for "damage".
 #
 # ## 3. What to keep: the coreset
 #
@@ -308,10 +308,10 @@ plots.show(
 
 
 # %% [markdown]
-# Chance keeps what is frequent, the greedy rule what is *different*. On the real cells we measure two things. The
-# **covering radius** is how far the worst-covered good cell lies from the bank. **Pixel AUROC** is the chance
-# that a pixel inside an outline is hotter than one outside, taken within each photograph and then averaged, here
-# over marked photographs of the two places that are for choosing.
+# Chance keeps what is frequent, the greedy rule what is *different*. On real cells we measure two things. The
+# **covering radius** is how far the worst-covered good cell lies from the bank. **Pixel AUROC** is the chance that a
+# pixel inside an outline is hotter than one outside, taken within each photograph and then averaged, here over
+# marked photographs of the two places for choosing.
 
 
 # %%
@@ -332,13 +332,21 @@ draws = {  # the first 100 of a greedy choice are the choice of 100
 }
 
 
+def nearest_of(f, bank):
+    """Distance to the nearest cell of a `Bank`, and its number, (n, h, w) each: does what `distances` does, faster."""
+    apart, index = torch.empty(f.shape[:3]), torch.empty(f.shape[:3], dtype=torch.long)
+    for k, one in enumerate(f):  # one by one, into tensors that are there, for the sake of memory
+        apart[k], index[k] = (found.view(f.shape[1:3]) for found in bank.nearest(one.flatten(0, 1)))
+    return apart, index
+
+
 def cover(chosen):
     """(covering radius, pixel AUROC, milliseconds of a photograph) of a bank of some cells."""
-    small = Bank(cells[chosen])  # does what `distances` does, faster, and says which cell is nearest
+    small = Bank(cells[chosen])
     started = time.perf_counter()
-    heat = small.nearest(f[choosing].flatten(0, 2))[0].view(len(choosing), *f.shape[1:3])
+    heat, _ = nearest_of(f[choosing], small)
     spent = 1000 * (time.perf_counter() - started) / len(choosing)
-    radius = float(small.nearest(cells)[0].max()) if len(small) < len(cells) else 0.0
+    radius = float(nearest_of(f[bank], small)[0].max()) if len(small) < len(cells) else 0.0
     return radius, np.mean(within(enlarged(heat), choosing)), spent
 
 
@@ -359,37 +367,35 @@ plots.show(
 # %%
 kinds = {}
 for way, each in covers.items():
-    radius, _, spent = each[:, -1].mean(0)
-    kinds[f"{sizes[-1]} {way}"] = [radius, *(100 * own[-1] for own in ranges[way]), spent]
-kinds["all"] = [everything[0], *[100 * everything[1]] * 3, everything[2]]
-pd.DataFrame(
-    kinds, ["covering radius", "pixel AUROC", "lowest draw", "highest draw", "ms a photograph"]
-).T.round(1)
+    radius, pixel, spent = each[:, -1].mean(0)
+    kinds[f"{sizes[-1]} {way}"] = [radius, 100 * pixel, spent]
+kinds["all"] = [everything[0], 100 * everything[1], everything[2]]
+pd.DataFrame(kinds, ["covering radius", "pixel AUROC", "ms a photograph"]).T.round(1)
 
 # %% [markdown]
-# A thirtieth of the cells, chosen greedily, has the pixel AUROC of all of them, at the two places for choosing;
-# by chance the same number loses about {{ pixel_all - chance_mean | pct0 }} points. The radius hints why: by
-# chance some good cell is left far from all that was kept, and will look damaged for ever.
+# A thirtieth of the cells, chosen greedily, is as good as all of them, and far faster. As many drawn by chance lose
+# about {{ pixel_all - chance_mean | pct0 }} points. The radius hints why: some good cell lies far from all that
+# chance kept, and will look damaged for ever.
 #
 # ## 4. A distance needs a unit
 #
-# A distance that is an event on smooth metal is nothing special on the dirty thread above it, if good cells
-# there lie that far from *each other*. Two units come to mind:
+# On smooth metal a large distance is an event. On the dirty thread above it the same distance means nothing, for
+# good cells there lie that far from *each other*. Two units come to mind:
 #
-# **One unit for all.** The **Mahalanobis distance** of lesson 05, here from the mean of the good cells: each
-# direction is measured in its own standard deviation.
+# **One unit for all.** The **Mahalanobis distance** of lesson 05, here from the mean of the good cells, measures
+# each direction in its own standard deviation.
 #
-# **A unit for each cell of the bank.** Call the mean distance of a cell $q$ to its own 20 nearest in the bank the
+# **A unit for each cell of the bank.** Call the mean distance of a cell $q$ to its own 20 nearest in the bank its
 # **spacing** $\delta_q$. Find the nearest neighbour $q$ of $p$ as before, and divide by its spacing:
 #
 # $$s(p) = \frac{\lVert F_p - F_{q} \rVert}{\delta_q}.$$
 #
-# A score of 3 says: three times as far from the nearest good cell as good cells there are from each other.
-# (The idea of the **local outlier factor**, Breunig et al., 2000.) A coreset's cells lie far apart even
-# where good cells are dense. So we draw the bank by chance, and larger; each step has its own row.
+# A score of 3 says: three times as far from the nearest good cell as good cells there are from each other. (The
+# idea of the **local outlier factor**, Breunig et al., 2000.) A coreset's cells lie far apart even where good cells
+# are dense, so we draw the bank by chance, and larger.
 #
-# **Predict:** which of the two is better than the plain distance? And what pixel AUROC does a **blind map** get,
-# a bright stripe across the middle of the frame, the same for every photograph?
+# **Predict:** which of the two beats the plain distance? And what pixel AUROC does a **blind map** get, a bright
+# stripe across the middle of the frame, the same for every photograph?
 
 
 # %%
@@ -400,8 +406,8 @@ def spacings(bank):
 
 def searched(f, bank, spacing):
     """(n, h, w, c) -> two maps (n, h, w): distance to the nearest of a bank, and the same in units of its spacing."""
-    apart, nearest = bank.nearest(f.flatten(0, 2))
-    return apart.view(f.shape[:3]), (apart[:, 0] / spacing[nearest[:, 0]]).view(f.shape[:3])
+    apart, index = nearest_of(f, bank)
+    return apart, apart / spacing[index]
 
 
 chance = draws["by chance"][0]
@@ -430,33 +436,15 @@ def on_pits(maps):
 
 
 # %%
-print("spacing, 5th to 95th percentile: {:.1f} to {:.1f}".format(*np.quantile(spacing, [0.05, 0.95])))
 plain, heat = searched(f, kept, spacing)
 units = {"plain distance": plain, "Mahalanobis": whitened(f).norm(dim=-1), "units of the spacing": heat}
-with_pit = f[tested[pitted]]
 y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in f.shape[1:3]), indexing="ij")
-
-
-def nearest_of(f, bank):
-    return bank.nearest(f.flatten(0, 2))[0].view(f.shape[:3])
-
-
-tried = {f"plain, all {len(cells)} cells": [nearest_of(with_pit, Bank(cells))]}
-for way, count in (("by chance", bank_size), ("by chance", max(sizes)), ("greedy", max(sizes))):
-    for own in draws[way]:
-        small = Bank(cells[own[:count]])
-        for unit, found in zip(("plain", "units"), searched(with_pit, small, spacings(small)), strict=True):
-            tried.setdefault(f"{unit}, {count} {way}", []).append(found)
-tried["Mahalanobis"] = [units["Mahalanobis"][tested[pitted]]]
-tried["whitened, nearest"] = [
-    nearest_of(whitened(with_pit), Bank(whitened(cells[own[:bank_size]]))) for own in draws["by chance"]
-]
-tried["a blind stripe"] = [-(y**2 + x**2 / 10).expand(with_pit.shape[:3])]
-judged_by = {name: np.array([on_pits(enlarged(one)) for one in each]) for name, each in tried.items()}
-print(f"{'of ' + str(int(pitted.sum())) + ' photographs':24} pixel AUROC, mean   hottest on a pit, by draw")
-for name in sorted(tried, key=lambda name: ("plai", "Maha", "whit", "unit", "a bl").index(name[:4])):
-    pixels, hits = judged_by[name].T
-    print(f"{name:24} {100 * pixels.mean():17.1f}   {', '.join(f'{int(n)}' for n in hits)}")
+stripe = -(y**2 + x**2 / 10).expand(heat.shape)
+print(f"{'':20}  pixel AUROC   hottest on a pit, of {int(pitted.sum())}")
+first_draw = {}
+for name, own in {**units, "a blind stripe": stripe}.items():
+    pixel, hits = first_draw[name] = on_pits(enlarged(own[tested[pitted]]))
+    print(f"{name:20}  {100 * pixel:11.1f}   {hits:16d}")
 
 # %%
 one = at("585 mm", [54])
@@ -477,19 +465,42 @@ plots.show(
 )
 
 # %% [markdown]
-# The stripe has seen nothing and gets {{ pixel_stripe | pct }}, more than any detector here. Both pits lie near
-# the middle of the frame, where the camera was aimed, so a high pixel AUROC does not prove that anyone *looked*.
+# The stripe has seen nothing and gets {{ pixel_stripe | pct }}, more than any detector here. The photographs show
+# two pits, both near the middle of the frame, where the camera was aimed. So a high pixel AUROC does not prove that
+# anyone *looked*.
 #
-# Count instead what a person would: how often is the hottest spot on a pit, or within a cell of it? In units of
-# the spacing in **{{ hits_relative | int }} of {{ pitted | int }}** photographs, by plain distance in
-# {{ hits_plain | int }}, where a random spot would hit {{ hit_area | pct0 }} % of the time. Barely half, and of
-# two pits only, but no accident: we trust hits from here on.
+# Count instead what a person would: in how many photographs is the hottest spot on a pit, or within a cell of it?
+# The stripe has none, and a random spot would be right {{ hit_area | pct0 }} % of the time. The plain distance has
+# {{ hits_plain | int }} such **hits**, units of the spacing **{{ hits_relative | int }} of {{ pitted | int }}**.
+# Barely half, but no accident: from here on we trust hits.
 #
-# The unit does it, not the bank: in each bank, chosen by chance or greedily, large or small, it finds more pits
-# than the plain distance, even than that to *all* cells. And in a coreset it finds fewer, as we feared.
-#
-# One unit for all is *worse* than none, and not because of its mean: the nearest neighbour in the same whitened
-# features does no better. (Perhaps because whitening blows up the directions in which good cells hardly differ.)
+# One unit for all is *worse* than none. The other wins: is that the unit, or a lucky bank? Count on more banks, three
+# draws of each.
+# %%
+with_pit = f[tested[pitted]]
+
+
+def hits_of(bank, unit):
+    """How many photographs are hottest on a pit: by plain distance, and in units of each cell of the bank."""
+    return [on_pits(enlarged(own))[1] for own in searched(with_pit, bank, unit)]
+
+
+hits_of_all, _ = hits_of(Bank(cells), torch.ones(len(cells)))
+print(f"{'hottest on a pit':18}  plain distance   units of the spacing")
+print(f"{f'all {len(cells)} cells':18}  {hits_of_all}")
+hits_by = {}
+for way, count in (("by chance", bank_size), ("by chance", max(sizes)), ("greedy", max(sizes))):
+    banks = [Bank(cells[own[:count]]) for own in draws[way]]
+    hits_by[way, count] = np.array([hits_of(each, spacings(each)) for each in banks]).T
+    print(
+        "{:18}  {:14}   {}".format(
+            f"{count} {way}", *(", ".join(map(str, row)) for row in hits_by[way, count])
+        )
+    )
+
+# %% [markdown]
+# In every bank the unit finds more pits than the plain distance to *all* cells. So it is the unit. And by plain
+# distance the coreset keeps up with all cells, while by units it is the worst bank, as we feared.
 #
 # ## 5. DualAD on features: the four parts again
 #
@@ -502,7 +513,7 @@ plots.show(
 # | sphere | holds the codes of the cells together |
 # | critic | tells good cells from cells with drawn damage |
 # | $T$ | ties a cell's code to other cells of its photograph |
-# | dual score | $G$'s error, relative distance and critic, weighted on other drawn damage |
+# | dual score | $G$'s error, distance in units of the spacing, and critic, weighted on other drawn damage |
 #
 # We begin with DualAD's own neighbours and add one part a row. **Predict:** which step moves the hits?
 
@@ -514,10 +525,21 @@ stages = {
     "+ sphere and critic": off | {"image_discriminator": True, "feature_constraint": True},
     "+ T: the whole of it": {},
 }
-elsewhere = late[torch.isin(late, development) & marked[late]]  # marked ones at the two other places
-models, judged, there = {}, {}, {}
+
+
+def measured(verdicts, maps):
+    """Image AUROC of the tested photographs, and how many of the pitted ones are hottest on a pit."""
+    return auroc(data.labels[tested], verdicts), on_pits(maps[pitted])[1]
+
+
+def judged(model):
+    scores, maps = model.scores_and_maps(data.images[tested])
+    return measured(scores.dual, torch.from_numpy(maps))
+
+
+rows = {"by hand (section 4)": measured(image_scores(heat[tested]), enlarged(heat[tested]))}
 for name, switches in stages.items():
-    models[name] = DualAD(
+    whole = DualAD(
         features="efficientnet_lite0",
         steps=steps,
         batch_size=batch_size,
@@ -525,78 +547,64 @@ for name, switches in stages.items():
         seed=seed,
         **switches,
     )
-    models[name].fit(data.images[bank], calibration=data.images[held])
-alone = copy(models["+ G"])  # the same, with all weight on the neighbours
-alone.fusion_ = replace(alone.fusion_, weights={"pixel": 0.0, "neighbours": 1.0})
-models = {"its neighbours alone": alone, **models}
-for name, model in models.items():
-    judged[name] = model.scores_and_maps(data.images[tested])
-    there[name] = model.anomaly_map(data.images[elsewhere])
+    whole.fit(data.images[bank], calibration=data.images[held])
+    if name == "+ G":
+        alone = copy(whole)  # the same, with all weight on the neighbours
+        alone.fusion_ = replace(alone.fusion_, weights={"pixel": 0.0, "neighbours": 1.0})
+        rows["its neighbours alone"] = judged(alone)
+    rows[name] = judged(whole)  # the last of them is the whole of it
 
 # %%
-there["by hand (section 4)"] = enlarged(heat[elsewhere])
-image_by_hand = auroc(data.labels[tested], image_scores(heat[tested]))
-rows = {"by hand (section 4)": (image_by_hand, *on_pits(enlarged(heat[tested[pitted]])))}
-for name, (scores, maps) in judged.items():
-    rows[name] = (auroc(data.labels[tested], scores.dual), *on_pits(torch.as_tensor(maps)[pitted]))
-columns = ["image AUROC", "pixel AUROC", "hottest on a pit"]
-table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-other = "pixel AUROC, 277.5 and 635 mm"
-table[other] = [np.mean(within(torch.as_tensor(there[name]), elsewhere)) for name in rows]
-whole = models["+ T: the whole of it"]
+table = pd.DataFrame.from_dict(rows, orient="index", columns=["image AUROC", "hottest on a pit"])
 total = sum(whole.fusion_.weights.values())
 shares = {name: w / total for name, w in whole.fusion_.weights.items()}
 print("weights of the fused score:", ", ".join(f"{name} {100 * w:.0f} %" for name, w in shares.items()))
-table.mul([100, 100, 1, 100]).round(1)
+table.mul([100, 1]).round(1)
 
 # %% [markdown]
-# The first step trains nothing: DualAD's own neighbours see levels 1 to 3, standardised, in 10,000 cells (over
-# five seeds half a hit more; by image the first row drew a lucky bank, five have 88.6 to 92.6). Then *no part
-# adds a hit* (over five seeds at most one). By pixel only sphere and critic together move much: up here, down at
-# the two other places (over five seeds by 0.0 to 4.9 points, and 0.6 to 3.3).
+# The first step trains nothing: DualAD's own neighbours see one level more and a larger bank, which is worth
+# {{ hits_gain | f1 }} hits on average of five seeds. Then *no part adds a hit*; over five seeds all of them together
+# add {{ hits_whole_high - hits_alone_low | int }} at most. (By image the first row drew a lucky bank: on average of
+# five seeds it has {{ image_hand_mean | pct }}, the whole of DualAD {{ image_whole_mean | pct }}.)
 #
-# It is nearly built in: {{ share_neighbours | pct0 }} % of the weight, set on drawn damage, sits on neighbours of
-# *frozen* features, which no training touches. (Briefly trained;
-# [more](../RESULTS.md#on-features-that-know-images).)
+# That is nearly built in: {{ share_neighbours | pct0 }} % of the weight, set on drawn damage, sits on neighbours of
+# *frozen* features, which no training touches. (Trained briefly;
+# [longer here](../RESULTS.md#on-features-that-know-images).)
 #
 # ## 6. Right, and why
 #
-# An AUROC hides where the heat lies. So look at three places in their last days.
+# Numbers hide where the heat lies. So look at three places in their last days.
 
 # %%
 bare = float(whole.anomaly_map(data.images[held]).max())  # what the hottest good cell reaches
 
-
-def pictured(chosen, hottest=None):
-    """Photographs beside the whole detector's heat, up to `hottest`."""
-    own = whole.anomaly_map(data.images[chosen])
-    scale = bare, float(hottest or own.max())
-    return plots_parts.pairs(data.images[chosen], own, data.masks[chosen], titled(chosen), scale)
-
-
 right = torch.cat([at("585 mm", [54]), at("597.5 mm", [54]), at("635 mm", [57])])
+whole_map = whole.anomaly_map(data.images[right])
+figure = plots_parts.pairs(
+    data.images[right], whole_map, data.masks[right], titled(right), (bare, float(whole_map.max()))
+)
 plots.show(
-    pictured(right),
+    figure,
     alt="Three late photographs of three places, outlines left and heat right. In each the heat peaks on the "
     "outline of the pit: one pit at 585 mm and at 597.5 mm, two at 635 mm. Dirt and scratches glow faintly.",
 )
 
 # %% [markdown]
-# The heat peaks on an outlined pit. We picked these three; the table counts {{ hits_whole | int }} in
-# {{ pitted | int }}.
+# The heat peaks on an outlined pit. We picked these three; by the table the hottest spot is right in
+# {{ hits_whole | int }} photographs and wrong in {{ pitted - hits_whole | int }}.
 #
 # **Why there?** A nearest neighbour can be looked at. Take a photograph's hottest cell by the score of section
-# 4 and an ordinary one (of median score), and show beside each its nearest in the bank.
+# 4 and an ordinary one, of median score, each beside its nearest in the bank.
 # %% tags=["machinery"]
 height, wide = f.shape[1:3]
 reach, cell = 28, data.images.shape[2] // height
-padded = F.pad(data.images.float(), [reach] * 4, mode="reflect").byte()
 
 
 def crop(photograph, position):
     """The 56 x 56 pixels around the middle of a cell."""
     y, x = (cell * int(k) + cell // 2 for k in divmod(int(position), wide))
-    return padded[photograph, :, y : y + 2 * reach, x : x + 2 * reach]
+    padded = F.pad(data.images[photograph][None].float(), [reach] * 4, mode="reflect")[0].byte()
+    return padded[:, y : y + 2 * reach, x : x + 2 * reach]
 
 
 crops, crop_titles, offers = [], [], []
@@ -618,29 +626,16 @@ plots.show(
     "ordinary cells and their nearest neighbours look alike.",
 )
 
+
 # %% [markdown]
 # For an ordinary cell the bank has a near twin. For a pit its best offer is sound metal,
-# {{ hottest_spacings | f1 }} spacings away at 585 mm. The detector knows only: *I have seen
-# nothing like this.*
-#
-# It errs, too.
-
-# %%
-wrong = torch.cat([at("277.5 mm", [44]), at("477.5 mm", [55])])
-plots.show(
-    pictured(wrong, whole.anomaly_map(data.images[right]).max()),
-    alt="Two photographs. At 277.5 mm, number 44, the tiny outline is cold. At 477.5 mm, number 55, nothing is marked, "
-    "and stretches of the scratched track are warm.",
-)
-
-
-# %% [markdown]
-# A tiny pit stays cold. At 477.5 mm nothing was ever marked, and scratched track is warm. Wrong? It *is* new.
+# {{ hottest_spacings | f1 }} spacings away at 585 mm. That is all this detector knows: *I have seen nothing like
+# this.*
 #
 # ## 7. Ten days, one line each
 #
-# For the score of section 4 we set the threshold at a false-alarm rate of 5 %, on the {{ held_back }}
-# photographs of each place that were held back, and ask for three photographs in a row above it.
+# Now let it watch. For the score of section 4 the {{ held_back }} photographs of each place that were held back set
+# a threshold with 5 % false alarms. Three photographs in a row above it are an alarm.
 #
 # **Predict:** how many days before the engineer's first mark comes the alarm? And at the place that never pits?
 # %%
@@ -687,91 +682,78 @@ plots.show(
 )
 
 # %% [markdown]
-# Three alarms come before the first mark, two by about two days. The one at 585 mm comes nearly four days *after*
-# it, and one where no mark ever comes. (At 585 mm the marks vanish for three days. Pits do not heal: some unmarked
-# photographs show one.) Where 5 % was promised, {{ false_later | pct0 }} % of the later
-# unmarked photographs are above the threshold.
+# Three alarms come before the first mark, two of them by about two days: early warnings? But one comes nearly four
+# days late, and one where nothing is ever marked. And where 5 % was promised, {{ false_later | pct0 }} % of the
+# later unmarked photographs are above the threshold. (At 585 mm the marks vanish for three days, and pits do not
+# heal: some unmarked photographs show one.)
 #
-# A triumph? Look at what raised each alarm, with the last day's outlines.
+# Look at what raised each alarm. Colours begin at the threshold; the outlines are those of the last day.
 # %%
 told = torch.cat([alarms[name] for name in names if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
 told_titles = [f"{names[data.places[i]]}, alarm on day {days[i]:.0f}" for i in told]
-figure = plots_parts.pairs(
-    data.images[told], enlarged(heat[told]), data.masks[last], told_titles, scale=(0.8 * threshold, 2.5)
+figure = plots_parts.heat_maps(
+    data.images[told],
+    enlarged(heat[told]),
+    data.masks[last],
+    told_titles,
+    scale=(threshold, 1.5 * threshold),
+    label="in units of the spacing",
 )
 plots.show(
     figure,
-    alt="The photographs that raised the alarm, a place in each row, left with the outlines of the last day, right "
-    "with heat. At 277.5 and 635 mm faint heat lies far from the outlines of the pits to come. At 477.5 mm patches "
-    "along the scratched track are warm, and no pit ever comes.",
+    alt="The five photographs that raised an alarm, each with the heat above the threshold and the outlines of the "
+    "last day. No heat touches an outline. At 277.5 mm it lies on the track below, at 585 and 597.5 mm at the upper "
+    "edge, at 635 mm faintly at the lower edge. At 477.5 mm, without outline, patches lie all over the track.",
 )
 
 # %% [markdown]
-# At none of the five is it the pit, not even at 585 mm, where one was marked: the heat lies at the upper edge or
-# on the track. And on the ninth day all five lines rise together, also at 477.5 mm.
+# At none of the five is it the pit, not even at 585 mm, where one was already marked. And on the ninth day all five
+# lines rise together, also at 477.5 mm, where no pit ever comes.
 #
-# So what did we measure? Ask a rival that looks at no photograph: a **calendar**, whose score is the
-# day. **Predict** its image AUROC. Then take the date away: compare only photographs within half a day of each
-# other.
+# So did we measure damage, or time? Ask a rival that looks at no photograph: a **calendar**, whose score is the
+# day. **Predict** its image AUROC.
 # %%
 calendar = torch.from_numpy(days).float()
-is_marked, day = data.labels[late] > 0, calendar[late]
-pairs = (day[is_marked, None] - day[~is_marked]).abs() <= 0.5  # (marked, unmarked)
-
-
-def won(scores):
-    """For each pair: 1 where the marked photograph scores higher, 0.5 for a tie. Its mean is the AUROC."""
-    gap = scores[late][is_marked, None] - scores[late][~is_marked]
-    return (gap > 0) + 0.5 * (gap == 0)
-
-
-by_image = {
-    name: (float(won(own).mean()), float(won(own)[pairs].mean()))
-    for name, own in {"our detector": scores, "the calendar": calendar}.items()
-}
-for name, (ever, same) in by_image.items():
-    print(f"{name}: image AUROC {100 * ever:.1f}, within half a day {100 * same:.1f}")
-by_three = [100 * auroc(data.labels[tested], own[tested]) for own in (scores, calendar)]
-print("at the three places of section 4 alone: our detector {:.1f}, the calendar {:.1f}".format(*by_three))
-sound = names.index("477.5 mm")
-of_sound = float((pairs * (data.places[late] == sound)[~is_marked]).sum() / pairs.sum())
-print(f"pairs within half a day whose unmarked photograph is of 477.5 mm: {100 * of_sound:.0f} %")
-painted = calendar[tested][:, None, None].expand(len(tested), *data.images.shape[2:])
-pixel_date = pixel_auroc(data.masks[tested], painted)  # all photographs thrown together
-print(f"maps in one colour each, that of the day, all pixels at once: pixel AUROC {100 * pixel_date:.1f}")
-
+by_image = {}
+for where, chosen in {"all five places": late, "the three of section 4": tested}.items():
+    by_image[where] = [auroc(data.labels[chosen], own[chosen]) for own in (scores, calendar)]
+    print(
+        "image AUROC at {}: our detector {:.1f}, the calendar {:.1f}".format(
+            where, *100 * np.array(by_image[where])
+        )
+    )
 
 # %% [markdown]
-# Without a look the calendar is ahead of our detector at the five places, and not far behind at the three.
-# Within half a day the detector keeps {{ image_same | pct }} (over five random banks 65 to 73), the calendar
-# {{ image_date_same | pct }}, for even there marks come later. And half of these pairs are with 477.5 mm, that
-# is, *places*. *Whether* a part is pitted, five places can't show. (Over all photographs' pixels at once its maps,
-# which point nowhere, get a *pixel* AUROC of {{ pixel_date | pct }}.)
+# Without a look the calendar is ahead of our detector at the five places, and not far behind at the three. Such an
+# AUROC does not show that anyone knows *whether* a part is pitted.
 #
 # ***Where*** is another matter. Its fair rivals are our own heat maps: those of 477.5 mm, which never pits,
 # from the same days, and those of the same place without a mark. Lay the pits' outlines on them. **Predict:**
 # how often is the hottest spot inside?
 # %%
+is_marked, day, sound = data.labels[late] > 0, calendar[late], names.index("477.5 mm")
 maps, dealt = enlarged(heat), {}
 for name, allowed in {
     "its own": lambda i: late == i,
     "of 477.5 mm, same days": lambda i: (data.places[late] == sound) & ((day - calendar[i]).abs() <= 0.5),
     "of its place, no mark": lambda i: (data.places[late] == data.places[i]) & ~is_marked,
 }.items():
-    found = [
-        (float(near.flatten()[maps[j].argmax()]), pixel_auroc(data.masks[i][None], maps[j][None]))
-        for i, near in zip(tested[pitted], hit, strict=True)
-        for j in late[allowed(i)]
-    ]
-    dealt[name] = np.mean(found, 0)
-    print("heat maps {:23} hottest on the pit {:3.0f} %, pixel AUROC {:.1f}".format(name, *100 * dealt[name]))
+    dealt[name] = np.mean(
+        [
+            float(near.flatten()[maps[j].argmax()])
+            for i, near in zip(tested[pitted], hit, strict=True)
+            for j in late[allowed(i)]
+        ]
+    )
+    print(f"heat maps {name:23} hottest on the pit {100 * dealt[name]:3.0f} %")
 
 
 # %% [markdown]
-# Without the pit that spot is hardly ever the hottest (over five random banks 0 to 2 %): neither frame nor days
-# nor place explain the hits. Where this detector points at a pit, it has seen it. To know *whether*, it needs
-# good photographs that show all that may change on a good part: lesson [07](07_your_own_images.ipynb).
+# Without the pit that spot is hardly ever the hottest (over five seeds in at most
+# {{ share_unmarked_high | pct0 }} % of the maps). So neither frame nor days nor place explain the hits: where this
+# detector points at a pit, it has seen it. To know *whether*, it needs good photographs that show all that may
+# change on a good part: lesson [07](07_your_own_images.ipynb).
 #
 # ## 8. When it fails
 #
@@ -821,12 +803,11 @@ plots.show(
 )
 
 # %% [markdown]
-# The cell does not decide. A crack below a pixel only darkens its pixels: the dark one of a quarter of a pixel by
-# 13 %, and is found; the faint one of half a pixel by 8 %, and hardly. A crack of one pixel glows over six
-# cells, so wide a surrounding does each vector sum up.
+# Not the size of the cell decides but the contrast: a crack below a pixel only darkens the pixels under it. The dark
+# one is found at a quarter of a pixel, the faint one is lost below a whole one.
 #
-# **A camera that changed.** Another lamp, blur or noise, on the 25 that set the threshold, so that unchanged none
-# raises an alarm. **Predict:** how many do?
+# **A camera that changed.** Another lamp, blur or noise, on the photographs that set the threshold. **Predict:** how
+# many raise an alarm?
 # %%
 shifted = {"none": scores[held]}
 for name, change in SHIFTS.items():
@@ -841,17 +822,18 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 # ## What it means
 #
 # - A frozen network and a nearest neighbour, untrained, are hottest on a pit in {{ hits_relative | int }} of
-#   {{ pitted | int }} late photographs, and hardly ever there without the pit. (On tiles PatchCore has
+#   {{ pitted | int }} late photographs, and hardly ever there without the pit. (On magnetic tiles PatchCore has
 #   {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
 # - A greedy coreset keeps what is different. A distance needs a unit, and the unit a bank drawn by chance.
-# - Frozen features left DualAD's parts little to move.
+# - On frozen features DualAD's parts have little left to move.
 # - A measure needs a blind rival: a calendar for *whether*, a stripe for *where*.
-# - A detector finds what is *new*, unless it is faint. Whether that is damage or another day, your good photographs
-#   decide.
+# - A detector finds what is *new*. Whether that is damage or another day, your good photographs decide.
 #
 # **Next:** lesson [07](07_your_own_images.ipynb), from your own photographs to an alarm.
 # %% tags=["machinery"]
-first_draw = {name: each[0] for name, each in judged_by.items()}
+# Of five seeds, measured by `dualad bands 06_features_that_know_images --seeds 5`.
+five = pd.read_csv(results_folder() / "bands_06_features_that_know_images.csv", index_col="metric")
+
 record(
     tiles_dualad=np.mean(
         [
@@ -879,58 +861,45 @@ record(
     pixel_stripe=first_draw["a blind stripe"][0],
     hits_stripe=first_draw["a blind stripe"][1],
     hit_area=float(hit.float().mean()),
-    pixel_whitened=first_draw["whitened, nearest"][0],
-    hits_whitened=first_draw["whitened, nearest"][1],
     pixel_mahalanobis=first_draw["Mahalanobis"][0],
     hits_mahalanobis=first_draw["Mahalanobis"][1],
-    hits_greedy=first_draw[f"plain, {max(sizes)} greedy"][1],
-    pixel_plain=first_draw[f"plain, {bank_size} by chance"][0],
-    hits_plain=first_draw[f"plain, {bank_size} by chance"][1],
-    pixel_plain_all=first_draw[f"plain, all {len(cells)} cells"][0],
-    hits_plain_all=first_draw[f"plain, all {len(cells)} cells"][1],
-    pixel_relative=first_draw[f"units, {bank_size} by chance"][0],
-    hits_relative=first_draw[f"units, {bank_size} by chance"][1],
-    pixel_relative_greedy=judged_by[f"units, {max(sizes)} greedy"][:, 0].mean(),
-    hits_relative_greedy=judged_by[f"units, {max(sizes)} greedy"][:, 1].max(),
+    pixel_plain=first_draw["plain distance"][0],
+    hits_plain=first_draw["plain distance"][1],
+    pixel_relative=first_draw["units of the spacing"][0],
+    hits_relative=first_draw["units of the spacing"][1],
+    hits_plain_all=hits_of_all,
+    hits_greedy=int(hits_by["greedy", max(sizes)][0, 0]),
+    hits_relative_greedy=int(hits_by["greedy", max(sizes)][1].max()),
     image_plain=auroc(data.labels[tested], image_scores(plain[tested])),
-    image_relative=image_by_hand,
+    image_relative=table.loc["by hand (section 4)", "image AUROC"],
     pitted=int(pitted.sum()),
-    image_alone=table.loc["its neighbours alone", "image AUROC"],
-    pixel_alone=table.loc["its neighbours alone", "pixel AUROC"],
-    hits_alone=int(table.loc["its neighbours alone", "hottest on a pit"]),
-    other_alone=table.loc["its neighbours alone", other],
-    hits_g=int(table.loc["+ G", "hottest on a pit"]),
-    hits_fc=int(table.loc["+ sphere and critic", "hottest on a pit"]),
-    hits_whole=int(table.loc["+ T: the whole of it", "hottest on a pit"]),
-    pixel_g=table.loc["+ G", "pixel AUROC"],
-    pixel_d=table.loc["+ D", "pixel AUROC"],
-    other_hand=table.loc["by hand (section 4)", other],
-    other_g=table.loc["+ G", other],
-    other_d=table.loc["+ D", other],
-    other_fc=table.loc["+ sphere and critic", other],
-    other_whole=table.loc["+ T: the whole of it", other],
-    pixel_fc=table.loc["+ sphere and critic", "pixel AUROC"],
-    pixel_whole=table.loc["+ T: the whole of it", "pixel AUROC"],
-    image_g=table.loc["+ G", "image AUROC"],
-    image_d=table.loc["+ D", "image AUROC"],
-    image_fc=table.loc["+ sphere and critic", "image AUROC"],
-    image_whole=table.loc["+ T: the whole of it", "image AUROC"],
+    **{
+        f"{kind}_{short}": convert(table.loc[row, column])
+        for short, row in {
+            "alone": "its neighbours alone",
+            "g": "+ G",
+            "d": "+ D",
+            "fc": "+ sphere and critic",
+            "whole": "+ T: the whole of it",
+        }.items()
+        for kind, column, convert in (("image", "image AUROC", float), ("hits", "hottest on a pit", int))
+    },
+    hits_alone_low=five.loc["hits_alone", "min"],
+    hits_whole_high=five.loc["hits_whole", "max"],
+    hits_gain=five.loc["hits_alone", "mean"] - five.loc["hits_relative", "mean"],
+    image_hand_mean=five.loc["image_relative", "mean"],
+    image_whole_mean=five.loc["image_whole", "mean"],
     share_neighbours=shares["neighbours"],
     hottest_spacings=offers[0],
-    image_five=by_image["our detector"][0],
-    image_date=by_image["the calendar"][0],
-    image_three=by_three[0] / 100,
-    image_date_three=by_three[1] / 100,
-    pixel_date=pixel_date,
-    image_same=by_image["our detector"][1],
-    image_date_same=by_image["the calendar"][1],
-    of_sound=of_sound,
+    image_five=by_image["all five places"][0],
+    image_date=by_image["all five places"][1],
+    image_three=by_image["the three of section 4"][0],
+    image_date_three=by_image["the three of section 4"][1],
     false_later=false_later,
-    share_own=dealt["its own"][0],
-    share_sound=dealt["of 477.5 mm, same days"][0],
-    pixel_sound=dealt["of 477.5 mm, same days"][1],
-    share_unmarked=dealt["of its place, no mark"][0],
-    pixel_unmarked=dealt["of its place, no mark"][1],
+    share_own=dealt["its own"],
+    share_sound=dealt["of 477.5 mm, same days"],
+    share_unmarked=dealt["of its place, no mark"],
+    share_unmarked_high=five.loc["share_unmarked", "max"],
     alarm_earliest=min(alarm_days.values(), default=None),
     alarm_latest=max(alarm_days.values(), default=None),
     alarm_sound=alarm_days.get("477.5 mm"),
@@ -1059,9 +1028,7 @@ checks.check_local_distance(local_distance)
 #
 # It is never smaller, for it is a minimum over fewer cells. What it can see and the plain one can't: a good cell in
 # the wrong place. What it pays: a part or a camera that moves by more than `reach` cells looks new everywhere.
-# (PaDiM goes as far as a mean and a covariance for every position, a reach of nought.) With 15 photographs of a
-# place as its bank, at the two places for choosing, a reach of 0 has six points of pixel AUROC more than the whole
-# frame at 277.5 mm and one less at 635 mm. So it is no law.
+# (PaDiM goes as far as a mean and a covariance for every position, a reach of nought.)
 #
 # </details>
 #
@@ -1078,9 +1045,9 @@ checks.check_local_distance(local_distance)
 #
 # It may have learned the month: dirt, lamp, wear, another batch. A sound part photographed in June tells: if it
 # raises an alarm, the detector knows the date. (A score that can't see the damage, like our calendar, tells, too:
-# if it does as well, the AUROC proves nothing about damage.) A pixel AUROC over all photographs proves little:
-# most unmarked pixels are January's, and our calendar got a high one with maps that point nowhere. *Within* one
-# photograph of June what changes everywhere lifts marked and unmarked pixels alike and gains nothing.
+# if it does as well, the AUROC proves nothing about damage.) A high pixel AUROC proves little, for our blind stripe
+# got the highest. Better count how often the hottest spot is on the damage, and how often the maps of sound parts
+# from June are hottest at the same spot.
 #
 # </details>
 #
