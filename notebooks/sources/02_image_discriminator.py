@@ -24,8 +24,8 @@
 # - say why the squared error blurs, and what a sharp picture costs;
 # - write a GAN by hand: two losses, two optimisers, two turns;
 # - read the curves of such a game, and notice when one side has won;
-# - tell edges that were found from edges that were invented;
-# - judge whether a new part earned its place in a detector.
+# - tell an edge that was found from one that was invented;
+# - judge whether a new part has earned its place in a detector.
 #
 # **You need** [lesson 01](01_autoencoder_baseline.ipynb): its autoencoder, its training loop, its two scores.
 # You need not have met a GAN before.
@@ -117,13 +117,14 @@ plots.show(
 
 # %% [markdown]
 # Most of the shapes are there, but prints and seams are wiped out, and thin handles faint or gone. In lesson 01
-# the mean square of the difference of the two rows *is* the pixel score. A perfectly normal bag pays for every
-# print that its reconstruction has lost.
+# the mean square of the difference of the two rows *is* the pixel score, so a perfectly normal bag pays for
+# every print that its reconstruction has lost.
 #
 # If you can tell the rows apart, a network can learn to. And what one network can see, another can be trained
-# to hide. So we add a judge, the **discriminator** $D$, and let the autoencoder, from now on $G$ (encoder
-# $G_e$, decoder $G_d$), play against it. New parts are dashed: $D$ is shown real images and reconstructions, and
-# $\mathcal{L}_{adv}$, into which only $\hat x$ enters, teaches $G$ to fool it. ($D$'s own loss is not drawn.)
+# to hide. So we add a judge, the **discriminator** $D$, which is shown real images and reconstructions. The
+# autoencoder, from now on $G$, plays against it: a new loss $\mathcal{L}_{adv}$ teaches it to fool $D$. New parts
+# are dashed; $D$'s own loss is not drawn.
+
 # %%
 figure = plots.loss_graph(new=("D",))
 label = next(text for text in figure.axes[0].texts if "adv" in text.get_text())
@@ -159,8 +160,8 @@ def small_network(inputs, outputs, hidden=64):
 
 # %% [markdown]
 # A small network, the *painter*, is trained with the squared error to draw such a row. It is fed four random
-# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. So it is
-# with a decoder and each detail that its code does not hold.
+# numbers, so it could draw a different row each time, but nothing tells it where the edge should be. A decoder
+# is in the same position with each detail that its code does not hold.
 #
 # **Predict:** which row does it draw?
 
@@ -200,21 +201,19 @@ plots.show(
 
 # %% [markdown]
 # It draws a ramp: the *mean* of the four images, which looks like none of them. Of all answers that do not
-# depend on the place, the mean has the smallest squared error. That error is the variance of the images, $V$,
-# and the painter's is the same. Blur is the right answer to the question that we asked.
+# depend on the place, the mean has the smallest squared error, namely the variance $V$ of the images. Blur is
+# the right answer to the question that we asked.
 #
 # ## 3. A forger and a judge
 #
 # We need another question: does this look like an image of the data? No formula says that, but it can be
 # learned. A **generative adversarial network**, or GAN (Goodfellow et al., 2014), is a pair of networks trained
-# against each other. The **generator** $G$ makes images. The **discriminator** $D$ gets real images and made
-# ones and says which is which; the generator is trained to be taken for real. For now $G$ is the painter, later
-# the autoencoder.
+# against each other. The **generator** $G$ makes images; for now it is the painter, later the autoencoder. The
+# discriminator $D$ gets real images and made ones and says which is which, and $G$ is trained to be taken for real.
 #
-# $D$ answers with a **logit**: positive means "real", negative means "made", and the sigmoid
-# $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. So $D$ is an ordinary classifier with two
-# classes, trained with binary cross-entropy. Written for logits, with $x$ real, $\hat x$ made, and $E$ for the
-# mean over images:
+# $D$ is an ordinary classifier with two classes. It answers with a **logit**: positive means "real", negative
+# means "made", and the sigmoid $\sigma(t) = 1 / (1 + e^{-t})$ turns it into a probability. Its loss is the binary
+# cross-entropy. Written for logits, with $x$ real, $\hat x$ made, and $E$ for the mean over images:
 #
 # $$\mathcal{L}_D = E\,\mathrm{softplus}(-D(x)) + E\,\mathrm{softplus}(D(\hat x)),
 # \qquad \mathrm{softplus}(t) = \log(1 + e^t)$$
@@ -240,16 +239,16 @@ def adversarial_loss(fake):
 
 
 # %% [markdown]
-# It pulls a logit up the harder, the surer $D$ is that the image was made, and lets go once the image passes for
-# real. (Why not the negative of $D$'s second term? See exercise 3.)
+# The surer $D$ is that an image was made, the harder this loss pulls its logit up; once the image passes for
+# real, it lets go. (Why not simply the negative of $D$'s second term? See exercise 3.)
 #
 # ## 4. The toy again, with a judge
 #
-# We take a new painter and a small $D$, each with its own optimiser, and each step has two turns. In the
-# painter's turn the gradient passes *through* $D$ on its way back, while $D$ stands still. In $D$'s turn the
-# drawings are **detached**: $D$ sees plain images, and nothing leads from its loss back into the painter.
+# A new painter and a small $D$ each get their own optimiser, and each step has two turns. In the painter's turn
+# the gradient passes *through* $D$ on its way back, while $D$ stands still. In $D$'s turn the drawings are
+# **detached**, so that nothing leads from its loss back into the painter.
 #
-# **Predict** two things: what the drawings will look like, and their squared error in units of $V$.
+# **Predict** what the drawings will look like, and their squared error in units of $V$.
 
 # %%
 torch.manual_seed(seed)
@@ -288,21 +287,20 @@ plots.show(
 
 
 # %% [markdown]
-# The last four pictures are the game. After a grey start (dear because it is like no image) comes the ramp, and
-# then it breaks up, row by row, into edges at different places. The random numbers, worthless until now, decide
-# where.
+# The last four pictures are the game. After a grey start comes the ramp, and then it breaks up, row by row, into
+# edges at different places. The random numbers, worthless until now, decide where.
 #
 # The sharp drawings cost about *twice* as much as the ramp, and so does the data itself when one of its images
 # is held against another. If the place cannot be known, a sharp edge is a **guess**. Image and guess vary
-# independently around the mean, each with variance $V$, and the two add up. Looking real has a price in
-# general, but it need never be more than a factor of two (Blau & Michaeli, 2018).
+# independently around the mean, each with variance $V$, and the two add up. (To look perfectly real never has to
+# cost more than this factor of two; Blau & Michaeli, 2018.)
 #
-# Our pixel score *is* the squared error. Must it suffer? Section 8 will tell.
+# Our pixel score *is* the squared error. Does a detector suffer from this price? Section 7 will tell.
 #
 # ## 5. The game on bags
 #
-# The discriminator for images has three convolutions and one linear layer. The flattened last map is its
-# **feature** vector $f(x)$. It has no batch norm, with which $D$ could judge batches instead of images.
+# The discriminator for images has three convolutions and one linear layer, and no batch norm, with which it could
+# judge batches instead of images. Its last map, flattened, is its **feature** vector $f(x)$.
 # %%
 class ConvDiscriminator(nn.Module):
     def __init__(self, image_shape, width=16):
@@ -321,9 +319,8 @@ class ConvDiscriminator(nn.Module):
 
 
 # %% [markdown]
-# $\mathcal{L}_{adv}$ wants *some* picture that looks real. It need not be the bag that went in. **Feature
-# matching** (Salimans et al., 2016; here image by image, as in DualAD) asks for *this* bag, but as $D$ sees it
-# rather than pixel by pixel:
+# $\mathcal{L}_{adv}$ is content with any picture that looks real. **Feature matching** (Salimans et al., 2016;
+# here image by image, as in DualAD) asks for *this* bag, but as $D$ sees it rather than pixel by pixel:
 #
 # $$\mathcal{L}_{fm} = \text{mean over images and features of } (f(\hat x) - f(x))^2$$
 
@@ -334,9 +331,9 @@ def feature_matching(f_hat, f):
 
 
 # %% [markdown]
-# Each player gets its own loss. The features of the real image are a target, so they need no gradient. In the toy
-# $\mathcal{L}_{adv}$ weighed as much as the squared error; here, as in the library, it weighs 0.005 and
-# $\mathcal{L}_{fm}$ 0.1.
+# $G$ gets the sum of three losses, the two new ones with the library's small weights: 0.005 for
+# $\mathcal{L}_{adv}$ (in the toy it was 1) and 0.1 for $\mathcal{L}_{fm}$. The features of the real image are a
+# target, so they need no gradient.
 
 
 # %%
@@ -362,8 +359,7 @@ def move(optimiser, network, loss):
 
 
 # %% [markdown]
-# The loop is that of lesson 01 with a second turn in it. If both weights are 0, then $D$ still plays and nobody
-# listens: it is a **spectator**. That is a fair control: networks, seed and batches are the same.
+# The loop is that of lesson 01 with a second turn in it.
 
 
 # %%
@@ -388,12 +384,19 @@ def play(w_adversarial, w_matching, rate_D=discriminator_rate):
 
 
 # %% [markdown]
-# **Predict** the loss of $D$ at the end, between 0 and 1.39: as a spectator, and in the game.
+# We play three games from the same seed, that is, with the same first weights and the same batches:
+#
+# - **spectator**: both weights are 0. $D$ learns, but nobody listens, and $G$ is lesson 01's autoencoder;
+# - **with D**: the game as described;
+# - **D too far ahead**: the same game, but $D$ learns at {{ ahead | int }} times its rate.
+#
+# **Predict** the loss of $D$ at the end of each, between 0 and 1.39.
 
 # %%
 torch.set_flush_denormal(True)  # numbers too small to matter count as 0: they would slow a CPU down
 G_plain, D_plain, watched = play(0, 0)
 G_game, D_game, played = play(w_adversarial, w_matching)
+G_behind, D_ahead, too_far = play(w_adversarial, w_matching, rate_D=ahead * discriminator_rate)
 
 # %% tags=["machinery"]
 # Lowest and highest of five seeds, from `dualad bands`, which runs the whole lesson five times.
@@ -401,37 +404,45 @@ five = pd.read_csv(results_folder() / "bands_02_image_discriminator.csv", index_
 
 
 def with_range(metric, value, scale=100, digits=0, sign=""):
-    """A number of this run as text, and in brackets its mean and its range over five seeds."""
+    """A number of this run as text, and in brackets its range over five seeds."""
     value = round(scale * value, digits) + 0.0
     if metric not in five.index:
         return f"{value:{sign}.{digits}f}"
-    rest = (scale * five.loc[metric, ["mean", "min", "max"]]).round(digits) + 0.0
-    mean, low, high = (f"{v:{sign}.{digits}f}" for v in rest)
-    return f"{value:{sign}.{digits}f} (mean {mean}, {low} to {high})"
+    low, high = (f"{scale * five.loc[metric, end] + 0.0:{sign}.{digits}f}" for end in ("min", "max"))
+    return f"{value:{sign}.{digits}f} ({low} to {high})"
 
 
 # %%
-curves = {"spectator": watched.L_D, "in the game": played.L_D}
+histories = {"spectator": watched, "with D": played, "D too far ahead": too_far}
+curves = {name: history.L_D for name, history in histories.items()}
 curves["2 log 2: knows nothing"] = [2 * math.log(2)] * steps
+ends = {name: history.L_D.tail(20).mean() for name, history in histories.items()}
 figure = plots.losses(curves, log=False, ylabel=r"$\mathcal{L}_D$")
+figure.axes[0].set_ylim(0, 2)  # some single batches of the D too far ahead lie higher
+figure.axes[0].legend(loc="upper right", ncols=2)
 plots.show(
     figure,
-    alt="Loss of the discriminator against the step. Both curves begin at 2 log 2, dip to about 1.25, climb back "
-    "to about 1.33 and part near step 100. Then the spectator's falls far, that of the game only to about 1.",
+    alt="Loss of the discriminator against the step, for three games. Those of the spectator and of the game with D "
+    "begin together near the line of 2 log 2, part near step 100, and end at "
+    f"{ends['spectator']:.1f} and {ends['with D']:.1f}. That of the D too far ahead jumps up and down, mostly below "
+    f"the others, and ends at {ends['D too far ahead']:.1f}.",
 )
-
-ends = {"spectator": watched.tail(20).L_D.mean(), "game": played.tail(20).L_D.mean()}
-for name, value in ends.items():
-    print(f"loss of D over the last 20 steps, {name}: {with_range(f'loss_D_{name}', value, 1, 2)}")
+print("loss of D over the last 20 steps")
+for metric, (name, value) in zip(
+    ("loss_D_spectator", "loss_D_game", "ahead_loss_D"), ends.items(), strict=True
+):
+    print(f"    {name}: {with_range(metric, value, 1, 1)}")
 
 # %% [markdown]
-# Both losses dip, climb back and part near step 100. From there the spectator wins more and more: blur is easy
-# to recognise. In the game $G$ hides, and the same $D$ ends closer to knowing nothing. ($G$'s learning rate
-# falls to 0, $D$'s does not, which may help $D$ late. Brackets, here and below: mean, lowest and highest
-# of five seeds in an earlier run; these two ranges do not meet.) Neither curve measures quality: each says how
-# one player does *against the other*.
+# (Brackets, here and below: lowest and highest of five seeds in an earlier run. Last digits may differ.)
+#
+# The spectator wins more and more, since blur is easy to recognise. In the game the same $D$ ends closer to
+# knowing nothing: $G$ has learned to hide. And the $D$ that learns too fast ends as the winner. But none of these
+# curves measures quality. Each says only how one player does *against the other*.
 #
 # ## 6. Are the pictures better?
+#
+# **Predict:** what comes back, outlines, prints, seams? And which game draws best?
 
 
 # %%
@@ -441,28 +452,37 @@ def rebuild(G, images):
 
 
 shown = normal[:5]
-rows = {"$x$": shown, "autoencoder": rebuild(G_plain, shown), "with D": rebuild(G_game, shown)}
-figure = plots.image_grid(rows, size=1.5)
+rows = {
+    "$x$": shown,
+    "autoencoder": rebuild(G_plain, shown),
+    "with D": rebuild(G_game, shown),
+    "D too far ahead": rebuild(G_behind, shown),
+}
+figure = plots.image_grid(rows, size=1.35)
 plots.show(
     figure,
-    alt="Five bags with their reconstructions by the autoencoder and by the autoencoder with D. With D the outlines "
-    "are harder, and along the lower edges stands a row of small dark teeth; prints and seams come back in neither.",
+    alt="Five bags with their reconstructions in three rows. The autoencoder's are soft. With D the outlines are "
+    "harder, and along the lower edges stands a row of small dark teeth; prints and seams come back in neither. With "
+    "D too far ahead the bags are covered with dots, and their outlines are frayed.",
 )
+last = too_far.tail(20).mean()
+print(f"D too far ahead: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * last.L_fm:.3f}")
 
 # %% [markdown]
-# The outlines are harder. But look along the lower edges in the last row: those little teeth are on no
-# photograph; a decoder's upsampling draws such regular dots easily (Odena et al., 2016). Prints and seams have
-# not come back.
+# With $D$ the outlines are harder. But look along the lower edges: those little teeth are on no photograph. (A
+# decoder's upsampling draws such regular dots easily; Odena et al., 2016.) Prints and seams have not come back.
 #
-# So *sharper* and *truer* are two things, and we can measure both. An edge is a difference of neighbouring
-# pixels; write $\nabla x$ for all of them, across and down.
+# In the last row $D$ has won, and the pictures are spoilt. $D$'s features of image and reconstruction lie so far
+# apart that $\mathcal{L}_{fm}$ outweighs the reconstruction error. We go on with the healthy game.
+#
+# *Sharper* and *truer* are two things, then, and we can measure both. An edge is a difference of neighbouring
+# pixels; $\nabla x$ stands for all of them, across and down.
 #
 # $$\text{edge energy} = \frac{\text{mean } (\nabla\hat x)^2}{\text{mean } (\nabla x)^2}, \qquad
 # \text{edges found} = \frac{\text{mean } \nabla\hat x \cdot \nabla x}{\text{mean } (\nabla x)^2}$$
 #
-# The first says how much edge is drawn. The second counts what agrees with the image: an edge in the right
-# place adds to it, one in the wrong direction takes away. What is drawn beyond that is **invented**: in a wrong
-# place, or too strong.
+# The first says how much edge is drawn, the second how much of it agrees with the image. What is drawn beyond
+# that is **invented**: in a wrong place, or too strong.
 #
 # **Predict** both for the toy's ramp, and for its sharp guess.
 
@@ -483,13 +503,11 @@ reports = {
     "toy, ramp": edge_report(rows_of_edges, blurred[:, None, None]),
     "toy, with a judge": edge_report(rows_of_edges, drawings[f"step {toy_steps}"][:, None, None]),
     "bags, autoencoder": edge_report(normal, rebuild(G_plain, normal)),
-    "bags, only L_adv": edge_report(normal, rebuild(play(w_adversarial, 0)[0], normal)),
-    "bags, only L_fm": edge_report(normal, rebuild(play(0, w_matching)[0], normal)),
     "bags, with D": edge_report(normal, rebuild(G_game, normal)),
 }
 
 # %% tags=["machinery"]
-short = dict(zip(list(reports)[2:], ("plain", "adv", "fm", "game"), strict=True))
+short = dict(zip(list(reports)[2:], ("plain", "game"), strict=True))
 cells = {
     row: {
         name: with_range(f"{name.replace(' ', '_')}_{short.get(row)}", value)
@@ -502,26 +520,41 @@ pd.DataFrame(cells).T.add_suffix(", %")
 
 # %% [markdown]
 # The toy's ramp climbs in four steps of $1/4$, and one of them stands where the true edge is: a quarter is
-# found. Its energy, four times $(1/4)^2$, is a quarter too, so nothing is invented. The sharp guess finds no more
-# on average, for it is right one time in four, and the rest of its edge is invented.
+# found. Its energy, four times $(1/4)^2$, is a quarter too, so nothing is invented. The sharp guess is right one
+# time in four, so it finds no more on average, and the rest of its edge is invented.
 #
-# On bags the plain autoencoder behaves like the ramp, fainter still: hence the negative share. With $D$ the
-# edge energy rises from {{ edge_energy_plain | pct0 }} % to {{ edge_energy_game | pct0 }} %, and most of what
-# is new is invented: some of it guesses, as in the toy, some of it regular teeth. A judge that $G$ never met
-# tells its pictures nearly as easily as before (exercise 6). $\mathcal{L}_{adv}$ alone does most of it,
-# $\mathcal{L}_{fm}$ alone less.
+# On bags the plain autoencoder behaves like the ramp, only fainter (so the last column falls just below zero).
+# With $D$ the edge energy rises by
+# {{ 100 * (edge_energy_game - edge_energy_plain) | int }} points, the edges found by only
+# {{ 100 * (edges_found_game - edges_found_plain) | int }}. Most of what $D$ has brought is invented.
 #
 # ## 7. Is the detector better?
 #
+# Section 4 told us to expect a price. Here it is, the squared error of test images:
+
+
+# %%
+def pixel_errors(G):
+    x = task.test.float() / 255
+    return (x - rebuild(G, x)).square().flatten(1).mean(1).numpy()
+
+
+games = {"autoencoder": G_plain, "with D": G_game, "D too far ahead": G_behind}
+errors = {name: pixel_errors(G) for name, G in games.items()}
+for name, label in (("bags", 0), ("others", 1)):
+    plain, game = (errors[who][y == label].mean() for who in ("autoencoder", "with D"))
+    print(f"error of {name}: autoencoder {plain:.4f}, with D {game:.4f} ({100 * (game / plain - 1):+.0f} %)")
+
+# %% [markdown]
+# But anomalies pay it as well as bags, in nearly the same proportion, and the AUROC asks only which of two images
+# has the higher score. So it may go either way, and we have to measure.
+#
 # From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
-# library's detectors and the same settings. (They hold back a tenth of the training images, so numbers differ.
-# *Dual* is their mixture of pixel and latent score; [lesson 05](05_dual_scoring.ipynb) builds it.)
+# library's detectors. We compare **in pairs**: with the part and without it, from the same seed, on the same
+# class. The first line below shows why.
 #
-# A seed's luck is larger than many a gain. So we compare **in pairs**, with $D$ and without, from the same seed,
-# on the same class.
-#
-# **Predict:** $D$ was put there to improve $\hat x$. Which score gains more: the pixel score, which reads
-# $\hat x$, or the latent score, which reads the code? And will the gain on bags hold for other classes?
+# **Predict:** which score gains most from $D$ on bags: pixel, latent, or *dual* (lesson 01's weighted mean of the
+# two)? And on other classes?
 
 # %%
 found = {}
@@ -538,12 +571,8 @@ added = table["dualad_d"] - table["autoencoder"]
 
 # %% tags=["machinery"]
 groups = {"bag": added.iloc[0], ", ".join(added.index[1:]) + " (mean)": added.iloc[1:].mean()}
-for stage, title, metric in (
-    ("autoencoder", "without D", "bag_latent"),
-    ("dualad_d", "with D", "bag_latent_d"),
-):
-    value = with_range(metric, table[stage, "latent"].iloc[0], digits=1)
-    print(f"latent AUROC on bags, {title}: {value}")
+value = with_range("bag_latent", table["autoencoder", "latent"].iloc[0], digits=1)
+print(f"latent AUROC on bags without D: {value}")
 pd.DataFrame(
     {
         kind: [
@@ -556,107 +585,55 @@ pd.DataFrame(
 ).rename_axis(columns="points that D adds to")
 
 # %% [markdown]
-# The two ranges above the table overlap, but the differences decide. On bags $D$ adds
-# {{ bag_latent_gain | pct }} points to the latent score, and something with each of five seeds. The pixel score
-# gains with some and loses with others. Stop here, and $D$ is a success. On the three other classes little is
-# left: {{ others_dual_gain | pct }} points of the dual score, though with every seed; the latent score's gain
-# can vanish, and the pixel score gains nothing.
+# The seed alone moves the latent score by more than any gain in the table. In pairs much of that luck cancels: on
+# bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score, and something with each of five seeds. The
+# pixel score, which reads the very pictures that $D$ has changed, gains with some and loses with others.
 #
-# So ask all classes. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them) hold ten
-# classes of each of three data sets, with all training images, larger networks and one seed. Here the classes
-# are the pairs:
+# Stop here, and $D$ is a success. But on the three other classes only {{ others_dual_gain | pct }} points of the
+# dual score are left. So ask more classes. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them)
+# hold ten of each of three data sets, with all training images, larger networks and one seed. Now the classes are
+# the pairs:
+
 # %%
 rows = study_rows("tables")  # committed with the course
 names = {"mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 gains = {
-    (title, score): paired(rows, name, ("dualad_d", score), ("autoencoder", score))
-    for name, title in names.items()
+    (score, title): paired(rows, name, ("dualad_d", score), ("autoencoder", score))
     for score in ("pixel", "latent", "dual")
+    for name, title in names.items()
 }
 figure = plots.paired_differences(pd.DataFrame(gains).T, "points of AUROC that $D$ adds")
 plots.show(
     figure,
-    alt="Mean gain by D over ten classes with its interval, for three data sets and three scores: "
-    + "; ".join(f"{title} {score} {one['mean']:+.1f}" for (title, score), one in gains.items())
+    alt="Mean gain by D over ten classes with its interval, for three scores and three data sets: "
+    + "; ".join(f"{score} {title} {one['mean']:+.1f}" for (score, title), one in gains.items())
     + ".",
 )
 
 # %% [markdown]
 # Each mark is a mean over ten classes, each line its 95 % interval (Student's, over the classes). On the dual
-# score $D$ brings {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST,
-# with both intervals just above zero. On the colour photographs of CIFAR-10 it *costs*
-# {{ (0 - full_cifar10) | pct }}, in an interval that just holds zero, and the latent score
-# {{ (0 - full_cifar10_latent) | pct }}, in one that does not. And on digits and CIFAR-10 it is the *pixel*
-# score that $D$ serves better.
+# score $D$ brings {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST. On
+# the colour photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}; that interval just holds zero, but
+# that of the latent score, which loses {{ (0 - full_cifar10_latent) | pct }}, does not.
 #
-# ## 8. When one side has won
+# <details><summary>For the curious: does the AUROC notice the broken game?</summary>
 #
-# We give $D$ a learning rate {{ ahead | int }} times as large, nothing else.
+# Not reliably. Beside the healthy game from the same seed, the pixel AUROC of the one that $D$ has won differs by
+# {{ ahead_pixel_gain | pct }} points in this run, and over five seeds by anything from
+# {{ ahead_pixel_low | pct }} to {{ ahead_pixel_high | pct }}. An AUROC may rise while the pictures fall apart: look
+# at both.
 #
-# **Predict** the loss of $D$, the pictures, and what happens to the AUROC of the pixel score.
-
-# %%
-G_behind, D_ahead, too_far = play(w_adversarial, w_matching, rate_D=ahead * discriminator_rate)
-rows = {"$x$": shown, "with D": rebuild(G_game, shown), "D too far ahead": rebuild(G_behind, shown)}
-figure = plots.image_grid(rows, size=1.5)
-plots.show(
-    figure,
-    alt="Five bags and their reconstructions by the healthy game and by the one in which D is too far ahead. The "
-    "latter are covered with dots, and their outlines are frayed.",
-)
-
-
-# %%
-def pixel_errors(G):
-    x = task.test.float() / 255
-    return (x - rebuild(G, x)).square().flatten(1).mean(1).numpy()
-
-
-games = {
-    "autoencoder": (G_plain, D_plain, watched),
-    "with D": (G_game, D_game, played),
-    "D too far ahead": (G_behind, D_ahead, too_far),
-}
-errors = {name: pixel_errors(G) for name, (G, *_) in games.items()}
-game_table = pd.DataFrame({name: history.tail(20).mean() for name, (*_, history) in games.items()}).T
-game_table["error of bags"] = [error[y == 0].mean() for error in errors.values()]
-game_table["error of others"] = [error[y == 1].mean() for error in errors.values()]
-game_table.round(4)
-
-# %%
-by_pixels = {name: auroc(y, error) for name, error in errors.items()}
-pixel_gains = {
-    "game_pixel_gain": by_pixels["with D"] - by_pixels["autoencoder"],
-    "ahead_pixel_gain": by_pixels["D too far ahead"] - by_pixels["with D"],
-}
-for metric, name in zip(("loss_plain", "loss_game", "ahead_loss"), games, strict=True):
-    print(f"L_rec, {name}: {with_range(metric, game_table.L_rec[name], 1, 3)}")
-print("points of pixel AUROC, in pairs with the same seed")
-for metric, title in zip(pixel_gains, ("with D - autoencoder", "D too far ahead - with D"), strict=True):
-    print(f"{title}: {with_range(metric, pixel_gains[metric], digits=1, sign='+')}")
-
-# %% [markdown]
-# $D$ has won: its loss is {{ ahead_loss_D | f2 }}. Its features of the two images are now so far apart that
-# $\mathcal{L}_{fm}$, even times its weight of 0.1, is larger than the reconstruction error, and the pictures are
-# covered with dots. (Each $\mathcal{L}_{fm}$ is measured by its own $D$: compare it along its row.)
-#
-# Even the healthy game pays section 4's price: $\mathcal{L}_{rec}$ rises. But bags and others pay nearly in
-# proportion, and the AUROC, which asks only for their order, need not fall.
-#
-# And the broken game? Beside the healthy one from the same seed it is several points better or worse, as the seed
-# has it. (Our own $D$ adds to the pixel score with every seed, section 7's does not: so small a gain hangs on
-# details.)
+# </details>
 #
 # ## What it means
 #
-# - The squared error asks for the mean of what might be. A sharp guess costs about twice as much; on bags, with
-#   small weights, about a tenth more.
-# - $\mathcal{L}_D = 2\log 2$ says that $D$ knows nothing, and not why.
-# - On bags most of the new edges are invented. Sharper is not truer.
-# - A game that one side has won may not show in the AUROC. Look at the pictures.
-# - Compare with and without a part on the same seed, and on more than one class.
-# - $D$ costs a second network, a second learning rate, two weights and new ways to fail. On two of the full
-#   tables it brings tenths of a point, on the third it seems to cost more. So far it has hardly earned its place.
+# - The squared error asks for the mean of what might be, and that is blur.
+# - A judge asks for what looks real. Where the code lacks a detail, that is a guess, and on bags most of the new
+#   edges are invented.
+# - A loss of $D$ says how one player does against the other. Look at the pictures.
+# - Compare in pairs, and on more than one class.
+# - $D$ costs a second network, a second learning rate, two weights and new ways to fail. It brings tenths of a point
+#   on two data sets and seems to cost more on the third. So far it has hardly earned its place.
 #
 # **Next:** DualAD's second game is played on the code, where a score reads directly what the game changes.
 
@@ -697,6 +674,7 @@ def judge_auroc(D):
         return auroc(y, -torch.cat([D(x)[0] for x in (task.test.float() / 255).split(512)]).numpy())
 
 
+by_pixels = {name: auroc(y, error) for name, error in errors.items()}
 judges = {"own_plain": tells_apart(D_plain, G_plain), "own_game": tells_apart(D_game, G_game)}
 judges |= {"fresh_plain": fresh_auroc(G_plain), "fresh_game": fresh_auroc(G_game)}
 record(
@@ -704,9 +682,10 @@ record(
     toy_error_sharp=in_variances(_sharp),
     toy_jump_blurred=blurred.diff(dim=1).abs().amax(1).mean().item(),
     toy_jump_sharp=_sharp.diff(dim=1).abs().amax(1).mean().item(),
-    **{f"loss_D_{name}": value for name, value in ends.items()},
-    loss_plain=game_table.L_rec["autoencoder"],
-    loss_game=game_table.L_rec["with D"],
+    loss_D_spectator=ends["spectator"],
+    loss_D_game=ends["with D"],
+    loss_plain=watched.L_rec.tail(20).mean(),
+    loss_game=played.L_rec.tail(20).mean(),
     **{
         f"{name.replace(' ', '_')}_{who}": value
         for row, who in short.items()
@@ -729,9 +708,12 @@ record(
     },
     ahead=ahead,
     fresh_steps=fresh_steps,
-    ahead_loss_D=game_table.L_D["D too far ahead"],
-    ahead_loss=game_table.L_rec["D too far ahead"],
-    **pixel_gains,
+    ahead_loss_D=ends["D too far ahead"],
+    ahead_loss=last.L_rec,
+    game_pixel_gain=by_pixels["with D"] - by_pixels["autoencoder"],
+    ahead_pixel_gain=by_pixels["D too far ahead"] - by_pixels["with D"],
+    ahead_pixel_low=five.loc["ahead_pixel_gain", "min"],
+    ahead_pixel_high=five.loc["ahead_pixel_gain", "max"],
     pixel_plain=by_pixels["autoencoder"],
     pixel_game=by_pixels["with D"],
     ahead_auroc=by_pixels["D too far ahead"],
@@ -741,8 +723,8 @@ record(
     **{f"bag_{kind}_d": table["dualad_d", kind].iloc[0] for kind in added},
     **{f"others_{kind}": table["autoencoder", kind].iloc[1:].mean() for kind in added},
     **{f"others_{kind}_d": table["dualad_d", kind].iloc[1:].mean() for kind in added},
-    **{f"full_{name}": gains[title, "dual"]["mean"] / 100 for name, title in names.items()},
-    full_cifar10_latent=gains["CIFAR-10", "latent"]["mean"] / 100,
+    **{f"full_{name}": gains["dual", title]["mean"] / 100 for name, title in names.items()},
+    full_cifar10_latent=gains["latent", "CIFAR-10"]["mean"] / 100,
 )
 
 # %% [markdown]
@@ -775,10 +757,9 @@ checks.check_game_readings(answers)
 # </details>
 # <details><summary>Solution</summary>
 #
-# D ahead, D asleep, balance. (A common cure for a $D$ that runs ahead is to bound how steep it can be: Miyato et
-# al., 2018.) A loss of $2\log 2$ has two reasons, and the curves of the game alone cannot
-# tell them apart: a learning rate of 0 for $D$ gives a perfect-looking plateau from the first step on. A
-# fresh discriminator can.
+# D ahead, D asleep, balance. A loss of $2\log 2$ has two reasons, and the curves of the game alone cannot tell
+# them apart: a learning rate of 0 for $D$ gives a perfect-looking plateau from the first step on. A fresh
+# discriminator can. (A common cure for a $D$ that runs ahead is to bound how steep it can be: Miyato et al., 2018.)
 #
 # </details>
 #
@@ -854,9 +835,7 @@ checks.check_saturating_loss(saturating_loss)
 #
 # $1 - \sigma(t) = 1 / (1 + e^t)$, so its logarithm is $-\mathrm{softplus}(t)$. Its slope at −8 is
 # $-\sigma(-8) \approx -0.0003$, that of $\mathcal{L}_{adv}$ is $-\sigma(8) \approx -0.9997$. Where help is
-# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**. (Put it into
-# `loss_of_G` in place of `adversarial_loss` and play with `rate_D=ahead * discriminator_rate`: with either loss
-# $\mathcal{L}_D$ ends near 0.01. A weight of 0.005 does not save a $G$ that is so far behind.)
+# needed most the first one hardly pulls: it **saturates**, and ours is called **non-saturating**.
 #
 # </details>
 #
@@ -874,7 +853,7 @@ checks.check_saturating_loss(saturating_loss)
 # *larger* (section 4). Whether anomalies stand out depends on the gap. It should help where an anomaly is
 # rebuilt too well by blur, such as plain or smooth images: a $G$ that has to draw normal texture cannot copy
 # them. It should hurt where normal images have fine details that the code cannot hold: a guessed detail costs up
-# to twice as much, so normal images score higher, and small defects drown in that. (On bags, section 8, both
+# to twice as much, so normal images score higher, and small defects drown in that. (On bags, section 7, both
 # kinds of image paid nearly alike.)
 #
 # </details>
@@ -931,15 +910,14 @@ checks.check_saturating_loss(saturating_loss)
 # print(torch.cosine_similarity(leaked, wanted, dim=0).item())
 # ```
 #
-# The cosine is {{ detach_cosine | f2 }}, where −1 would be the exact opposite: $G$ would be taught to be
-# caught. In the library a `Turn` owns its players and moves nobody else, which is what `move` does here.
+# The cosine is {{ detach_cosine | f2 }}, where −1 would be the exact opposite: $G$ would be taught to be caught.
 #
 # </details>
 #
-# **6. Try.** Does $G$ look real, or has it only learned to fool *its* $D$? Let it tell test
-# images from their reconstructions, and beside it a fresh $D$, trained for {{ fresh_steps | int }} batches on the
-# finished reconstructions. Predict which is the better judge. And could $-D(x)$ itself be a
-# detector's score? Measure its AUROC.
+# **6. Try.** Does $G$ look real, or has it only learned to fool *its* $D$? Let that $D$ tell test images from
+# their reconstructions, and beside it a fresh $D$, trained for {{ fresh_steps | int }} batches on the finished
+# reconstructions. Predict which is the better judge. And could $-D(x)$ itself be a detector's score? Measure its
+# AUROC.
 #
 # <details><summary>Hint</summary>
 #
@@ -979,11 +957,11 @@ checks.check_saturating_loss(saturating_loss)
 # is lower in the game with each of five seeds. A judge that $G$ never met has {{ fresh_plain | pct }} and
 # {{ fresh_game | pct }}. The forger has learned the habits of one inspector.
 #
-# And $-D(x)$ as a score? The last line prints {{ judge_auroc | pct }}: worse than a coin, and so with each of five
-# seeds ({{ judge_low | pct0 }} to {{ judge_high | pct0 }}). $D$ was asked whether an image is
-# a photograph or a reconstruction of a bag, not whether it is a bag, and a photograph of a shoe is a
-# photograph. Others use it differently: AnoGAN (Schlegl et al., 2017) adds the distance of its features of $x$
-# and $\hat x$ to the score, GANomaly (Akcay et al., 2018) trains with that distance and scores by the code.
+# And $-D(x)$ as a score? The last line prints {{ judge_auroc | pct }}: worse than a coin, as with each of five
+# seeds ({{ judge_low | pct0 }} to {{ judge_high | pct0 }}). $D$ was asked whether an image is a photograph or a
+# reconstruction, not whether it is a bag, and a photograph of a shoe is a photograph. Others use $D$ differently:
+# AnoGAN (Schlegl et al., 2017) adds the distance of its features of $x$ and $\hat x$ to the score, GANomaly (Akcay
+# et al., 2018) trains with that distance and scores by the code.
 #
 # </details>
 #

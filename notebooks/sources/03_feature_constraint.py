@@ -155,8 +155,8 @@ plots.show(
 # $$\mathcal{L}_{sphere}(c, R) = R^2 + \frac{1}{\nu} \text{ mean of }
 # \max\left(0, \frac{\lVert z - c \rVert^2}{d} - R^2\right)$$
 #
-# Thanks to the factor $1/\nu$ the best radius leaves out just this share (exercise 2). Distances are means over the
-# $d$ coordinates, so in the pictures the circle has radius $\sqrt{d}\,R$.
+# Thanks to the factor $1/\nu$ the best radius leaves out just this share (exercise 2). Squared distances are means
+# over the $d$ coordinates, so in the pictures the circle has radius $\sqrt{d}\,R$.
 # %%
 class Hypersphere(nn.Module):
     def __init__(self, latent_dim):
@@ -366,9 +366,9 @@ table.index = ["to the centre", "to the nearest code"]
 table.rename_axis(columns="AUROC of the distance, %")
 
 # %% [markdown]
-# Here the distance to the centre, for which the sphere is made, gains; on average it gains nothing. The distance to
-# the nearest code gains {{ mean_nearest_gain | pct }} points on average, and is the better question with or without
-# the pull.
+# The distance to the centre, for which the sphere is made, gains with some seeds and loses with others. The distance
+# to the nearest code gains {{ mean_nearest_gain | pct }} points on average, and is the better question with or
+# without the pull.
 #
 # ## 4. Collapse
 #
@@ -428,8 +428,10 @@ pd.DataFrame(table, columns).T.round(dict(zip(columns, (2, 2, 3, 1), strict=True
 
 
 # %% [markdown]
-# This is a **collapse**: all codes in one place. To leave it, codes would have to go many radii out, and the pull
-# costs more than better pictures save. So $G$ draws one picture for everything, about as good as the mean image.
+# This is a **collapse**: all codes in one place, and one picture for everything, about as good as the mean image. In
+# radii the codes are still spread. But to tell them apart the decoder would need weights hundreds of times larger;
+# and for codes as wide as in the other game, many radii out, the pull costs more than better pictures save.
+#
 # Yet the pixel AUROC, {{ collapsed_pixel | pct }}, warns nobody: the distance to one standard picture is a
 # detector, too.
 #
@@ -464,7 +466,7 @@ ts = dihedral_elements(task.image_shape)  # all T_t; T_0 leaves the image as it 
 # In training each image is seen in two copies, slightly jittered (tilted, shifted, stretched), each under its
 # own $T_t$. The critic has to name $t$ from $h$ (Golan & El-Yaniv, 2018, built a whole detector on this
 # question), and the decoder has to **restore the upright image** from the first copy's code. Half of the first
-# copies stay upright, as all images will at test time.
+# copies stay upright, as every image that the decoder rebuilds at test time will be.
 # %%
 def two_copies(x):
     """(upright images to restore, transformed copies that the encoder sees, t of each copy)."""
@@ -522,7 +524,7 @@ G = G.eval()
 # At test time we show each image in all its $K = 8$ copies and ask how sure the critic is of the right one.
 # Doubt is the score:
 #
-# $$s_t(x) = \frac{1}{K} \sum_t -\log p(t \mid T_t x)$$
+# $$s_C(x) = \frac{1}{K} \sum_t -\log p(t \mid T_t x)$$
 #
 # **Predict:** which copies of a bag can the critic not tell apart, however long it is trained?
 
@@ -575,8 +577,9 @@ plots.show(
 # {{ critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides, no critic
 # can learn.
 #
-# On anomalies it is right much less often, so its doubt is a score, with an AUROC of {{ auroc_doubt | pct }}, from
-# a question that never mentions anomalies. It errs, too, about the third bag and the last shoe.
+# On copies of anomalies it is right {{ critic_accuracy_anomalous | pct0 }} % of the time (a guess: one in eight). So
+# its doubt is a score, from a question that never mentions anomalies, with an AUROC of {{ auroc_doubt | pct }}. The
+# score errs, too: the third bag it takes for an anomaly, the shoe for normal.
 #
 # ## 6. What each part is worth
 #
@@ -593,9 +596,9 @@ plots.show(
 # 5. with a sphere, which gets a tenth of each batch.
 #
 # Only the last two are constraints. Of the two distances we know one, to the nearest training image. The other,
-# **Mahalanobis** (Lee et al., 2018), is the distance to the mean $\mu$ of the training images, each direction
-# measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with covariance $\Sigma$. `read`
-# puts both together.
+# **Mahalanobis** (Lee et al., 2018), is the distance to the mean $\mu$ of the training images' $h$, each
+# direction measured in units of its own spread: $\sqrt{(h - \mu)^T \Sigma^{-1} (h - \mu)}$ with covariance
+# $\Sigma$. `read` puts both together.
 # %%
 @torch.no_grad()
 def features(network, x, t, of="h"):
@@ -626,7 +629,7 @@ four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
 # Each line of the bill changes one thing in the line above, and its number says which of the five. (The five seeds
-# are an earlier run again, so today's step may lie outside their range.)
+# are an earlier run again.)
 #
 # **Predict:** which line brings the largest step? Does any line cost something?
 
@@ -666,8 +669,8 @@ pd.DataFrame(table)
 # %% [markdown]
 # The whole gain is made before any constraint comes in. Most of it is a matter of *reading*: $h$ instead of $z$, and
 # the turns, bring {{ mean_read | pct }} points on average over five seeds, training on copies another
-# {{ mean_step_copies_read | pct }}. The second distance alone brings nothing sure. (Why turns help a network that never
-# saw a turned bag, we do not know.)
+# {{ mean_step_copies_read | pct }}. The second distance alone brings nothing sure. (Why turns help a network that
+# never saw a turned bag, we do not know.)
 #
 # And the constraints? The critic *harms* the features that it was meant to improve, with every seed; asked for its
 # own opinion, it makes up for part of the damage. The sphere adds nothing: it holds $z$, which nobody reads any more.
@@ -760,8 +763,8 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 #
 # ## What it means
 #
-# - FC is the largest step of DualAD, and on bags hardly a constraint: it reads $h$, in turns, and trains on copies.
-#   Credit belongs to a part, not to a package.
+# - FC brings far more than $D$, but on bags not by a constraint: the gain comes from reading $h$ of turned images and
+#   from training on copies. Credit belongs to a part, not to a package.
 # - The sphere plays against the autoencoder and pays little, for nothing pushes anomalies out.
 # - A collapse satisfies the sphere perfectly. Look at codes and pictures: an AUROC alone does not show it.
 # - The critic plays *with* the encoder. Its doubt is a score, as far as the class's symmetry lets it learn, and on
@@ -957,7 +960,7 @@ checks.check_transformation_score(transformation_score)
 # </details>
 #
 # **5. Try.** A colleague calls the critic an adversary of the encoder. Make it one: reverse the sign of
-# `w_critic` for the encoder (an encoder that *hides* $t$), and predict what happens to Mahalanobis and to
+# `w_critic` for the encoder (an encoder that *hides* $t$), and predict what happens to `read` and to
 # $-\log p$ before you run it.
 #
 # <details><summary>Hint</summary>
@@ -976,8 +979,8 @@ checks.check_transformation_score(transformation_score)
 #
 # </details>
 #
-# **6. Try.** Set `normal_class = 7` (sneakers) and fill in the bill again. A sneaker points to one side, so the
-# critic can answer all of its questions. Predict first for which class it is worth more.
+# **6. Try.** Set `normal_class = 7` (sneakers) and run the lesson again. A sneaker points to one side, so the
+# critic can answer all of its questions. Predict first for which class the critic is worth more.
 #
 # <details><summary>Solution</summary>
 #

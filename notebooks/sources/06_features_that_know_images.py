@@ -143,7 +143,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The blue outlines are the engineer's; the detector never saw them. Its hottest spot is a pit.
+# The blue outlines are the engineer's; the detector never saw them. Colours begin at the hottest spot of the good
+# photograph, which is bare therefore. Of all that is hotter in the second one, the hottest is a pit.
 #
 # We build such a detector. Of each place the first {{ first }} photographs are known as good, the next
 # {{ held_back }} set the threshold, and all later ones test. Settings may be chosen at two of the five places,
@@ -238,7 +239,7 @@ def enlarged(heat):
 
 
 # %% [markdown]
-# Nothing was trained. **Predict:** what will be hot in nos. 51 and 57 besides the pits?
+# Nothing was trained. **Predict:** in no. 57 a pit was hottest. Is it in no. 51, too, a day before?
 # %%
 seen = at("635 mm", [20, 51, 57])
 own_bank = f[at("635 mm", range(1, first + 1))].flatten(0, 2)
@@ -379,8 +380,8 @@ pd.DataFrame(kinds, ["covering radius", "pixel AUROC", "ms a photograph"]).T.rou
 #
 # ## 4. A distance needs a unit
 #
-# On smooth metal a large distance is an event. On the dirty thread above it the same distance means nothing, for
-# good cells there lie that far from *each other*. Two units come to mind:
+# On smooth metal a large distance is an event. Where good cells lie that far from *each other*, as they may on a
+# dirty thread, the same distance means nothing. Two units come to mind:
 #
 # **One unit for all.** The **Mahalanobis distance** of lesson 05, here from the mean of the good cells, measures
 # each direction in its own standard deviation.
@@ -465,17 +466,17 @@ plots.show(
 )
 
 # %% [markdown]
-# The stripe has seen nothing and gets {{ pixel_stripe | pct }}, more than any detector here. The photographs show
-# two pits, both near the middle of the frame, where the camera was aimed. So a high pixel AUROC does not prove that
-# anyone *looked*.
+# In the picture only units of the spacing lift the pit well above the dirt. But the stripe has seen nothing and gets
+# {{ pixel_stripe | pct }}, more than all three. The {{ pitted | int }} photographs show but two pits, both near the
+# middle of the frame, where the camera was aimed. So a high pixel AUROC does not prove that anyone *looked*.
 #
 # Count instead what a person would: in how many photographs is the hottest spot on a pit, or within a cell of it?
 # The stripe has none, and a random spot would be right {{ hit_area | pct0 }} % of the time. The plain distance has
 # {{ hits_plain | int }} such **hits**, units of the spacing **{{ hits_relative | int }} of {{ pitted | int }}**.
-# Barely half, but no accident: from here on we trust hits.
+# Barely half, and of two pits only; section 7 asks whether another map would hit them as well.
 #
-# One unit for all is *worse* than none. The other wins: is that the unit, or a lucky bank? Count on more banks, three
-# draws of each.
+# Mahalanobis is *worse* than no unit, but it also gave up the neighbours for a mean, so do not blame the unit alone.
+# The spacing wins: is that the unit, or a lucky bank? Count on more banks, three draws of each.
 # %%
 with_pit = f[tested[pitted]]
 
@@ -499,7 +500,7 @@ for way, count in (("by chance", bank_size), ("by chance", max(sizes)), ("greedy
     )
 
 # %% [markdown]
-# In every bank the unit finds more pits than the plain distance to *all* cells. So it is the unit. And by plain
+# In every bank the unit hits more often than the plain distance to *all* cells. So it is the unit. And by plain
 # distance the coreset keeps up with all cells, while by units it is the worst bank, as we feared.
 #
 # ## 5. DualAD on features: the four parts again
@@ -515,7 +516,8 @@ for way, count in (("by chance", bank_size), ("by chance", max(sizes)), ("greedy
 # | $T$ | ties a cell's code to other cells of its photograph |
 # | dual score | $G$'s error, distance in units of the spacing, and critic, weighted on other drawn damage |
 #
-# We begin with DualAD's own neighbours and add one part a row. **Predict:** which step moves the hits?
+# *Drawn damage* is lines, spots and patches that we draw into good photographs; no pit is among them. We begin with
+# DualAD's own neighbours and add one part a row. **Predict:** which step moves the hits?
 
 # %%
 off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
@@ -573,7 +575,8 @@ table.mul([100, 1]).round(1)
 #
 # ## 6. Right, and why
 #
-# Numbers hide where the heat lies. So look at three places in their last days.
+# Numbers hide where the heat lies. So look at three places in their last days. Colours begin at the hottest spot
+# of all the good photographs that were held back: what is bare is no hotter than a good part.
 
 # %%
 bare = float(whole.anomaly_map(data.images[held]).max())  # what the hottest good cell reaches
@@ -590,8 +593,9 @@ plots.show(
 )
 
 # %% [markdown]
-# The heat peaks on an outlined pit. We picked these three; by the table the hottest spot is right in
-# {{ hits_whole | int }} photographs and wrong in {{ pitted - hits_whole | int }}.
+# The heat peaks on an outlined pit. We picked these three, the last from a place for choosing. By the table, which
+# leaves that place out, the hottest spot is right in {{ hits_whole | int }} photographs and wrong in
+# {{ pitted - hits_whole | int }}.
 #
 # **Why there?** A nearest neighbour can be looked at. Take a photograph's hottest cell by the score of section
 # 4 and an ordinary one, of median score, each beside its nearest in the bank.
@@ -725,8 +729,10 @@ for where, chosen in {"all five places": late, "the three of section 4": tested}
     )
 
 # %% [markdown]
-# Without a look the calendar is ahead of our detector at the five places, and not far behind at the three. Such an
-# AUROC does not show that anyone knows *whether* a part is pitted.
+# Without a look the calendar is ahead of our detector at the five places. At the three it is
+# {{ image_three - image_date_three | pct0 }} points behind, and only
+# {{ image_hand_mean - image_date_three | pct0 }} behind our average of five seeds (section 5). Such an AUROC does not
+# show that anyone knows *whether* a part is pitted.
 #
 # ***Where*** is another matter. Its fair rivals are our own heat maps: those of 477.5 mm, which never pits,
 # from the same days, and those of the same place without a mark. Lay the pits' outlines on them. **Predict:**
@@ -803,8 +809,9 @@ plots.show(
 )
 
 # %% [markdown]
-# Not the size of the cell decides but the contrast: a crack below a pixel only darkens the pixels under it. The dark
-# one is found at a quarter of a pixel, the faint one is lost below a whole one.
+# On this smooth track not the size of the cell decides but the contrast: a crack below a pixel only darkens the
+# pixels under it. The dark one is found at a quarter of a pixel, the faint one is lost below a whole one. (On ground
+# tiles, cracks along the marks [escape all our detectors](../RESULTS.md#on-features-that-know-images).)
 #
 # **A camera that changed.** Another lamp, blur or noise, on the photographs that set the threshold. **Predict:** how
 # many raise an alarm?
@@ -822,7 +829,7 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 # ## What it means
 #
 # - A frozen network and a nearest neighbour, untrained, are hottest on a pit in {{ hits_relative | int }} of
-#   {{ pitted | int }} late photographs, and hardly ever there without the pit. (On magnetic tiles PatchCore has
+#   {{ pitted | int }} late photographs of two pits, and hardly ever there without the pit. (On magnetic tiles PatchCore has
 #   {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
 # - A greedy coreset keeps what is different. A distance needs a unit, and the unit a bank drawn by chance.
 # - On frozen features DualAD's parts have little left to move.
