@@ -724,9 +724,9 @@ plots.show(
 #
 # ## 5. What the detector gains
 #
-# So far the part stood beside a plain autoencoder. Now comes lesson 03's detector, without the part and with it. Beside
-# each change stand lesson 00's bootstrap interval, from {{ n_draws }} redrawings of the test images, and the lowest
-# and highest change of five seeds.
+# So far the part stood beside a plain autoencoder. Now comes lesson 03's detector, without the part and with it.
+# Beside each change stand lesson 00's bootstrap interval, from {{ n_draws }} redrawings of the test images, and the
+# lowest and highest change of five seeds.
 #
 # **Predict:** for which of the three scores will the gain be clear of zero?
 
