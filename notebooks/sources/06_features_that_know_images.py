@@ -143,8 +143,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The blue outlines are the engineer's; the detector never saw them. Colours begin at the hottest spot of the good
-# photograph, which is bare therefore. Of all that is hotter in the second one, the hottest is a pit.
+# The blue outlines are the engineer's; the detector never saw them. Colours begin where the
+# good photograph ends, so that it is bare by construction. The hottest spot of the other is a pit.
 #
 # We build such a detector. Of each place the first {{ first }} photographs are known as good, the next
 # {{ held_back }} set the threshold, and all later ones test. Settings may be chosen at two of the five places,
@@ -467,16 +467,16 @@ plots.show(
 
 # %% [markdown]
 # In the picture only units of the spacing lift the pit well above the dirt. But the stripe has seen nothing and gets
-# {{ pixel_stripe | pct }}, more than all three. The {{ pitted | int }} photographs show but two pits, both near the
-# middle of the frame, where the camera was aimed. So a high pixel AUROC does not prove that anyone *looked*.
+# {{ pixel_stripe | pct }}, more than all three: the photographs show only two pits, both halfway up the frame,
+# on the track at which the camera was aimed. So a high pixel AUROC does not prove that anyone *looked*.
 #
 # Count instead what a person would: in how many photographs is the hottest spot on a pit, or within a cell of it?
 # The stripe has none, and a random spot would be right {{ hit_area | pct0 }} % of the time. The plain distance has
 # {{ hits_plain | int }} such **hits**, units of the spacing **{{ hits_relative | int }} of {{ pitted | int }}**.
-# Barely half, and of two pits only; section 7 asks whether another map would hit them as well.
+# Barely half, and of two pits only; section 7 asks whether any other map would do as well.
 #
-# Mahalanobis is *worse* than no unit, but it also gave up the neighbours for a mean, so do not blame the unit alone.
-# The spacing wins: is that the unit, or a lucky bank? Count on more banks, three draws of each.
+# Mahalanobis is *worse* than no unit, though it also gave up the neighbours for a mean. The spacing wins: is that the
+# unit, or a lucky bank? Count on more banks, three draws of each.
 # %%
 with_pit = f[tested[pitted]]
 
@@ -516,8 +516,8 @@ for way, count in (("by chance", bank_size), ("by chance", max(sizes)), ("greedy
 # | $T$ | ties a cell's code to other cells of its photograph |
 # | dual score | $G$'s error, distance in units of the spacing, and critic, weighted on other drawn damage |
 #
-# *Drawn damage* is lines, spots and patches that we draw into good photographs; no pit is among them. We begin with
-# DualAD's own neighbours and add one part a row. **Predict:** which step moves the hits?
+# (*Drawn damage*: lines, spots and patches, drawn into good photographs.) We begin with DualAD's own neighbours and
+# add one part a row. **Predict:** which step moves the hits?
 
 # %%
 off = {"image_discriminator": False, "feature_constraint": False, "mutual_information": False}
@@ -576,7 +576,7 @@ table.mul([100, 1]).round(1)
 # ## 6. Right, and why
 #
 # Numbers hide where the heat lies. So look at three places in their last days. Colours begin at the hottest spot
-# of all the good photographs that were held back: what is bare is no hotter than a good part.
+# of all held-back good photographs.
 
 # %%
 bare = float(whole.anomaly_map(data.images[held]).max())  # what the hottest good cell reaches
@@ -593,9 +593,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The heat peaks on an outlined pit. We picked these three, the last from a place for choosing. By the table, which
-# leaves that place out, the hottest spot is right in {{ hits_whole | int }} photographs and wrong in
-# {{ pitted - hits_whole | int }}.
+# The heat peaks on an outlined pit. We picked these three, the last at a place for choosing; by the table the hottest
+# spot is right in {{ hits_whole | int }} of {{ pitted | int }} photographs.
 #
 # **Why there?** A nearest neighbour can be looked at. Take a photograph's hottest cell by the score of section
 # 4 and an ordinary one, of median score, each beside its nearest in the bank.
@@ -729,10 +728,9 @@ for where, chosen in {"all five places": late, "the three of section 4": tested}
     )
 
 # %% [markdown]
-# Without a look the calendar is ahead of our detector at the five places. At the three it is
-# {{ image_three - image_date_three | pct0 }} points behind, and only
-# {{ image_hand_mean - image_date_three | pct0 }} behind our average of five seeds (section 5). Such an AUROC does not
-# show that anyone knows *whether* a part is pitted.
+# Without a look the calendar is ahead of our detector at the five places. At the three ours leads, but on
+# average of five seeds by {{ image_hand_mean - image_date_three | pct0 }} points only. Such an AUROC does not show
+# that anyone knows *whether* a part is pitted.
 #
 # ***Where*** is another matter. Its fair rivals are our own heat maps: those of 477.5 mm, which never pits,
 # from the same days, and those of the same place without a mark. Lay the pits' outlines on them. **Predict:**
@@ -810,8 +808,7 @@ plots.show(
 
 # %% [markdown]
 # On this smooth track not the size of the cell decides but the contrast: a crack below a pixel only darkens the
-# pixels under it. The dark one is found at a quarter of a pixel, the faint one is lost below a whole one. (On ground
-# tiles, cracks along the marks [escape all our detectors](../RESULTS.md#on-features-that-know-images).)
+# pixels under it. The dark one is found at a quarter of a pixel, the faint one is lost below a whole one.
 #
 # **A camera that changed.** Another lamp, blur or noise, on the photographs that set the threshold. **Predict:** how
 # many raise an alarm?
@@ -829,8 +826,8 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 # ## What it means
 #
 # - A frozen network and a nearest neighbour, untrained, are hottest on a pit in {{ hits_relative | int }} of
-#   {{ pitted | int }} late photographs of two pits, and hardly ever there without the pit. (On magnetic tiles PatchCore has
-#   {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
+#   {{ pitted | int }} photographs of two pits, and hardly ever there without the pit. (On magnetic tiles PatchCore
+#   has {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
 # - A greedy coreset keeps what is different. A distance needs a unit, and the unit a bank drawn by chance.
 # - On frozen features DualAD's parts have little left to move.
 # - A measure needs a blind rival: a calendar for *whether*, a stripe for *where*.
