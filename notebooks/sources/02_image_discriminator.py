@@ -246,7 +246,8 @@ def adversarial_loss(fake):
 #
 # A new painter and a small $D$ each get their own optimiser, and each step has two turns. In the painter's turn
 # the gradient passes *through* $D$ on its way back, while $D$ stands still. In $D$'s turn the drawings are
-# **detached**, so that nothing leads from its loss back into the painter.
+# **detached**, so that nothing leads from its loss back into the painter. (The painter's turn leaves a
+# gradient in $D$'s weights, too; `moves_D.zero_grad()` wipes it.)
 #
 # **Predict** what the drawings will look like, and their squared error in units of $V$.
 
@@ -295,12 +296,13 @@ plots.show(
 # independently around the mean, each with variance $V$, and the two add up. (To look perfectly real never has to
 # cost more than this factor of two; Blau & Michaeli, 2018.)
 #
-# Our pixel score *is* the squared error. Does a detector suffer from this price? Section 7 will tell.
+# Our pixel score *is* the squared error. Does a detector suffer? Section 7 will tell.
 #
 # ## 5. The game on bags
 #
-# The discriminator for images has three convolutions and one linear layer, and no batch norm, with which it could
-# judge batches instead of images. Its last map, flattened, is its **feature** vector $f(x)$.
+# The discriminator for images has three convolutions and one linear layer. There is no batch norm: with it, the
+# verdict on an image would depend on the rest of its batch. The last map, flattened, is the **feature** vector
+# $f(x)$.
 # %%
 class ConvDiscriminator(nn.Module):
     def __init__(self, image_shape, width=16):
@@ -437,8 +439,9 @@ for metric, (name, value) in zip(
 # (Brackets, here and below: lowest and highest of five seeds in an earlier run. Last digits may differ.)
 #
 # The spectator wins more and more, since blur is easy to recognise. In the game the same $D$ ends closer to
-# knowing nothing: $G$ has learned to hide. And the $D$ that learns too fast ends as the winner. But none of these
-# curves measures quality. Each says only how one player does *against the other*.
+# knowing nothing: $G$ has learned to hide from it. (From others, too? Exercise 6.) And the $D$ that learns too
+# fast ends as the winner. But none of these curves measures quality. Each says only how one player does *against
+# the other*.
 #
 # ## 6. Are the pictures better?
 #
@@ -469,8 +472,9 @@ last = too_far.tail(20).mean()
 print(f"D too far ahead: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * last.L_fm:.3f}")
 
 # %% [markdown]
-# With $D$ the outlines are harder. But look along the lower edges: those little teeth are on no photograph. (A
-# decoder's upsampling draws such regular dots easily; Odena et al., 2016.) Prints and seams have not come back.
+# With $D$ outlines are harder, and the fourth bag's handle is a line again. But look along the lower edges:
+# those little teeth are on no photograph. (Transposed convolutions, as in our decoder, draw such regular dots
+# easily; Odena et al., 2016.) Prints and seams have not come back.
 #
 # In the last row $D$ has won, and the pictures are spoilt. $D$'s features of image and reconstruction lie so far
 # apart that $\mathcal{L}_{fm}$ outweighs the reconstruction error. We go on with the healthy game.
@@ -481,7 +485,7 @@ print(f"D too far ahead: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * las
 # $$\text{edge energy} = \frac{\text{mean } (\nabla\hat x)^2}{\text{mean } (\nabla x)^2}, \qquad
 # \text{edges found} = \frac{\text{mean } \nabla\hat x \cdot \nabla x}{\text{mean } (\nabla x)^2}$$
 #
-# The first says how much edge is drawn, the second how much of it agrees with the image. What is drawn beyond
+# The first says how much edge is drawn, the second how much of the image's own edge is in it. What is drawn beyond
 # that is **invented**: in a wrong place, or too strong.
 #
 # **Predict** both for the toy's ramp, and for its sharp guess.
@@ -546,15 +550,16 @@ for name, label in (("bags", 0), ("others", 1)):
     print(f"error of {name}: autoencoder {plain:.4f}, with D {game:.4f} ({100 * (game / plain - 1):+.0f} %)")
 
 # %% [markdown]
-# But anomalies pay it as well as bags, in nearly the same proportion, and the AUROC asks only which of two images
-# has the higher score. So it may go either way, and we have to measure.
+# It is far below the toy's factor of two: these edges are much weaker than real ones. And anomalies pay it as
+# well as bags, in nearly the same proportion. The AUROC asks only which of two images has the higher score, so we
+# have to measure.
 #
 # From here to lesson 05 each lesson adds one part to the autoencoder and measures what it brings, with the
 # library's detectors. We compare **in pairs**: with the part and without it, from the same seed, on the same
 # class. The first line below shows why.
 #
-# **Predict:** which score gains most from $D$ on bags: pixel, latent, or *dual* (lesson 01's weighted mean of the
-# two)? And on other classes?
+# **Predict:** which score gains most from $D$ on bags: pixel, latent, or *dual* (a weighted mean of the two, taken
+# apart in [lesson 05](05_dual_scoring.ipynb))? And on other classes?
 
 # %%
 found = {}
@@ -586,13 +591,14 @@ pd.DataFrame(
 
 # %% [markdown]
 # The seed alone moves the latent score by more than any gain in the table. In pairs much of that luck cancels: on
-# bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score, and something with each of five seeds. The
-# pixel score, which reads the very pictures that $D$ has changed, gains with some and loses with others.
+# bags $D$ adds {{ bag_latent_gain | pct }} points to the latent score and {{ bag_dual_gain | pct }} to the dual,
+# and something with each of five seeds. Why the code gains, which $D$ never sees, the table does not say. The pixel
+# score, which reads the very pictures that $D$ has changed, gains with some seeds and loses with others.
 #
 # Stop here, and $D$ is a success. But on the three other classes only {{ others_dual_gain | pct }} points of the
-# dual score are left. So ask more classes. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them)
-# hold ten of each of three data sets, with all training images, larger networks and one seed. Now the classes are
-# the pairs:
+# dual score are left, so we ask more of them. The course's full tables ([lesson 08](08_benchmark.ipynb) reads them)
+# hold ten of each of three data sets, with all training images, larger networks and one seed. Now each class gives
+# one pair:
 
 # %%
 rows = study_rows("tables")  # committed with the course
@@ -611,10 +617,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Each mark is a mean over ten classes, each line its 95 % interval (Student's, over the classes). On the dual
-# score $D$ brings {{ full_mnist | pct }} points on MNIST and {{ full_fashion_mnist | pct }} on Fashion-MNIST. On
-# the colour photographs of CIFAR-10 it *costs* {{ (0 - full_cifar10) | pct }}; that interval just holds zero, but
-# that of the latent score, which loses {{ (0 - full_cifar10_latent) | pct }}, does not.
+# Each mark is a mean over ten classes, each line its 95 % interval (Student's). Every class is trained anew, so it
+# holds the luck of training, too. On the dual score $D$ brings {{ full_mnist | pct }} points on MNIST and
+# {{ full_fashion_mnist | pct }} on Fashion-MNIST. On the colour photographs of CIFAR-10 it *costs*
+# {{ (0 - full_cifar10) | pct }}; that interval just holds zero, but that of the latent score, which loses
+# {{ (0 - full_cifar10_latent) | pct }}, does not.
 #
 # <details><summary>For the curious: does the AUROC notice the broken game?</summary>
 #
@@ -635,7 +642,8 @@ plots.show(
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. It brings tenths of a point
 #   on two data sets and seems to cost more on the third. So far it has hardly earned its place.
 #
-# **Next:** DualAD's second game is played on the code, where a score reads directly what the game changes.
+# **Next:** in [lesson 03](03_feature_constraint.ipynb) DualAD's second game is played on the code, where a score
+# reads directly what the game changes.
 
 
 # %% tags=["machinery"]
