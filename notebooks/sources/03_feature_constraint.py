@@ -542,7 +542,7 @@ critic = {
     "auroc_doubt": auroc(y, doubt.numpy()),
 }
 print(f"right on copies of bags: {100 * critic['critic_accuracy']:.1f} %")
-print(f"right up to left and right, on copies of bags: {100 * critic['critic_twin_or_right']:.1f} %")
+print(f"right, or its mirror twin, on copies of bags: {100 * critic['critic_twin_or_right']:.1f} %")
 print(f"right on copies of anomalies: {100 * critic['critic_accuracy_anomalous']:.1f} %")
 print(f"AUROC of doubt: {100 * critic['auroc_doubt']:.1f} %")
 
@@ -739,7 +739,7 @@ plots.show(
 # %% tags=["machinery"]
 lines = {
     ("dualad_d", ""): "+ D, reads z",
-    ("dualad_d_fc", "copies"): "1 to 3: reads h in turns, trained on copies",
+    ("dualad_d_fc", "copies"): "1 to 3: reads h of turned images, trained on copies",
     ("dualad_d_fc", "copies, critic"): "4: and a critic, asked",
     ("dualad_d_fc", ""): "5: and the sphere, + FC",
     ("dualad_d_fc", "sphere"): "+ D and the sphere alone, reads z",
