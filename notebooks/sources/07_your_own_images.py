@@ -85,7 +85,7 @@ n_held = 50  # good photographs that set the threshold, and as many to test
 steps = 300  # batches that train the detector
 splits = 500  # random divisions of section 3
 few = 20  # calibration photographs that are tried there
-many = 59
+many = 59  # 5 % of 59 + 1 is a whole number, so the promise is met exactly
 bank_size = 300  # cells in the bank of section 4
 seed = 0
 
@@ -208,16 +208,16 @@ def hottest_on_mark(heat):
 
 on_mark = hottest_on_mark(maps)
 size = data.masks[new].flatten(1).sum(1).numpy()
-hit, missed = is_pitted & alarm, is_pitted & ~alarm
+caught, missed = is_pitted & alarm, is_pitted & ~alarm
 
 print(f"good photographs that raise an alarm:   {(alarm & ~is_pitted).sum()} of {(~is_pitted).sum()}")
-print(f"pitted photographs that raise an alarm: {hit.sum()} of {is_pitted.sum()}")
-by_chance = near[torch.from_numpy(hit)].float().mean().item()  # of a point anywhere on the photograph
+print(f"pitted photographs that raise an alarm: {caught.sum()} of {is_pitted.sum()}")
+by_chance = near[torch.from_numpy(caught)].float().mean().item()  # of a point anywhere on the photograph
 print(
-    f"of these, hottest at a marked pit:      {on_mark[hit].sum()} (a random pixel: {by_chance * hit.sum():.0f})"
+    f"of these, hottest at a marked pit:      {on_mark[caught].sum()} (a random pixel: {by_chance * caught.sum():.0f})"
 )
 print(
-    f"marked pixels per photograph (median): {np.median(size[hit]):.0f} found, {np.median(size[missed]):.0f} missed"
+    f"marked pixels per photograph (median): {np.median(size[caught]):.0f} found, {np.median(size[missed]):.0f} missed"
 )
 date_auroc = auroc(is_pitted, days[new])
 print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * date_auroc:.1f}")
@@ -655,7 +655,7 @@ record(
     ),
     date_auroc=date_auroc,
     found=one_found,
-    right_reason=on_mark[hit].mean() if hit.any() else None,
+    right_reason=on_mark[caught].mean() if caught.any() else None,
     one_split=one_rate,
     mean_few=drawn[few].mean(),
     highest_few=drawn[few].max(),
