@@ -465,11 +465,12 @@ figure = plots.image_grid(rows, size=1.35)
 plots.show(
     figure,
     alt="Five bags with their reconstructions in three rows. The autoencoder's are soft. With D the outlines are "
-    "harder, and along the lower edges stands a row of small dark teeth; prints and seams come back in neither. With "
-    "D too far ahead the bags are covered with dots, and their outlines are frayed.",
+    "harder, the fourth bag's handle is a line, and along the lower edges stands a row of small dark teeth; prints and "
+    "seams come back in neither. With D too far ahead the bags are covered with dots, and their outlines are frayed.",
 )
-last = too_far.tail(20).mean()
-print(f"D too far ahead: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * last.L_fm:.3f}")
+for name, history in {"with D": played, "D too far ahead": too_far}.items():
+    last = history.tail(20).mean()
+    print(f"{name}: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * last.L_fm:.3f}")
 
 # %% [markdown]
 # With $D$ outlines are harder, and the fourth bag's handle is a line again. But look along the lower edges:
