@@ -177,7 +177,8 @@ plots.show(
 #
 # 1. **To fit a detector**, only normal training images are used. A **held-out tenth** of them sets the
 #    threshold, because images that shaped the weights tend to score lower than new ones.
-# 2. **To measure it**, the whole test set is used, once, and it chooses nothing.
+# 2. **To measure it**, the whole test set is used, and it chooses nothing. (This lesson looks at it often, to show
+#    what that does.)
 # 3. **To choose a setting**, we cut a fifth of each class from the training files, the **development split**.
 #    This is a concession, since it uses labelled images of other classes. So the choice is made once, *for all
 #    ten classes together*, and then frozen.
@@ -240,9 +241,9 @@ plots.show(
 )
 
 # %% [markdown]
-# From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of
-# highest. The heat maps are bright along edges and stripes, of bags as of pullovers. And dark clothes pass: where
-# all pixels are nearly black, all errors are small. Neither is a bug; it is what this score measures.
+# From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of highest.
+# The heat maps are bright along edges and stripes, of bags as of pullovers. And the three that pass are dark: where
+# an image has little light, there is little to get wrong. Neither is a bug; it is what this score measures.
 #
 # Where should the alarm go off? At a **threshold**. On the held-out tenth, `fit` has set it so that at most 5 %
 # of new normal images should raise a **false alarm**. No label was needed.
@@ -374,7 +375,8 @@ table["low"], table["high"] = intervals(y, s, s_nn)
 #
 # Suppose you look at the test AUROC now and then while a network trains, and in the end report the best one. "We
 # used early stopping", you might write. We do so for four of the ten classes, and for bags with three seeds, since a
-# single training may be a lucky one.
+# single training may be a lucky one. (We picked the four by hand, so their averages below speak for them and not for
+# all ten.)
 #
 # **Predict:** how many percentage points does that add?
 
@@ -510,8 +512,9 @@ plots.show(
 # passes nearest neighbour or draws level with it, though honestly measured it is behind in every class.
 # (It is small and briefly trained; lesson [01](01_autoencoder_baseline.ipynb) says what longer training does.)
 #
-# Where does the gain come from? Beside the points gained by sorting, with the interval of section 5, stands the
-# factor by which the error of an image grows: the median of the normal images, and of all others.
+# Where does the gain come from? Beside the points gained over `eval()` by forgetting it on the sorted images, with
+# the interval of section 5, stands the factor by which the error of an image grows: the median over the normal
+# images, and over all others.
 # %%
 rows = {}
 for name, errors in measured.items():
@@ -528,10 +531,10 @@ for name, errors in measured.items():
 pd.DataFrame(rows).T.rename_axis("normal class")
 
 # %% [markdown]
-# Every interval lies above zero. And the errors of normal images stay, while those of the others grow. A likely
-# reason: a batch of the normal class has about the mean and spread that the network remembers, and passes as
-# usual. A batch of another class is pulled to the same mean and spread, and is rebuilt worse. So its neighbours
-# give an image's class away.
+# Every interval lies above zero. (Of another training they say nothing: here each class was trained once.) And the
+# errors of normal images stay, while those of the others grow. A likely reason: a batch of the normal class has
+# about the mean and spread that the network remembers, and passes as usual. A batch of another class is pulled to
+# the same mean and spread, and is rebuilt worse. If so, its neighbours give an image's class away.
 #
 # Published scores may rest on such leaks; lesson [12](12_how_to_read_a_paper.ipynb) shows how to tell.
 #

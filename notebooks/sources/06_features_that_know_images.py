@@ -383,17 +383,17 @@ pd.DataFrame(kinds, ["covering radius", "pixel AUROC", "ms a photograph"]).T.rou
 # On smooth metal a large distance is an event. Where good cells lie that far from *each other*, as they may on a
 # dirty thread, the same distance means nothing. Two units come to mind:
 #
-# **One unit for all.** The **Mahalanobis distance** of lesson 05, here from the mean of the good cells, measures
-# each direction in its own standard deviation.
+# **A unit for each direction.** The **Mahalanobis distance** of lesson 05, here from the mean of the good cells,
+# measures each direction in its own standard deviation.
 #
 # **A unit for each cell of the bank.** Call the mean distance of a cell $q$ to its own 20 nearest in the bank its
 # **spacing** $\delta_q$. Find the nearest neighbour $q$ of $p$ as before, and divide by its spacing:
 #
 # $$s(p) = \frac{\lVert F_p - F_{q} \rVert}{\delta_q}.$$
 #
-# A score of 3 says: three times as far from the nearest good cell as good cells there are from each other. (The
-# idea of the **local outlier factor**, Breunig et al., 2000.) A coreset's cells lie far apart even where good cells
-# are dense, so we draw the bank by chance, and larger.
+# A score of 3 says: three times as far from the nearest good cell as good cells there are from each other. (The idea
+# of the **local outlier factor**, Breunig et al., 2000. PatchCore, too, weighs its image score so, though not its
+# map.) A coreset's cells lie far apart even where good cells are dense, so we draw the bank by chance, and larger.
 #
 # **Predict:** which of the two beats the plain distance? And what pixel AUROC does a **blind map** get, a bright
 # stripe across the middle of the frame, the same for every photograph?
@@ -829,7 +829,7 @@ pd.DataFrame({"false alarms, %": rates}).mul(100).round(0).astype(int)
 #   {{ pitted | int }} photographs of two pits, and hardly ever there without the pit. (On magnetic tiles PatchCore
 #   has {{ tiles_features | pct }} by image, on [another split](../RESULTS.md#on-features-that-know-images).)
 # - A greedy coreset keeps what is different. A distance needs a unit, and the unit a bank drawn by chance.
-# - On frozen features DualAD's parts have little left to move.
+# - On these frozen features DualAD's parts add at most one hit.
 # - A measure needs a blind rival: a calendar for *whether*, a stripe for *where*.
 # - A detector finds what is *new*. Whether that is damage or another day, your good photographs decide.
 #
