@@ -755,3 +755,18 @@ def test_what_readme_says_of_features_holds():
         for setting in ("features", "features, AE", "features, AE+D", "features, AE+D+FC")
     ]
     assert 10 * (max(stages) - min(stages)) < 0.1  # points of the mean over ten classes of CIFAR-10
+
+
+def test_what_results_say_of_larger_tiles_holds():
+    rows = pd.read_csv(RESULTS / "benchmark_tiles.csv").query("split == 'development'")
+    assert (rows.groupby(["side", "detector", "score"]).seed.nunique() == 3).all()
+    means = 100 * rows.groupby(["detector", "side", "score"]).image_auroc.mean()
+    said = {
+        ("PatchCore", 256, "highest hundredth"): 88.8,
+        ("PatchCore", 256, "highest hundredth - median"): 90.2,
+        ("PatchCore", 320, "maximum - median"): 92.8,
+        ("DualAD", 256, "highest hundredth"): 91.9,
+        ("DualAD", 256, "highest hundredth - median"): 91.6,
+    }
+    assert {key: round(means[key], 1) for key in said} == said
+    assert means["DualAD"].idxmax() == (256, "highest hundredth")
