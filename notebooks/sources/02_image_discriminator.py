@@ -361,9 +361,8 @@ def move(optimiser, network, loss):
 
 
 # %% [markdown]
-# The loop is that of lesson 01 with a second turn in it. $D$ has its own, smaller rate and a shorter memory
-# ($\beta_1 = 0.5$, common for GANs, since its opponent keeps moving). $G$'s rate falls to zero as before, $D$'s does
-# not.
+# The loop is that of lesson 01 with a second turn in it. $G$'s rate falls to zero as before, $D$'s, which is
+# smaller, does not.
 
 
 # %%
@@ -438,8 +437,8 @@ for metric, (name, value) in zip(
     print(f"    {name}: {with_range(metric, value, 1, 1)}")
 
 # %% [markdown]
-# (Brackets, here and below: lowest and highest of five seeds in an earlier run, on another machine. A value of this
-# run may fall just outside.)
+# (Brackets, here and below: lowest and highest of five seeds in an earlier run; a value of this run may fall just
+# outside.)
 #
 # The spectator wins more and more: blur is easy to recognise, and towards the end $G$ hardly moves any more. In the
 # game, under the same schedule, $D$ ends closer to knowing nothing: $G$ has learned to hide from it. (From others,
@@ -476,9 +475,9 @@ for name, history in {"with D": played, "D too far ahead": too_far}.items():
     print(f"{name}: L_rec {last.L_rec:.3f}, weighted L_fm {w_matching * last.L_fm:.3f}")
 
 # %% [markdown]
-# With $D$ outlines are harder, and the fourth bag's handle is a line again. But look along the lower edges:
-# those little teeth are on no photograph. (Transposed convolutions, as in our decoder, draw such regular dots
-# easily; Odena et al., 2016.) Prints and seams have not come back.
+# With $D$ outlines are harder. The fourth bag's handle is nearly a line again, but of the first one's only two
+# stumps stand. But look along the lower edges: those little teeth are on no photograph. (Transposed convolutions, as
+# in our decoder, draw such regular dots easily; Odena et al., 2016.) Prints and seams have not come back.
 #
 # In the last row $D$ has won, and the pictures are spoilt. $D$'s features of image and reconstruction lie so far
 # apart that $\mathcal{L}_{fm}$ outweighs the reconstruction error. We go on with the healthy game.
@@ -490,7 +489,7 @@ for name, history in {"with D": played, "D too far ahead": too_far}.items():
 # \text{edges found} = \frac{\text{mean } \nabla\hat x \cdot \nabla x}{\text{mean } (\nabla x)^2}$$
 #
 # The first says how much edge is drawn, the second how much of the image's own edge is in it. What is drawn beyond
-# that is **invented**: in a wrong place, or too strong.
+# that, energy minus found, we call **invented**: stronger than the uncertainty of its place allows.
 #
 # **Predict** both for the toy's ramp, and for its sharp guess.
 
@@ -533,9 +532,9 @@ pd.DataFrame(cells).T.add_suffix(", %")
 #
 # On bags the plain autoencoder behaves like the ramp, only fainter (so the last column falls just below zero). With
 # $D$ the edge energy rises by {{ 100 * (edge_energy_game - edge_energy_plain) | int }} points, the edges found by
-# only {{ 100 * (edges_found_game - edges_found_plain) | int }}. Most of what $D$ has brought is invented. (By the
-# judge's verdict rather than by the features: over five seeds $\mathcal{L}_{adv}$ alone invents 11 %,
-# $\mathcal{L}_{fm}$ alone 5, both together 12.)
+# only {{ 100 * (edges_found_game - edges_found_plain) | int }}. Most of what $D$ has brought is invented. (More by
+# the judge than by the features: over five seeds $\mathcal{L}_{adv}$ alone invents 6 to 15 %, $\mathcal{L}_{fm}$
+# alone 1 to 7, both together 8 to 16; `figures/results/bands_02_image_discriminator.csv`.)
 #
 # ## 7. Is the detector better?
 #
@@ -624,10 +623,11 @@ plots.show(
 
 # %% [markdown]
 # Each mark is a mean over ten classes, each line its 95 % interval (Student's). Every class is trained anew, so it
-# holds the luck of training, too. On the dual score $D$ brings {{ full_mnist | pct }} points on MNIST and
-# {{ full_fashion_mnist | pct }} on Fashion-MNIST. On the colour photographs of CIFAR-10 it *costs*
-# {{ (0 - full_cifar10) | pct }}; that interval just holds zero, but that of the latent score, which loses
-# {{ (0 - full_cifar10_latent) | pct }}, does not.
+# holds the luck of training, too. On the dual score $D$ brings {{ full_mnist | pct }} points on MNIST and {{
+# full_fashion_mnist | pct }} on Fashion-MNIST. On the colour photographs of CIFAR-10 it *costs* {{ (0 -
+# full_cifar10) | pct }}; that interval just holds zero, but that of the latent score, which loses {{ (0 -
+# full_cifar10_latent) | pct }}, does not. And the price feared in section 4 does not show: the pixel score gains a
+# little on MNIST, and elsewhere its intervals hold zero.
 #
 # <details><summary>For the curious: does the AUROC notice the broken game?</summary>
 #
@@ -646,7 +646,7 @@ plots.show(
 # - A loss of $D$ says how one player does against the other. Look at the pictures.
 # - Compare in pairs, and on more than one class.
 # - $D$ costs a second network, a second learning rate, two weights and new ways to fail. It brings tenths of a point
-#   on two data sets and seems to cost more on the third. So far it has hardly earned its place.
+#   to the dual score on two data sets and seems to cost more on the third. So far it has hardly earned its place.
 #
 # **Next:** in [lesson 03](03_feature_constraint.ipynb) DualAD's second game is played on the code, where a score
 # reads directly what the game changes.

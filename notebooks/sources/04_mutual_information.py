@@ -649,16 +649,18 @@ plots.show(
 
 # %% [markdown]
 # **The information.** With the part $T$'s own estimate rises, but outsiders, on average over the seeds, read no more
-# than without. At ten times the weight the estimate is highest, and their reading lower. Nor are they blind: the
-# added components lift it to {{ reading_more | f2 }}. So **an estimate that rose is no proof of a code that says
-# more**.
+# than without. At ten times the weight the estimate is highest, and their reading lower. Nor are they blind, though
+# the dose is large: 16 added components lift it to {{ reading_more | f2 }}. So **an estimate that rose is no proof
+# of a code that says more**.
 #
 # **The score.** It gains all the same: {{ mean_gain_with | pct }} points on average, and the two bars do not meet.
-# Pull alone does not seem to do it: over the five seeds the placebo pulled at the code 1.0 to 1.4 times as hard as
-# the part (what reaches the encoder through the map we did not match), and its mean is {{ -mean_gain_placebo_equal |
-# pct }} points *lower* than without. So a $T$ that learns does the score good, but not by information that an
-# outsider finds. (Tschannen et al., 2020, saw the like: training by such an estimate helped where the information
-# could not change. Here part of the gain hangs on the whitening, too; the fold below tells.)
+# Pull alone does not seem to do it: over the five seeds of that file the placebo pulled at the code 1.0 to 1.4 times
+# as hard as the part (what reaches the encoder through the map we did not match), and its mean is {{
+# -mean_gain_placebo_equal | pct }} points *lower* than without. So at the library's weight a $T$ that learns did the
+# score good on bags, but not by information that an outsider finds. (At ten times the weight the bars meet. And the
+# placebo is no inert pill: outsiders read less of its code, so it rules out *this* pull and not every one.)
+# (Tschannen et al., 2020, saw the like: training by such an estimate helped where the information could not change.
+# Here part of the gain hangs on the whitening, too; the fold below tells.)
 #
 # **The wrong sign.** Its AUROC, {{ latent_sign_bug | pct }}, would alarm nobody. The outsiders' reading, next to
 # nothing, does. How can both be? In part, the score whitens the code and these outsiders did not (the fold below).
@@ -757,11 +759,13 @@ pair = pd.DataFrame(pair).T
 (pair.round(1) + 0.0).join(pd.DataFrame(beside).T)
 
 # %% [markdown]
-# For none: every interval and every range holds zero. What the plain autoencoder gained is gone.
+# For none: every interval and every range holds zero. But mind what is scored: section 4's latent score read the
+# code $z$, at which $T$ looks; this detector's reads lesson 03's $h$. The scores that the detector uses gained
+# nothing.
 #
-# **Does the part earn its place?** As a regulariser beside a reconstruction, no. Over ten classes each of MNIST and
-# Fashion-MNIST it changes the dual score's mean AUROC by less than a tenth of a point, and on MNIST that is a small
-# loss, -0.08, whose interval leaves out zero. On CIFAR-10, with another network and a contrastive term beside it,
+# **Does the part earn its place?** In this detector, no. Over ten classes each of MNIST and Fashion-MNIST it changes
+# the dual score's mean AUROC by less than a tenth of a point, and on MNIST that is a small loss, -0.08, whose
+# interval over the classes leaves out zero. On CIFAR-10, with another network and a contrastive term beside it,
 # there is no change that can be told from zero either ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
 # As a way to *look* it was worth building: outsiders noticed what the wrong sign had done to a code, and the AUROC
 # did not. And where there is no decoder, as in Deep InfoMax, it is the main training signal.
@@ -773,7 +777,8 @@ pair = pd.DataFrame(pair).T
 # - Encoder and $T$ raise it together. Far below zero on its training pairs, suspect a wrong sign.
 # - An estimate that rose does not prove that a code says more: ask an outsider. Nor does a score that rose.
 # - On bags the part raised the plain autoencoder's latent score, and a placebo that pulls at the code as hard or
-#   harder did not. But outsiders read no more on average, and in the full detector nothing is left of the gain.
+#   harder did not. But outsiders read no more on average, and the full detector, whose latent score reads $h$, gains
+#   nothing that can be told from zero.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
 # together without a single label, and adds up what every part was worth.

@@ -426,10 +426,10 @@ pd.DataFrame(means, ["false alarms, mean over places", "pitted found, likewise"]
 
 # %% [markdown]
 # Dealt at random, the promise is kept: {{ by_known | pct0 }} %. On later days it is {{ by_later | pct0 }} %, on a
-# new place {{ by_image | pct0 }} %, and the control says that it is not for want of photographs. Nothing changed but
-# the dealing! (These are the plain neighbours' numbers, to whom 277.5 mm looks unlike the other four.) Section 2
-# told how the detector does on *these five places and ten days*. **Deal your photographs as tomorrow will.** (More
-# pits are found there, too: whatever is new raises an alarm.)
+# new place {{ by_image | pct0 }} %, and for the later days the control, which learned from as many, says that it is
+# not for want of photographs. Nothing changed but the dealing! (These are the plain neighbours' numbers, to whom
+# 277.5 mm looks unlike the other four.) Section 2 told how the detector does on *these five places and ten days*.
+# **Deal your photographs as tomorrow will.** (More pits are found there, too: whatever is new raises an alarm.)
 #
 # With a threshold by place the false alarms fall to {{ by_part | pct0 }} %, most of them at one place. That has its
 # price: only {{ found_by_part | pct0 }} % of the pitted are found. For new *places* the $n$ of section 3 counts
@@ -546,9 +546,8 @@ for name, (pixel, pro, hits) in measures.items():
 # %% [markdown]
 # The floor is high. By pixel AUROC a stripe that saw nothing gets {{ pixel_stripe | pct0 }}, and by PRO the mere
 # darkness of a pixel gets {{ pro_darkness | pct0 }}, for pits are dark; DualAD has {{ pro | pct0 }} here, 68 to 76
-# over five seeds. Only hits keep them far apart: {{ hits_darkness | int }} against {{ hits | int }}. (They in turn
-# ask for one spot, not for how much of a pit is found.) So count hits, too, and beside any measure report what a map
-# gets that learned nothing.
+# over five seeds. Hits tell them apart at a glance: {{ hits_darkness | int }} against {{ hits | int }}. So count
+# hits, too, and beside any measure report what a map gets that learned nothing.
 #
 # ## 7. Take it home
 #
@@ -573,7 +572,8 @@ plots.show(
 # The heat lies near the border, and two of the four are greener than the rest: perhaps their colour, too, is rare in
 # the folder. Crop such a border; of a rare light, add photographs.
 #
-# Now your own: name a folder that holds `good/` and `new/`.
+# Now your own: a folder that holds `good/` and `new/`. In Colab, drag a zip of it into the files pane, run `!unzip
+# -q parts.zip -d parts`, and name it here.
 # %%
 mine = None  # your folder, such as "/home/me/parts"
 if mine:
