@@ -1,7 +1,9 @@
 """Checks of lesson 04: the right answer passes, each wrong one fails with a message that names its misconception."""
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from checking import fails, todo
@@ -60,6 +62,23 @@ def test_strangers():
     fails(check, lambda z: z[:1].expand_as(z), "replacement")
     fails(check, lambda z: z[1:], "shape")
     fails(check, torch.zeros(5, 3), "without calling")
+
+
+def test_an_answer_that_draws_is_judged_alike_each_time():
+    """Codes drawn with replacement keep their places in one of four pairs, and the check looks at a pair, too."""
+
+    def drawn(z):
+        return z[torch.randint(len(z), (len(z),))]
+
+    for seed in range(40):
+        torch.manual_seed(seed)
+        fails(checks.check_strangers, drawn, "replacement")
+        fails(checks.check_strangers, lambda z: z[torch.randperm(len(z))], "about one")
+    np.random.seed(3), random.seed(3), torch.manual_seed(3)
+    here = np.random.rand(), random.random(), torch.rand(())
+    np.random.seed(3), random.seed(3), torch.manual_seed(3)
+    fails(checks.check_strangers, lambda z: z + np.random.rand() + random.random(), "no code")
+    assert here == (np.random.rand(), random.random(), torch.rand(()))
 
 
 def off_diagonal(t):

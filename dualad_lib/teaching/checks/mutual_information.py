@@ -46,11 +46,11 @@ def check_strangers(function):
     import torch
 
     stayed = None  # said last: what is drawn with replacement may leave codes at home, too
-    for n in (5, 2, 3, 64, *range(6, 26)):
+    for n in (64, 5, 2, 3, *range(6, 26)):  # 64 first: by chance, two or three codes may look turned round or untouched
         z = torch.arange(3 * n, dtype=torch.float32).view(n, 3) + 0.5
         given = numbers(function, f"the codes again, shape ({n}, 3)", shape=(n, 3))(z.clone())
         codes = z.numpy()
-        if np.array_equal(given, codes):
+        if n > 3 and np.array_equal(given, codes):
             raise CheckFailed(
                 "Every code is still in its own row: these are joint pairs. Give each row another image's code."
             )
@@ -64,7 +64,7 @@ def check_strangers(function):
                 )
             raise CheckFailed("Some rows are no code of the batch. Move the codes, do not change them.")
         own = int(np.trace(known))
-        if own and n % 2 and np.array_equal(given, codes[::-1]):
+        if own and n > 3 and np.array_equal(given, codes[::-1]):
             raise CheckFailed(f"Turned round, the middle one of {n} codes stays with its own image.")
         if not known.any(0).all():
             raise CheckFailed(
