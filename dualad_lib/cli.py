@@ -2,11 +2,14 @@
 
 import os
 import sys
+from functools import partial
 
 from dualad_lib import arguments as takes
 from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
 from dualad_lib.defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 from dualad_lib.errors import DualADError
+from dualad_lib.files import check_places, expand, shown, writable
+from dualad_lib.progress import say
 
 
 def main(argv=None):
@@ -40,7 +43,10 @@ def _main(argv):
     try:
         with short_warnings():
             return arguments.action(arguments) or 0
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError as error:  # the reader, such as `head`, has seen enough
+        if error.filename is not None:  # not that of standard output
+            print(f"dualad: error: {_words(error)}", file=sys.stderr)
+            return 2
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (DualADError, OSError, UnicodeError, MemoryError, RuntimeError) as error:
@@ -56,7 +62,7 @@ def _words(error):
     if isinstance(error, DualADError):
         return str(error)
     if isinstance(error, OSError):
-        where = "" if error.filename is None else f"{error.filename}: "
+        where = "" if error.filename is None else f"{shown(error.filename)}: "
         return f"{where}{error.strerror or error}"
     if isinstance(error, UnicodeError):
         return f"a text cannot be read or written in its encoding: {error}"
@@ -74,10 +80,6 @@ def _version():
         return version("dualad")
     except PackageNotFoundError:
         return "(not installed)"
-
-
-def _say(line):
-    print(line, flush=True)
 
 
 def _run_options(parser):
@@ -121,7 +123,7 @@ def _run(arguments):
         arguments.output,
         everything=arguments.all,
         fresh=arguments.fresh,
-        say=_say,
+        say=say,
     )
     return _end(*summary(outcomes))
 
@@ -144,7 +146,7 @@ def _build(arguments):
             print(f"{lesson.name}: {reason}")
         print(f"{len(stale)} stale" if stale else "all fresh")
         return 1 if stale else 0
-    outcomes = build.build(arguments.names, arguments.force, say=_say)
+    outcomes = build.build(arguments.names, arguments.force, say=say)
     text, passed = summary(outcomes)
     return _end(text, passed and not any(outcome.complaints for outcome in outcomes))
 
@@ -175,7 +177,11 @@ def _bands_options(parser):
 def _bands(arguments):
     from dualad_lib.course.bands import measure_bands, number, table
 
-    rows = measure_bands(arguments.name, arguments.seeds, arguments.output, say=_say)
+    told = partial(print, flush=True)  # without a file, lines are the product: no reader, no work
+    if arguments.output is not None:
+        writable(arguments.output)
+        told = say
+    rows = measure_bands(arguments.name, arguments.seeds, arguments.output, say=told)
     print()
     print(
         table(
@@ -266,7 +272,7 @@ def _fit(arguments):
         arguments.calibration,
         arguments.by,
         arguments.features,
-        say=_say,
+        say=say,
     )
 
 
@@ -295,7 +301,7 @@ def _score(arguments):
     from dualad_lib.folder import score_folder
 
     a = arguments
-    score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=_say, report=a.report)
+    score_folder(a.model, a.images, a.out, a.heatmaps, a.rate, a.strict, say=say, report=a.report)
 
 
 def _export_options(parser):
@@ -306,14 +312,15 @@ def _export_options(parser):
 
 
 def _export(arguments):
-    from dualad_lib.detectors import Detector
-    from dualad_lib.files import expand, file_at, shown
     from dualad_lib.folder.export import export_onnx
+    from dualad_lib.folder.reading import load_model
 
-    detector, path = Detector.load(expand(arguments.model)), file_at(arguments.onnx)
+    path = writable(arguments.onnx)
+    check_places([(path, "the ONNX file")], [(expand(arguments.model), "the model")])
+    detector = load_model(arguments.model)
     outputs = export_onnx(detector, path)
     channels, height, width = detector.image_shape_
-    print(
+    say(
         f"{shown(path)}: takes images float32 (N, {channels}, {height}, {width}) in [0, 1], gives "
         f"{' and '.join(outputs)}."
     )
@@ -366,7 +373,7 @@ def _reproduce(arguments):
             raise DualADError("--settings are those of a study: name it with --study.")
         cells = grid(a.datasets, a.methods, a.classes or range(10), a.seeds, a.profile)
     output = a.output or os.path.join("runs", f"reproduce-{a.profile}")
-    _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=_say)
+    _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=say)
     return 1 if errors else 0
 
 
@@ -399,7 +406,7 @@ def _site_options(parser):
 def _site(arguments):
     from dualad_lib.course.site import build_site
 
-    print(build_site(arguments.output, say=_say, with_try=not arguments.without_try))
+    say(build_site(arguments.output, say=say, with_try=not arguments.without_try))
 
 
 def _course_options(parser):
@@ -442,22 +449,23 @@ def _course(arguments):
     from dualad_lib.teaching import desk, questions, slides
 
     if arguments.what == "slides":
-        slides.write_slides(arguments.names, arguments.output, say=_say)
+        slides.write_slides(arguments.names, arguments.output, say=say)
         return 0
     if arguments.what == "exam":
-        questions.write_exam(arguments.points, arguments.seed, arguments.output, say=_say)
+        questions.write_exam(arguments.points, arguments.seed, arguments.output, say=say)
         return 0
     if arguments.what == "build":
-        return desk.build(arguments.output, arguments.secret, _say)
+        return desk.build(arguments.output, arguments.secret, say)
     if arguments.what == "validate":
-        return desk.validate_all(arguments.submissions, arguments.output, _say)
+        return desk.validate_all(arguments.submissions, arguments.output, say)
     a = arguments
-    return desk.grade_all(a.submissions, a.output, a.seconds, a.memory, a.secret, _say)
+    if a.output is not None:
+        writable(a.output)
+    return desk.grade_all(a.submissions, a.output, a.seconds, a.memory, a.secret, say)
 
 
 def _end(text, passed):
-    print()
-    print(text)
+    say(f"\n{text}")
     return 0 if passed else 1
 
 

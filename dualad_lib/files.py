@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import DataError
@@ -53,16 +53,116 @@ def file_at(path):
     return path
 
 
+def writable(path):
+    """`file_at(path)`, once it is known that a file can be written there: asked before the work, and nothing is left.
+
+    Raises DataError, with the reason, where it cannot.
+    """
+    try:
+        path = file_at(path)
+        if _special(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return path
+        with suppress(FileNotFoundError):
+            os.lstat(path)  # too long a name, or a file where a folder should be
+        # what is missing is made in the first folder that is there
+        folder = next(folder for folder in path.parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            return path
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be written: {error.strerror or error}.") from error
+
+
+def check_places(outputs, inputs):
+    """Raise DataError where an output would replace an input, or two outputs would stand in one place.
+
+    Both are pairs of a path and what stands there in words, such as "the table". Links count as what they lead to.
+    """
+    places, there = {}, {}
+    for path, what in outputs:
+        real = Path(os.path.realpath(path))
+        if real in places:
+            raise DataError(
+                f"{places[real]} and {what} would both be {shown(path)}: give each its own place."
+            )
+        places[real] = what
+        with suppress(OSError):
+            there[_identity(path)] = what
+    for real, what in places.items():
+        for folder in places.keys() & set(real.parents):
+            raise DataError(
+                f"{shown(folder)} would be {places[folder]} and also a folder, for {what}: give one of the two "
+                "another name."
+            )
+    if not there:
+        return
+    for path, what in inputs:
+        with suppress(OSError):  # an input that is missing is no concern of this check
+            if (by := there.get(_identity(path))) is not None:
+                raise DataError(
+                    f"{shown(path)} is {what}, and {by} would replace it: give {by} another place."
+                )
+
+
+def _identity(path):
+    """What tells a file from all others, by whatever name it is reached."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def only_writer(path):
+    """Inside, nobody else is `only_writer` of `path`; a second one gets a DataError. Folders are made for it.
+
+    What it needed, a lock file beside `path` and folders that stayed empty, is gone afterwards.
+    """
+    from filelock import FileLock, Timeout
+
+    path = file_at(path)
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(with_ending(f".{path.name}", ".lock")))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DataError(
+            f"{shown(path)} is being made by another command: wait for its end, or give another name."
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows, where FileLock itself removes it
+            os.unlink(lock.lock_file)  # while it is held: who has opened it already finds it unlinked
+        lock.release()
+        for folder in made:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+
+
 @contextmanager
 def atomic_write(path):
     """Give a temporary path; on success it takes the place of `path`, on any error it is removed.
 
     A reader therefore sees the old file, or the complete new one, and never a part of it. A link stays: the file that
     it leads to is replaced. What is no regular file, such as a named pipe, gets the content written into it. Raises
-    DataError where `path` is a folder, and for a pipe that nobody opens to read within READER_COMES seconds.
+    DataError where `path` is a folder, and for a pipe that nobody opens to read within READER_COMES seconds; what the
+    system refuses, such as a full disk, is an OSError that names `path`.
     """
-    path = file_at(path)
-    special = path.exists() and not path.is_file()
+    path, temporary = file_at(path), None
+    try:
+        with _replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        hidden = error.filename is None or str(error.filename) == str(temporary) or temporary is None
+        if error.errno is None or not hidden:  # another file's
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def _replacing(path):
+    special = _special(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(
         prefix=f".{path.name[:20]}.",
@@ -84,6 +184,10 @@ def atomic_write(path):
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _special(path):
+    return path.exists() and not path.is_file()
 
 
 def _into(path):

@@ -1,7 +1,23 @@
-"""One progress bar for terminals and batch logs."""
+"""How far the work is: lines, and one progress bar for terminals and batch logs."""
 
+import os
 import sys
 import time
+from contextlib import suppress
+
+
+def say(line):
+    """Print a line about the work. Where nobody reads it any more, or its disk is full, the work goes on in silence.
+
+    For commands whose product is a file: `dualad fit ... | head -1` shall still write the model.
+    """
+    try:
+        print(line, flush=True)
+    except OSError:
+        with suppress(OSError, ValueError):  # a stream without a file behind it
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())  # takes what is still in the buffer, too
+            os.close(nowhere)
 
 
 def progress(iterable, total=None, label="", status=None, lines=5):
@@ -29,4 +45,4 @@ def progress(iterable, total=None, label="", status=None, lines=5):
             seconds = time.perf_counter() - start
             left = seconds / done * (total - done)
             text = f"  {status()}" if status is not None else ""
-            print(f"{label}: {done}/{total}  {seconds:.0f} s, {left:.0f} s left{text}", flush=True)
+            say(f"{label}: {done}/{total}  {seconds:.0f} s, {left:.0f} s left{text}")

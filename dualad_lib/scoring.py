@@ -20,6 +20,7 @@ from .neighbours import Bank
 
 PIXEL_SCORES = ("l1", "l2", "relative")
 SMOOTH = 1e-3  # roughness of an image without any: what a relative error is divided by at the least
+LOWEST_RATE = 1e-9  # a promise of less needs more images than anybody has
 FEW = 5  # calibration images, of which none can be spared to look at the others
 
 
@@ -131,7 +132,8 @@ class LogStandard:
     """Log scores, standardised on held-out normal images: u = (log s - mean) / deviation.
 
     A pixel error and a latent distance have different units; after this both say "how many deviations from usual".
-    The logarithm tames the long right tail that positive scores have.
+    The logarithm tames the long right tail that positive scores have. A ten-thousandth of the usual score is the
+    least: the distance of an image that was trained on is 0 but for rounding, whose logarithm says nothing.
     """
 
     mean: float
@@ -139,11 +141,15 @@ class LogStandard:
 
     @classmethod
     def fit(cls, scores: np.ndarray) -> Self:
-        logs = np.log(np.maximum(scores, 1e-12))
+        logs = cls._log(scores, np.median(scores))
         return cls(float(logs.mean()), float(max(logs.std(), 1e-6)))
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
-        return (np.log(np.maximum(scores, 1e-12)) - self.mean) / self.deviation
+        return (self._log(scores, math.exp(self.mean)) - self.mean) / self.deviation
+
+    @staticmethod
+    def _log(scores, usual):
+        return np.log(np.maximum(scores, max(1e-4 * usual, 1e-12)))
 
 
 @dataclass(frozen=True)
@@ -299,9 +305,11 @@ def left_out(final: np.ndarray, refit: Callable[[np.ndarray], np.ndarray], folds
 
 
 def check_rate(rate: float) -> None:
-    """Raise DataError for a false-alarm rate outside (0, 1)."""
-    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < 1:
-        raise DataError(f"false_alarm_rate: a false-alarm rate lies between 0 and 1, got {rate!r}.")
+    """Raise DataError for a false-alarm rate that is none, or that no number of images could promise."""
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not LOWEST_RATE <= rate < 1:
+        raise DataError(
+            f"false_alarm_rate: a false-alarm rate lies between 0 and 1 and is at least {LOWEST_RATE:g}, got {rate!r}."
+        )
 
 
 def threshold_at(calibration: np.ndarray, rate: float) -> float:

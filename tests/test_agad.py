@@ -61,6 +61,12 @@ def test_labels_that_say_nothing_are_refused(labels):
         AGAD(**TINY).fit(BOTH, labels=labels)
 
 
+@pytest.mark.parametrize("labels", [["good"] * 52, [[0]] * 51 + [[0, 1]]])
+def test_labels_that_are_no_numbers_are_refused(labels):
+    with pytest.raises(DataError, match="one 0 .normal. or 1 .anomalous. for each"):
+        AGAD(**TINY).fit(BOTH, labels=labels)
+
+
 def test_a_discriminator_that_has_won_starts_anew():
     calm = AGAD(restart_below=0.0, **TINY).fit(X)
     restless = AGAD(restart_below=100.0, **TINY).fit(X)

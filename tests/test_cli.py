@@ -200,6 +200,59 @@ def test_titles_that_the_terminal_lacks_are_escaped(make_course):
     assert "Gr\\xf6\\xdfe" in done.stdout
 
 
+# --- standard output that takes no more ---------------------------------------------------------------------------
+
+TALKS = """
+import sys, time
+from dualad_lib import cli
+from dualad_lib.progress import progress, say
+def talks(arguments):
+    for i in range(3):
+        say("line")
+        time.sleep(0.1)
+    for i in progress(range(5), label="working"):
+        pass
+    open(sys.argv[1], "w").write("finished")
+def product(arguments):
+    while True:
+        print("line", flush=True)
+cli.COMMANDS[:] = [("fit", "", lambda parser: None, talks), ("list", "", lambda parser: None, product)]
+sys.exit(cli.main([sys.argv[2]]))
+"""
+
+
+def test_a_reader_that_goes_ends_no_work_but_quietly_what_is_made_for_it(tmp_path):
+    for command, status in (("fit", 0), ("list", 1)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", TALKS, str(tmp_path / command), command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        process.stderr.close()
+        assert process.wait(60) == status
+    assert (tmp_path / "fit").read_text() == "finished" and not (tmp_path / "list").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a Linux device")
+def test_a_full_disk_behind_standard_output_ends_no_work(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", TALKS, str(tmp_path / "done"), "fit"], stdout=full, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "done").read_text() == "finished"
+
+
+def test_a_pipe_that_breaks_and_is_not_standard_output_is_an_error(monkeypatch, capsys):
+    broken = BrokenPipeError(32, "Broken pipe", "s.csv")
+    monkeypatch.setattr("dualad_lib.experiments.report.report", lambda: _raise(broken))
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err == "dualad: error: s.csv: Broken pipe\n"
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------------------------
 
 STUBBORN = """

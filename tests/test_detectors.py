@@ -3,6 +3,7 @@
 import copy
 import inspect
 import json
+import math
 
 import numpy as np
 import pytest
@@ -131,6 +132,36 @@ def test_scores_do_not_depend_on_batch_size_order_or_company(fitted):
         assert close(dict(fitted.anomaly_scores(TEST[order]).items())[key], values[order]), "order"
         alone = [dict(fitted.anomaly_scores(image[None]).items())[key][0] for image in TEST[:3]]
         assert close(alone, values[:3]), "company"
+    known = stripes(80, 0)[:12]  # its distance to the bank is 0, or what rounding leaves of it
+    alone = np.concatenate([finals(fitted, image[None]) for image in known])
+    assert np.allclose(finals(fitted, known), alone, rtol=1e-3, atol=1e-2), "of images trained on"
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, None, "a", True])
+def test_an_impossible_batch_size_is_refused(hasty, size):
+    with pytest.raises(DataError, match="whole number from 1"):
+        hasty[0].anomaly_scores(TEST, size)
+
+
+@pytest.mark.parametrize("blur", [-1, math.nan, math.inf, 1e9, None, "a", True])
+def test_an_impossible_blur_is_refused(hasty, blur):
+    if hasattr(hasty[0], "reconstruct") or hasattr(hasty[0], "scores_and_maps"):
+        with pytest.raises(DataError, match="blur must be a number of pixels|no heat maps"):
+            hasty[0].anomaly_map(TEST[:2], blur)
+
+
+def test_a_model_is_found_at_home_where_it_was_saved(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    model = build("pca").fit(stripes(40, 0))
+    model.save("~/model.safetensors")
+    assert close(finals(Detector.load("~/model.safetensors"), TEST), finals(model, TEST))
+
+
+def test_calibration_images_that_were_trained_on_are_told(name):
+    x = stripes(40, 0)
+    with pytest.warns(UserWarning, match="3 of 20 calibration images are also trained on"):
+        brief(name).fit(x, calibration=np.concatenate([stripes(17, 5), x[:3]]))
 
 
 def test_scikit_learns_outlier_contract(fitted):
@@ -254,6 +285,10 @@ def test_unusable_images_are_refused(name, fitted):
             (TEST[:0], "No images"),
             (TEST / 10, "in \\[0, 1\\]"),
             (TEST[0, 0], "shape"),
+            (torch.from_numpy(TEST).to_sparse(), "dense"),
+            (torch.empty(12, 1, 12, 12, device="meta"), "dense"),
+            (np.ma.masked_array(TEST, TEST > 200), "mask"),
+            ([np.ma.masked_array(image, image > 200) for image in TEST], "mask"),
         ):
             with pytest.raises(DataError, match=word):
                 call(bad)

@@ -1,5 +1,6 @@
 """Files that are whole or absent, whatever they are called and whatever stands in their place."""
 
+import errno
 import os
 import threading
 
@@ -7,7 +8,17 @@ import pytest
 
 from dualad_lib import files
 from dualad_lib.errors import DataError
-from dualad_lib.files import LONGEST, atomic_write, expand, readable, shown, with_ending
+from dualad_lib.files import (
+    LONGEST,
+    atomic_write,
+    check_places,
+    expand,
+    only_writer,
+    readable,
+    shown,
+    with_ending,
+    writable,
+)
 
 
 def write(path, text="new"):
@@ -92,3 +103,78 @@ def test_home_is_expanded_where_there_is_one(monkeypatch):
     monkeypatch.setenv("HOME", "/somewhere")
     assert str(expand("~/a/~b")) == "/somewhere/a/~b"
     assert str(expand("~no_such_user_here/a")) == "~no_such_user_here/a"
+
+
+def test_an_error_of_the_system_names_the_file_that_was_meant(tmp_path, monkeypatch):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left") as caught, atomic_write(tmp_path / "a.csv"):
+        raise full
+    assert caught.value.filename == str(tmp_path / "a.csv") and caught.value.filename2 is None
+    with pytest.raises(FileNotFoundError) as caught, atomic_write(tmp_path / "a.csv"):
+        open(tmp_path / "other.csv")  # noqa: SIM115 (it is not there)
+    assert caught.value.filename == str(tmp_path / "other.csv")
+
+    def refuse(source, target):
+        raise PermissionError(errno.EACCES, "Permission denied", source, None, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError) as caught:
+        write(tmp_path / "a.csv")
+    assert str(caught.value).endswith(f"Permission denied: '{tmp_path / 'a.csv'}'")
+    assert not list(tmp_path.iterdir())
+
+
+def test_whether_a_place_can_be_written_is_known_before_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").write_text("old")
+    assert writable(tmp_path / "a" / "b" / "c.csv") == tmp_path / "a" / "b" / "c.csv"
+    assert writable(tmp_path / "file") == tmp_path / "file"
+    os.mkfifo(tmp_path / "pipe")
+    assert writable(tmp_path / "pipe") == tmp_path / "pipe"
+    for path, words in (
+        (tmp_path / "file" / "a" / "b.csv", r"b\.csv cannot be written: Not a directory\."),
+        (tmp_path / ("x" * 300), "xx cannot be written: File name too long"),
+        (tmp_path, "is a folder, not a file"),
+    ):
+        with pytest.raises(DataError, match=words):
+            writable(path)
+    assert sorted(os.listdir(tmp_path)) == ["file", "pipe"] and (tmp_path / "file").read_text() == "old"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc takes no files, whoever asks")
+def test_a_folder_that_takes_no_files_is_said_with_the_name_that_was_given():
+    with pytest.raises(DataError, match=r"^/proc/deep/a\.csv cannot be written: [A-Z][^/]*\.$"):
+        writable("/proc/deep/a.csv")
+
+
+def test_no_output_takes_the_place_of_an_input_or_of_another_output(tmp_path):
+    (tmp_path / "in.png").write_text("a photograph")
+    (tmp_path / "link.png").symlink_to("in.png")
+    table = (tmp_path / "s.csv", "the table")
+    photo = (tmp_path / "in.png", "one of the images")
+    check_places([table, (tmp_path / "r.html", "the report")], [photo, (tmp_path / "gone", "the model")])
+    with pytest.raises(
+        DataError, match=r"in\.png is one of the images, and the table would replace it: give"
+    ):
+        check_places([(tmp_path / "link.png", "the table")], [photo])
+    with pytest.raises(
+        DataError, match=r"the table and the report would both be .*s\.csv: give each its own"
+    ):
+        check_places([table, (tmp_path / "x" / ".." / "s.csv", "the report")], [])
+    with pytest.raises(DataError, match=r"s\.csv would be the table and also a folder, for the report"):
+        check_places([(tmp_path / "s.csv" / "r.html", "the report"), table], [])
+
+
+def test_a_second_writer_is_told_and_nothing_stays(tmp_path):
+    out = tmp_path / "new" / "m.safetensors"
+    with only_writer(out):
+        with (
+            pytest.raises(DataError, match=r"m\.safetensors is being made by another command"),
+            only_writer(out),
+        ):
+            pass
+        with only_writer(tmp_path / "new" / "other.safetensors"):
+            pass
+    assert not list(tmp_path.iterdir())
+    with only_writer(out):
+        write(out)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]

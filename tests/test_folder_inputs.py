@@ -15,7 +15,9 @@ from PIL import Image
 
 from dualad_lib import Detector, load_one_class
 from dualad_lib.cli import main
+from dualad_lib.data.folders import image_files
 from dualad_lib.errors import DataError, RunError
+from dualad_lib.files import only_writer
 from dualad_lib.folder import fit_folder, score, score_folder
 
 pytestmark = [
@@ -338,6 +340,127 @@ def test_places_that_cannot_be_written_are_said_before_the_work(fake, tmp_path):
         with pytest.raises(DataError, match=words):
             score_folder(model, new, out, maps)
     assert FakeMaps.seen == 4  # held back when it was fitted
+
+
+def quiet(line):
+    pass
+
+
+def test_no_output_replaces_the_model_a_photograph_or_another_output(fake, tmp_path):
+    model, new = fake
+    Image.open(new / "000.png").save(new / "007", "PNG")  # its heat map would be 007.png
+    report = tmp_path / "r.html"
+    before = tree(tmp_path)
+    for out, maps, page, words in (
+        (model, None, None, "is the model, and the table would replace it"),
+        (new / "003.png", None, None, r"003\.png is one of the images, and the table would replace it"),
+        (report, None, report, r"the table and the report would both be .*r\.html"),
+        (tmp_path / "s.csv", new, None, r"007\.png is one of the images, and the heat map of 007 would"),
+        (
+            tmp_path / "maps",
+            tmp_path / "maps",
+            None,
+            "would be the table and also a folder, for the heat map",
+        ),
+    ):
+        with pytest.raises(DataError, match=words):
+            score_folder(model, new, out, maps, say=quiet, report=page)
+    picture = new / "picture.safetensors"
+    (new / "003.png").rename(picture)
+    with pytest.raises(DataError, match="is one of the images, and the model would replace it"):
+        fit(new, picture)
+    picture.rename(new / "003.png")
+    assert FakeMaps.seen == 4 and tree(tmp_path) == before
+
+
+def test_heat_maps_that_would_stand_in_one_place_are_told_before_one_is_drawn(fake, tmp_path):
+    model, new = fake
+    save(new / "x.png", [np.full((28, 28), 9, np.uint8)])
+    Image.open(new / "000.png").save(new / "x", "PNG")
+    with pytest.raises(
+        DataError, match=r"x\.png would be the heat map of x and also a folder, for the heat map of x"
+    ):
+        score_folder(model, new, tmp_path / "s.csv", tmp_path / "maps", say=quiet)
+    assert FakeMaps.seen == 4 and not (tmp_path / "maps").exists()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="/proc takes no files, whoever asks")
+def test_outputs_that_cannot_be_written_are_said_before_the_work_and_leave_no_table(fake, tmp_path, capsys):
+    model, new = fake
+    score = ["score", "--model", str(model), "--images", str(new), "--out"]
+    for command in (
+        [*score, "/proc/x/s.csv"],
+        [*score, str(tmp_path / "a" / "s.csv"), "--report", "/proc/x/r.html"],
+        [*score, str(tmp_path / "a" / "s.csv"), "--heatmaps", "/proc/x"],
+        ["fit", "--normal", str(new), "--out", "/proc/x/m.safetensors", "--detector", "pca"],
+        ["export", "--model", str(model), "--onnx", "/proc/x/m.onnx"],
+    ):
+        assert main(command) == 2
+        said = capsys.readouterr()
+        assert (
+            said.out == ""
+            and "cannot be written: " in said.err
+            and said.err.count("dualad: error: /proc/x/") == 1
+        )
+    assert FakeMaps.seen == 4 and sorted(os.listdir(tmp_path)) == ["m.safetensors", "new"]
+
+
+def test_the_table_is_there_only_when_all_else_is(fake, tmp_path, monkeypatch):
+    model, new = fake
+
+    def fail(*arguments, **options):
+        raise DataError("no page")
+
+    monkeypatch.setattr(score, "write_report", fail)
+    with pytest.raises(DataError, match="no page"):
+        score_folder(model, new, tmp_path / "s.csv", say=quiet, report=tmp_path / "r.html")
+    assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "new"]
+
+
+def test_a_model_that_is_a_folder_is_said_to_be_one(fake, tmp_path, capsys):
+    _, new = fake
+    for command in (["score", "--images", str(new), "--out", "s.csv"], ["export", "--onnx", "m.onnx"]):
+        assert main([*command, "--model", str(new)]) == 2
+        assert "new is a folder: give the model file" in capsys.readouterr().err
+
+
+def test_few_images_get_as_many_components_as_they_have(tmp_path, bags):
+    normal = save(tmp_path / "n", bags[:14])
+    for detector in ("pca", "kde"):
+        model, said = fit(normal, tmp_path / "m.safetensors", detector, image_size=16)
+        assert model.n_components == 12
+        assert "12 principal components instead of 32: 13 images to learn from have no more." in said
+    rows = score_folder(tmp_path / "m.safetensors", normal, tmp_path / "s.csv", say=quiet)
+    assert np.isfinite([row["score"] for row in rows]).all()
+    with pytest.raises(DataError, match="n_components = 32 must lie between 1 and 13"):  # asked for by name
+        fit(normal, tmp_path / "m.safetensors", image_size=16, parameters={"n_components": 32})
+    model, said = fit(save(tmp_path / "many", bags[:40]), tmp_path / "m.safetensors", image_size=16)
+    assert model.n_components == 32 and not any("principal" in line for line in said)
+
+
+def test_two_fits_of_one_model_do_not_meet(tmp_path, bags):
+    normal, out = save(tmp_path / "n", bags[:14]), tmp_path / "m.safetensors"
+    with only_writer(out), pytest.raises(DataError, match=r"m\.safetensors is being made by another command"):
+        fit(normal, out, "knn")
+    fit(normal, out, "knn")
+    assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "n"]
+
+
+def test_of_two_ways_to_a_folder_the_first_by_name_counts(tmp_path, bags, monkeypatch):
+    save(tmp_path / "n" / "real", bags[:2])
+    for name in ("link", "another"):
+        (tmp_path / "n" / name).symlink_to("real")
+    walk = os.walk
+    for backwards in (False, True):
+
+        def disordered(*arguments, backwards=backwards, **options):
+            for parent, folders, names in walk(*arguments, **options):
+                folders.sort(reverse=backwards)
+                yield parent, folders, names
+
+        monkeypatch.setattr(os, "walk", disordered)
+        found = [path.relative_to(tmp_path / "n").as_posix() for path in image_files(tmp_path / "n")]
+        assert found == ["another/000.png", "another/001.png"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Photographs of every kind: upright, on one scale, or listed with the reason why not."""
 
 import os
+import re
 import struct
 import zlib
 
@@ -189,6 +190,50 @@ def test_the_white_of_training_images_holds_for_those_to_test(tmp_path):
     reader = Reader(tmp_path / "normal", 8, white=255)
     list(reader.pictures())
     assert [path.name for path in reader.cut] == ["a.png"] and "cut at the value 255" in reader.remarks()[1]
+
+
+def inverted(path, number=262, value=0):
+    """Change a tag of a little-endian TIFF in its place; by default, 0 becomes white."""
+    content = path.read_bytes()
+    kept = re.search(struct.pack("<HHI", number, 3, 1) + b"..", content, re.DOTALL)
+    path.write_bytes(content.replace(kept[0], struct.pack("<HHIHH", number, 3, 1, value, 0)[:10]))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_white_is_zero_is_no_negative(tmp_path, bits):
+    top = 2**bits - 1
+    grey = np.linspace(0, top, 40).round().astype(f"u{bits // 8}") * np.ones((24, 1), f"u{bits // 8}")
+    Image.fromarray(grey).save(tmp_path / "a.tif")
+    Image.fromarray(top - grey).save(tmp_path / "b.tif")
+    inverted(tmp_path / "b.tif")
+    a, b = (read_picture(tmp_path / name, (24, 40), 1).pixels for name in ("a.tif", "b.tif"))
+    assert np.array_equal(a, b) and a[0, 0, 0] == 0 and a[0, 0, -1] == 255
+    dark = (grey // 256 if bits == 16 else grey) // 2
+    Image.fromarray((top - dark).astype(grey.dtype)).save(tmp_path / "b.tif")
+    inverted(tmp_path / "b.tif")
+    assert white_of(tmp_path / "b.tif") == 255  # of what it shows, not of what is stored
+
+
+def test_signed_numbers_of_eight_bits_are_refused(tmp_path):
+    Image.new("L", (40, 24), 200).save(tmp_path / "a.tif", tiffinfo={339: 2})
+    with pytest.raises(ValueError, match="signed"):
+        read_picture(tmp_path / "a.tif", (24, 40), 1)
+
+
+def test_transparency_of_deep_colour_lies_on_white(tmp_path):
+    values = np.full((24, 40, 3), (0, 30000, 65535), np.uint16)
+    values[0, 0] = (
+        0,
+        30000,
+        65534,
+    )  # the one colour that is transparent; its upper bytes are those of the others
+    content = png(values)
+    mark = b"tRNS" + struct.pack(">HHH", *values[0, 0])
+    chunk = struct.pack(">I", 6) + mark + struct.pack(">I", zlib.crc32(mark))
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content[:at] + chunk + content[at:])
+    pixels = read_picture(tmp_path / "a.png", (24, 40), 3).pixels
+    assert pixels[:, 0, 0].tolist() == [255, 255, 255] and pixels[:, 5, 5].tolist() == [0, 117, 255]
 
 
 def test_transparency_of_deep_grey_lies_on_white(tmp_path):

@@ -246,3 +246,31 @@ def test_nothing_is_taken_over_where_a_file_is_no_results_file(tmp_path, monkeyp
     with pytest.raises(RunError, match=r"b_other\.csv is no whole results file.*does not name the columns"):
         report.collect(theirs)
     assert not (tmp_path / "ours").exists()
+
+
+def test_nothing_is_taken_over_where_any_file_is_damaged(tmp_path, monkeypatch):
+    ours, run = tmp_path / "ours", tmp_path / "run"
+    monkeypatch.setattr(report, "RESULTS", ours)
+    write_results([row("mnist", "pca", "score", 0.9, train_seconds=1.0)], run / "results" / "a_mnist.csv")
+    for damaged in (run / "measures" / "a_mnist.csv", ours / "measures" / "a_mnist.csv"):
+        damaged.parent.mkdir(parents=True)
+        damaged.write_text("metric,value\nx,1\n")
+        with pytest.raises(RunError, match=r"measures/a_mnist\.csv is no whole results file"):
+            report.collect(run / "results")
+        assert not (ours / "a_mnist.csv").exists()
+        damaged.write_text(MEASURES)
+
+
+MEASURES = (
+    "dataset,detector,setting,seed,profile,shift,measure,value,count,command\n"
+    "mnist,pca,,0,paper,none,pro,0.5,3,made\n"
+)
+
+
+def test_files_of_an_old_and_a_new_name_go_into_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
+    write_results([row("mnist", "pca", "score", 0.9)], tmp_path / "09_adegan_mnist.csv")
+    write_results([row("mnist", "knn", "score", 0.8)], tmp_path / "adegan_mnist.csv")
+    assert report.collect(tmp_path) == [tmp_path / "ours" / "adegan_mnist.csv"]
+    found = read_results(tmp_path / "ours" / "adegan_mnist.csv")
+    assert {r["detector"] for r in found} == {"pca", "knn"}

@@ -1,5 +1,6 @@
 """Scores, calibration and thresholds against known answers."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_log_standard_has_zero_mean_and_unit_deviation():
     assert np.isfinite(LogStandard.fit(np.zeros(5))(np.zeros(5))).all()
 
 
+def test_log_standard_takes_rounding_for_no_score():
+    standard = LogStandard.fit(np.random.default_rng(0).lognormal(0, 0.1, size=100))
+    nothing, rounding, least, small = standard(np.array([0, 1e-5, 1e-4 * math.exp(standard.mean), 2e-4]))
+    assert nothing == rounding == pytest.approx(least) and small > least
+    usual = np.random.default_rng(0).lognormal(0, 0.1, size=100)
+    assert LogStandard.fit(np.append(usual, 0)) == LogStandard.fit(np.append(usual, 1e-7))
+
+
 def test_p_values_by_hand():
     calibration = np.array([1.0, 2.0, 3.0])
     assert conformal_p_values(calibration, np.array([0.5, 2.0, 2.5, 9.0])).tolist() == [1.0, 0.75, 0.5, 0.25]
@@ -142,7 +151,7 @@ def test_threshold_with_too_few_images_warns_and_says_how_many():
         assert threshold_at(np.arange(10.0), 0.05) == 9.0
 
 
-@pytest.mark.parametrize("rate", [0, 1, -0.1])
+@pytest.mark.parametrize("rate", [0, 1, -0.1, 1e-320, math.nan])
 def test_impossible_rate_is_refused(rate):
     with pytest.raises(DataError, match="between 0 and 1"):
         threshold_at(np.arange(10.0), rate)

@@ -204,10 +204,31 @@ WRONG = {
         ("return (1 + (calibration > score).sum()) / (len(calibration) + 1)", "Ties"),
         ("return (1 + (calibration <= score).sum()) / (len(calibration) + 1)", "reversed"),
     ],
-    "images_needed": [
-        ("import math\nreturn math.ceil(1 / rate)", "One image fewer"),
-        ("return int(1 / rate - 1)", "Round up"),
-        ("return 1 / rate - 1", "come whole"),
+    "hold_back": [
+        (
+            "held = np.zeros(len(parts), bool)\n"
+            "held[random.permutation(len(parts))[: round(share * len(parts))]] = True\n"
+            "return held",
+            "on both sides",
+        ),
+        (
+            "return np.isin(parts, np.unique(parts)[: max(1, round(share * len(np.unique(parts))))])",
+            "whatever `random`",
+        ),
+        (
+            "order, count = random.permutation(parts), max(1, round(share * len(np.unique(parts))))\n"
+            "return np.isin(parts, list(dict.fromkeys(order.tolist()))[:count])",
+            "prefers the parts with many",
+        ),
+        (
+            "names = np.unique(parts)\n"
+            "return ~np.isin(parts, random.permutation(names)[: max(1, round(share * len(names)))])",
+            "LEARN from",
+        ),
+        (
+            "names = np.unique(parts)\nreturn np.isin(parts, random.choice(names, max(1, round(share * len(names)))))",
+            "drawn twice",
+        ),
     ],
     "to_image": [
         ("return (20 * (energy / energy.max()).log10() / floor + 1).clamp(0, 1)", "amplitudes"),

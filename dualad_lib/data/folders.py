@@ -281,7 +281,8 @@ def find_images(folder):
             folders.clear()
             continue
         seen.add(os.path.realpath(parent))
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        # sorted: of two links to one folder the first counts, on any disk
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path, ending = Path(parent, name), os.path.splitext(name)[1].lower()
             if name.startswith("."):

@@ -47,7 +47,7 @@ TURNS = {  # what brings an image with this orientation tag upright
     8: "ROTATE_90",
 }
 LARGE = 2**20  # pixels of a photograph from which on decoding all of them takes its time
-ORIENTATION, BITS, DNG_VERSION = 0x0112, 258, 50706  # tags
+ORIENTATION, BITS, PHOTOMETRIC, SAMPLES, DNG_VERSION = 0x0112, 258, 262, 339, 50706  # tags
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def _opened(path):
             yield image
 
 
-def _tag(image, number):
-    """The (first) value of a TIFF's tag, 0 where there is none."""
-    value = getattr(image, "tag_v2", {}).get(number, 0)
+def _tag(image, number, default=0):
+    """The (first) value of a TIFF's tag, the default where there is none."""
+    value = getattr(image, "tag_v2", {}).get(number, default)
     return value[0] if isinstance(value, (tuple, bytes)) and value else value
 
 
@@ -240,7 +240,14 @@ def _is_deep(image):
 def _deep_values(image, path):
     """The values (H, W) or (H, W, 3) of an image of more than 8 bits that is not decoded yet, transparency apart."""
     if not _deep_colour(image):
-        return np.asarray(image)
+        values = np.asarray(image)
+        if (
+            _tag(image, PHOTOMETRIC, 1) == 0
+        ):  # 0 is white, as in X-ray images; Pillow turns 8 bits round, no others
+            values = (1.0 if image.mode == "F" else 2 ** (_tag(image, BITS) or 16) - 1) - values.astype(
+                np.float64
+            )
+        return values
     upper, lower = np.asarray(image).astype(np.uint16), _lower_bytes(path)
     return (upper << 8 | lower)[..., :3]
 
@@ -269,13 +276,21 @@ def _eight_bit(image, path, white):
     from PIL import Image
 
     cut = False
+    if _tag(image, SAMPLES) == 2 and image.mode == "L":
+        raise ValueError(
+            "it holds signed numbers of 8 bits, which are read as unsigned ones: save it with these"
+        )
     if _is_deep(image) or image.mode == "F":
         clear, info = None, image.info
         values = _deep_values(image, path).astype(np.float64)
         if image.mode == "RGBA":
             clear = image.getchannel("A")
-        elif isinstance(info.get("transparency"), int):
-            clear = Image.fromarray(np.where(values == info["transparency"], 0, 255).astype(np.uint8))
+        elif isinstance(
+            info.get("transparency"), (int, tuple)
+        ):  # the value, or the colour, that is transparent
+            same = values == np.array(info["transparency"])
+            same = same.all(2) if same.ndim == 3 else same
+            clear = Image.fromarray(np.where(same, 0, 255).astype(np.uint8))
         top, most = (1.0, 1.0) if image.mode == "F" else (white, 65535.0)
         if not (values.min() >= 0 and values.max() <= most):
             raise ValueError(f"its values lie outside 0..{most:g}")

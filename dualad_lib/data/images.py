@@ -45,7 +45,15 @@ def as_images(x: Images) -> torch.Tensor:
 
 def _as_tensor(x: Any) -> torch.Tensor:
     if torch.is_tensor(x):
+        if x.layout != torch.strided or x.is_meta:
+            raise DataError(
+                "Images must be a dense tensor that holds numbers: x.to_dense() gives one of a sparse one."
+            )
         return x.detach()
+    if any(map(np.ma.is_masked, x if isinstance(x, (list, tuple)) else [x])):
+        raise DataError(
+            "Images with masked pixels: what the mask hides would be learned all the same. Fill it, say by x.filled(0)."
+        )
     if isinstance(x, (list, tuple)):
         x = _stack(x)
     if not isinstance(x, np.ndarray):

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import numbers
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from ..data.images import Images, as_images
 from ..errors import DataError
-from ..files import atomic_write
+from ..files import atomic_write, expand
 from ..scoring import Scores, check_rate, conformal_p_values, finite, left_out, threshold_at
 from ..training import as_float, exact_products, flushed_denormals, resolve_device
 from .parameters import check_numbers
@@ -103,7 +104,16 @@ class Detector(OutlierMixin, BaseEstimator):
         self._freeze(images.shape[1:])
         if calibration is None:
             return hold_back(images, self.seed)
-        return images, self._checked(calibration)
+        calibration = self._checked(calibration)
+        known = {hash(image.cpu().numpy().tobytes()) for image in images}
+        shared = sum(hash(image.cpu().numpy().tobytes()) in known for image in calibration)
+        if shared:
+            warnings.warn(
+                f"{shared} of {len(calibration)} calibration images are also trained on: they score too low, and so "
+                "will the threshold. Calibrate with other normal images.",
+                stacklevel=4,
+            )
+        return images, calibration
 
     def _freeze(self, image_shape):
         self.image_shape_ = tuple(image_shape)
@@ -202,7 +212,9 @@ class Detector(OutlierMixin, BaseEstimator):
 
         Raises DataError where a score is not a finite number.
         """
-        scores = self._combine(self._raw(self._checked(x), batch_size))
+        if isinstance(batch_size, bool) or not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+            raise DataError(f"batch_size must be a whole number from 1, got {batch_size!r}.")
+        scores = self._combine(self._raw(self._checked(x), int(batch_size)))
         finite(dict(scores.items()), type(self).__name__)
         return scores
 
@@ -227,6 +239,7 @@ class Detector(OutlierMixin, BaseEstimator):
         if not hasattr(self, "reconstruct"):
             raise DataError(f"a {type(self).__name__} reconstructs nothing, so it has no heat maps.")
         images = self._checked(x)
+        check_blur(blur, images)
         error = (as_float(images, "cpu") - self.reconstruct(images).clamp(0, 1)).square().mean(1)
         error = error.double().numpy()
         return gaussian_filter(error, (0, blur, blur)) if blur else error
@@ -293,6 +306,7 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         from safetensors import SafetensorError, safe_open
 
+        path = expand(path)
         try:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
@@ -430,6 +444,13 @@ def here(device: str) -> str:
     except DataError:
         return "auto"
     return device
+
+
+def check_blur(blur: Any, images: torch.Tensor) -> None:
+    """Raise DataError for the deviation of a blur that is no number of pixels from 0 to the images' longer side."""
+    most = max(images.shape[2:])
+    if isinstance(blur, bool) or not isinstance(blur, numbers.Real) or not 0 <= blur <= most:
+        raise DataError(f"blur must be a number of pixels from 0 to {most}, got {blur!r}.")
 
 
 def check_labels(y: Any) -> None:

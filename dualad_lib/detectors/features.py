@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..networks.backbone import load_backbone
 from ..scoring import precise
 from ..training import as_float, resolve_device
-from .base import Detector, as_fitted
+from .base import Detector, as_fitted, check_blur
 
 SMALL, ENLARGED = 112, 224  # images whose longer side is under the first are enlarged to the second
 PIXELS = 16 * 256 * 256  # of a batch that goes through the backbone at once
@@ -110,7 +110,9 @@ class FeatureDetector(Detector):
     def scores_and_maps(self, x, blur=0.0):
         """(Scores, maps float64 (N, H, W)) in one pass: `anomaly_scores` and `anomaly_map` of the same images."""
         self._check_maps()
-        raw, maps = self._maps_of(self._checked(x))
+        images = self._checked(x)
+        check_blur(blur, images)
+        raw, maps = self._maps_of(images)
         return self._combine(raw), self._enlarged(maps, blur)
 
     def _check_maps(self):

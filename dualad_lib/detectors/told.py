@@ -32,7 +32,10 @@ class Told:
     @staticmethod
     def _anomalous(labels, count):
         """Labels as a boolean mask. Raises DataError where they are not one 0 or 1 an image, or all are alike."""
-        labels = torch.as_tensor(labels)
+        try:
+            labels = torch.as_tensor(labels)
+        except (TypeError, ValueError, RuntimeError):
+            labels = torch.empty(0)  # words, or lists of several lengths
         if labels.shape != (count,) or not set(labels.unique().tolist()) <= {0, 1}:
             raise DataError(f"labels must be one 0 (normal) or 1 (anomalous) for each of the {count} images.")
         if len(labels.unique()) < 2:

@@ -1,6 +1,7 @@
 """The tables of RESULTS.md and the figures, drawn from the committed results files and from nothing else."""
 
 import math
+from collections import defaultdict
 from pathlib import Path
 
 from .. import plots
@@ -26,11 +27,13 @@ from .markdown import table
 from .results import (
     OLD_NAMES,
     PROTOCOL_NAMES,
-    merge_measures,
-    merge_results,
+    merged_measures,
+    merged_results,
     read_measures,
     read_results,
     study_rows,
+    write_measures,
+    write_results,
 )
 from .speed import benchmark, ceiling_table, faster_table, frontier_lines, growth_table, workers_table
 from .systems import feature_table, lesson_of
@@ -356,22 +359,30 @@ def collect(folder):
     files = sorted(Path(folder).glob("*.csv"))
     if not files:
         raise RunError(f"{folder} holds no results file (*.csv).")
-    found = {path: read_results(path) for path in files}  # all of them, before anything is taken over
-    for path, rows in found.items():
-        rows = [
+    results, measures = defaultdict(list), defaultdict(list)  # two files of old and new name may go into one
+    for path in files:
+        results[RESULTS / _now(path.name)] += [
             {
                 **row,
                 "command": _now(row["command"]),
                 "protocol": OLD_PROTOCOLS.get(row["protocol"], row["protocol"]),
             }
-            for row in rows
+            for row in read_results(path)
         ]
-        merge_results(rows, RESULTS / _now(path.name))
     for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
         rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]
-        rows = [{**row, "command": _now(row["command"])} for row in rows]
-        merge_measures(rows, RESULTS / "measures" / _now(path.name))
-    return [RESULTS / _now(path.name) for path in files]
+        if rows:
+            measures[RESULTS / "measures" / _now(path.name)] += [
+                {**row, "command": _now(row["command"])} for row in rows
+            ]
+    # all files, theirs and ours, are read before one is written
+    merged = {path: merged_results(rows, path) for path, rows in results.items()}
+    merged_too = {path: merged_measures(rows, path) for path, rows in measures.items()}
+    for path, rows in merged.items():
+        write_results(rows, path)
+    for path, rows in merged_too.items():
+        write_measures(rows, path)
+    return list(results)
 
 
 def _now(text):

@@ -64,8 +64,13 @@ def study_rows(study, folder=None):
 
 def merge_results(rows, path):
     """Write rows into a results file: each replaces that of the same score of the same model, all others there stay."""
+    write_results(merged_results(rows, path), path)
+
+
+def merged_results(rows, path):
+    """The rows that `merge_results` writes."""
     there = read_results(path) if path.exists() else []
-    write_results({tuple(row[n] for n in KEYS): row for row in [*there, *rows]}.values(), path)
+    return list({tuple(row[n] for n in KEYS): row for row in [*there, *rows]}.values())
 
 
 def read_measures(study, folder=None):
@@ -79,10 +84,19 @@ def read_measures(study, folder=None):
 
 def merge_measures(rows, path):
     """Write measures into a file, whole; those of other keys that are there stay."""
+    write_measures(merged_measures(rows, path), path)
+
+
+def merged_measures(rows, path):
+    """The measures that `merge_measures` writes, sorted."""
     there = read_measures(path.stem, path.parent) if path.exists() else []
     there = [row for row in there if row["dataset"] == rows[0]["dataset"]]  # not of a file whose name goes on
     found = {_order(row, MEASURE_KEYS): row for row in [*there, *rows]}
-    write_table([found[key] for key in sorted(found)], path, MEASURE_COLUMNS, ("value",))
+    return [found[key] for key in sorted(found)]
+
+
+def write_measures(rows, path):
+    write_table(rows, path, MEASURE_COLUMNS, ("value",))
 
 
 def write_table(rows, path, columns, floats=()):

@@ -1,12 +1,15 @@
 """A folder of normal images in, a model out."""
 
+import torch
+
 from ..data.folders import Reader, check_apart
 from ..defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 from ..detectors import STAGES, create
+from ..detectors.base import hold_back
 from ..detectors.parameters import check_numbers
 from ..detectors.trained import Trained
 from ..errors import DataError
-from ..files import expand, file_at, shown, with_ending
+from ..files import check_places, expand, only_writer, shown, with_ending, writable
 from .hold_back import part_pattern, sides, without_copies
 from .reading import name_in, read_all
 
@@ -43,10 +46,11 @@ def fit_folder(
     images in `calibration` are left out. Where several images show the same part, its views must not stand on both
     sides: give such a folder, or `by`, a regular expression that finds the part's name in each path inside `normal`
     (its first group, or all that it finds); then whole parts are held back. Without `by` this is done where file names,
-    or runs of images that are alike, tell clearly of parts. Every such choice is said in one line. Raises DataError for
-    what cannot be used.
+    or runs of images that are alike, tell clearly of parts. A detector on principal components takes fewer than its
+    default where there are too few images for them. Every such choice is said in one line. Raises DataError for what
+    cannot be used, for an `out` that cannot be written, and while another call is at the same `out`.
     """
-    out = file_at(out)
+    out = writable(out)
     if out.suffix != ".safetensors":
         raise DataError(f"the model file must end in .safetensors, got {shown(out)}.")
     model = unfitted(detector, features, parameters or {})
@@ -59,39 +63,52 @@ def fit_folder(
     if calibration is not None:
         check_apart(normal, calibration)
     longer = model.default_image_size if image_size is None else image_size
-    reader = Reader(normal, longer, channels, keep_aspect=True)
-    images, paths = read_all(reader, strict, say)
-    names = [name_in(path, normal) for path in paths]
-    if calibration is None:
-        images, held, of_parts = sides(images, names, by, model.seed, say)
-    else:
-        others = reader.like(calibration)
-        held, others_paths = read_all(others, strict, say)
-        calibration = expand(calibration)
-        others_names = [name_in(path, calibration) for path in others_paths]
-        held = without_copies(images, held, names, others_names, say)
-        of_parts = ""
-    state = out.with_name(with_ending(out.name, ".training.pt"))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(model, Trained):
-        model.fit(images, calibration=held, checkpoint=state, label="training")
-    else:
-        model.fit(images, calibration=held)
-    model.reading_ = {"white": reader.white}
-    model.save(out)
-    state.unlink(missing_ok=True)
+    with only_writer(out):
+        reader = Reader(normal, longer, channels, keep_aspect=True)
+        others = None if calibration is None else reader.like(calibration)
+        files = [*reader.files, *(others.files if others else ())]
+        check_places([(out, "the model")], [(path, "one of the images") for path in files])
+        images, paths = read_all(reader, strict, say)
+        names = [name_in(path, normal) for path in paths]
+        if others is None:
+            images, held, of_parts = sides(images, names, by, model.seed, say)
+        else:
+            held, others_paths = read_all(others, strict, say)
+            others_names = [name_in(path, expand(calibration)) for path in others_paths]
+            held = without_copies(images, held, names, others_names, say)
+            of_parts = ""
+        learned = (
+            len(images) if held is not None else len(hold_back(torch.arange(len(images)), model.seed)[0])
+        )
+        if "n_components" not in (parameters or {}):
+            _bound_components(model, learned, images[0].numel(), say)
+        state = out.with_name(with_ending(out.name, ".training.pt"))
+        if isinstance(model, Trained):
+            model.fit(images, calibration=held, checkpoint=state, label="training")
+        else:
+            model.fit(images, calibration=held)
+        model.reading_ = {"white": reader.white}
+        model.save(out)
+        state.unlink(missing_ok=True)
     frame = (
         f"{reader.size[0]} x {reader.size[1]} (height x width), {('grey', 'colour')[reader.channels == 3]}"
     )
     count = len(model.calibration_scores_)
     seen = getattr(model, "backbone", None)
     name = f"{detector} on features of {seen}" if seen else detector
-    learned = len(images) - (count if held is None else 0)
     say(
         f"{shown(out)}: {name} for images of {frame}, trained on {learned}; {count}{of_parts} held back to set the "
         f"threshold for a false-alarm rate of {model.false_alarm_rate:g}."
     )
     return model
+
+
+def _bound_components(model, learned, pixels, say):
+    """Leave a detector no more principal components than its images have: n images about their mean have n - 1."""
+    wanted, most = getattr(model, "n_components", None), max(1, min(learned - 1, pixels))
+    if wanted is not None and wanted > most:
+        model.set_params(n_components=most)
+        say(f"{most} principal components instead of {wanted}: {learned} images to learn from have no more.")
 
 
 def unfitted(detector, features, parameters):

@@ -1,10 +1,22 @@
-"""Reading a folder, and a line on each thing that was done to its images."""
+"""Reading a model, and a folder with a line on each thing that was done to its images."""
 
 import numpy as np
 import torch
 
 from ..data.folders import listed
-from ..files import shown
+from ..detectors import Detector
+from ..errors import DataError
+from ..files import expand, shown
+
+
+def load_model(path):
+    """The detector that `dualad fit` wrote to `path`."""
+    path = expand(path)
+    if path.is_dir():
+        raise DataError(
+            f"{shown(path)} is a folder: give the model file (.safetensors) that dualad fit wrote."
+        )
+    return Detector.load(path)
 
 
 def read_all(reader, strict, say):

@@ -10,12 +10,11 @@ import numpy as np
 from .. import __version__
 from ..data.folders import Reader
 from ..data.image_io import save_drawing
-from ..detectors import Detector
 from ..errors import DataError, RunError
-from ..files import atomic_write, expand, file_at, readable, shown, with_ending
+from ..files import atomic_write, check_places, expand, file_at, readable, shown, with_ending, writable
 from ..progress import progress
 from ..scoring import conformal_p_values, threshold_at
-from .reading import name_in, tell
+from .reading import load_model, name_in, tell
 from .report import TABLE, write_report
 
 BATCH, BATCH_VALUES = 512, 2**24  # images, and values of them, that are scored at once: 64 MB as float
@@ -130,30 +129,49 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
     reconstruction where the detector makes one. report: a file ending in .html that gets a page with all images,
     their heat maps and the histogram of the scores (`folder/report.py`). Unreadable files stand at the end of the
     table, without a score; strict=True makes them an error. Images are read and scored in batches, so that a folder
-    may be larger than memory. Raises DataError, also where the detector makes no maps, and RunError where its scores
-    are no numbers.
+    may be larger than memory. The table is there only when all else is. Raises DataError, also where the detector makes
+    no maps, or an output cannot be written or would replace an input or another one, before an image is read; and
+    RunError where its scores are no numbers.
     """
-    out, images = file_at(out), expand(images)
+    out, images = writable(out), expand(images)
     if heatmaps is not None and (heatmaps := expand(heatmaps)).exists() and not heatmaps.is_dir():
         raise DataError(f"heat maps go into a folder, and {shown(heatmaps)} is a file.")
     if report is not None:
-        report = file_at(report)
+        report = writable(report)
         if report.suffix.lower() not in (".html", ".htm"):
             raise DataError(f"the report must end in .html, got {shown(report)}.")
+    detector = load_model(model)
+    reader = _reader(detector, images)
+    _check_outputs(expand(model), images, reader.files, out, heatmaps, report)
     maps = True if heatmaps is not None else "where there are" if report is not None else False
-    judged = judge(model, images, rate, strict, maps=maps, say=say)
+    judged = _judge(detector, reader, model, images, rate, strict, maps, say)
     rows = judged.rows()
-    with atomic_write(out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        _write(rows, file)
-    if heatmaps is not None:
-        _draw(judged, heatmaps)
-    if report is not None:
-        _report(judged, report)
+    with atomic_write(out) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            _write(rows, file)
+        if heatmaps is not None:
+            _draw(judged, heatmaps)
+        if report is not None:
+            _report(judged, report)
+    # the table, by which one sees that all went well, takes its place last
     say(
         f"{shown(out)}: {len(judged.names)} images, {judged.anomalous.sum()} called anomalous, "
         f"{len(judged.unreadable)} unreadable."
     )
     return rows
+
+
+def _check_outputs(model, images, files, out, heatmaps, report):
+    """Raise DataError where an output would replace an input or another output, or a heat map has no place."""
+    outputs = [(out, "the table")] + ([(report, "the report")] if report is not None else [])
+    if heatmaps is not None:
+        names = [name_in(path, images) for path in files]
+        drawn = {file_at(_place_of_map(heatmaps, name)): f"the heat map of {shown(name)}" for name in names}
+        outputs += drawn.items()
+    check_places(outputs, [(model, "the model"), *((path, "one of the images") for path in files)])
+    if heatmaps is not None:
+        for path in {path.parent: path for path in drawn}.values():  # one of each folder
+            writable(path)
 
 
 def _report(judged, path):
@@ -178,13 +196,21 @@ def _report(judged, path):
 
 def judge(model, images, rate=None, strict=False, maps=False, say=print):
     """Read and score a folder batch by batch, as `score_folder` does; return what was found as Judged."""
-    detector = Detector.load(expand(model))
+    detector = load_model(model)
+    return _judge(detector, _reader(detector, images), model, images, rate, strict, maps, say)
+
+
+def _reader(detector, images):
+    """A Reader of a folder that reads as the images were read that the detector learned from."""
     channels, *size = detector.image_shape_
     if channels not in (1, 3):
         raise DataError(f"the model was fitted on images of {channels} channels, which no image file has.")
-    threshold = detector.threshold_ if rate is None else threshold_at(detector.calibration_scores_, rate)
     reading = getattr(detector, "reading_", {})
-    reader = Reader(images, tuple(size), channels, reading.get("white", 65535))
+    return Reader(images, tuple(size), channels, reading.get("white", 65535))
+
+
+def _judge(detector, reader, model, images, rate, strict, maps, say):
+    threshold = detector.threshold_ if rate is None else threshold_at(detector.calibration_scores_, rate)
     pictures, paths, found = Pictures(detector) if maps else None, [], []
     for batch, read in reader.batches(_batch_size(detector.image_shape_), strict, label="scoring"):
         try:
@@ -258,10 +284,13 @@ def _draw(judged, folder):
         panels = [_colour(image), 0.4 * _colour(image) + 0.6 * heat]
         if reconstruction is not None:
             panels.append(_colour(reconstruction))
-        path = folder / name
-        path = path.with_name(with_ending(path.name, ".png"))
-        with atomic_write(path) as temporary:
+        with atomic_write(_place_of_map(folder, name)) as temporary:
             save_drawing((255 * np.concatenate(panels, axis=1)).round().astype(np.uint8), temporary)
+
+
+def _place_of_map(folder, name):
+    path = folder / name
+    return path.with_name(with_ending(path.name, ".png"))
 
 
 def _colour(image):

@@ -26,4 +26,4 @@ from .mutual_information import (
 )
 from .sound import SOUND_CHANGES, check_sound_changes, check_to_image
 from .start_here import SCORE_CHANGES, check_auroc, check_honest_choice, check_score_changes
-from .your_own_images import PROMISES, check_conformal_p_value, check_images_needed, check_promises
+from .your_own_images import PROMISES, check_conformal_p_value, check_hold_back, check_promises

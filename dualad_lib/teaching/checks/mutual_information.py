@@ -46,7 +46,13 @@ def check_strangers(function):
     import torch
 
     stayed = None  # said last: what is drawn with replacement may leave codes at home, too
-    for n in (64, 5, 2, 3, *range(6, 26)):  # 64 first: by chance, two or three codes may look turned round or untouched
+    for n in (
+        64,
+        5,
+        2,
+        3,
+        *range(6, 26),
+    ):  # 64 first: by chance, two or three codes may look turned round or untouched
         z = torch.arange(3 * n, dtype=torch.float32).view(n, 3) + 0.5
         given = numbers(function, f"the codes again, shape ({n}, 3)", shape=(n, 3))(z.clone())
         codes = z.numpy()

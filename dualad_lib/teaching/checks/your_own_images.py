@@ -86,28 +86,74 @@ def check_conformal_p_value(function):
         raise CheckFailed("Calibration scores come in any order: count, or sort them first.")
 
 
-@reports("enough images for the smallest p-value to be an alarm")
-def check_images_needed(function):
-    """function(rate) -> the smallest n with 1 / (n + 1) <= rate, a whole number."""
-    call = numbers(function, "one number", shape=())
-    known = {0.05: 19, 0.1: 9, 0.01: 99, 0.03: 33, 0.5: 1}
-    given = {rate: float(call(rate)) for rate in known}
-    wrong = {
-        "The new image is one of n + 1: with 19 calibration images the smallest p-value is 1/20, and that is 5 %. One "
-        "image fewer is enough.": {0.05: 20, 0.1: 10, 0.01: 100, 0.03: 34, 0.5: 2},
-        "Round up: with 32 images the smallest p-value is 1/33, which is above 3 %.": {**known, 0.03: 32},
-        "Images come whole. Round up to the next number.": {rate: 1 / rate - 1 for rate in known},
-        "That is the smallest p-value of so many images, not their number: solve 1 / (n + 1) = rate for n.": {
-            rate: 1 / (rate + 1) for rate in known
-        },
+@reports("whole parts are held back, drawn part by part")
+def check_hold_back(function):
+    """function(parts (n,), share, random) -> (n,) bool: all photographs of a `share` of the parts, at least one part.
+
+    random: a NumPy generator. Any way to draw is right that gives each part the same chance.
+    """
+    sizes = {
+        f"part {name}": size
+        for name, size in zip("ABCDEFGHIJ", (1, 2, 2, 3, 3, 4, 5, 6, 10, 24), strict=True)
     }
-    if given == known:
-        return
-    for message, values in wrong.items():
-        if all(np.isclose(given[rate], values[rate]) for rate in known):
-            raise CheckFailed(message)
-    rate = next(rate for rate in known if given[rate] != known[rate])
-    raise CheckFailed(
-        f"For the rate {rate:g} it is {known[rate]}: 1 / ({known[rate]} + 1) is at most {rate:g}, and with one image "
-        f"fewer it would not be. You give {given[rate]:g}."
-    )
+    parts = np.random.default_rng(7).permutation(np.repeat(list(sizes), list(sizes.values())))
+    draws = [_held_parts(function, parts, 0.3, seed) for seed in range(300)]
+    counts = {len(held) for held in draws}
+    if counts == {7}:
+        raise CheckFailed("That marks the parts to LEARN from: True is for those that are held back.")
+    if 3 in counts and max(counts) == 3:
+        if min(counts) < 3:
+            raise CheckFailed(
+                f"3 of the 10 parts are wanted, and sometimes you hold back {min(counts)}: may one part be drawn "
+                "twice? `random.choice` puts back what it drew, unless you say replace=False."
+            )
+    elif counts != {3}:
+        raise CheckFailed(
+            f"`share` counts PARTS, whatever number of photographs each has: 0.3 of 10 parts are 3, and you hold back "
+            f"{min(counts)}" + (f" to {max(counts)}." if len(counts) > 1 else ".")
+        )
+    if all(held == draws[0] for held in draws):
+        raise CheckFailed(
+            "You hold back the same parts whatever `random` draws. The first ones, say, were made first, and "
+            "tomorrow's part was not: let chance choose, with the generator that you are given."
+        )
+    if _held_parts(function, parts, 0.3, 0) != draws[0]:
+        raise CheckFailed(
+            "The same generator gives other parts the second time: draw with `random`, or nobody can repeat it."
+        )
+    chance = {name: np.mean([name in held for held in draws]) for name in sizes}
+    often, seldom = max(chance, key=chance.get), min(chance, key=chance.get)
+    if chance[often] > 0.42 or chance[seldom] < 0.18:
+        raise CheckFailed(
+            f"Each part must have the same chance. Yours holds back {often} ({sizes[often]} photographs) in "
+            f"{100 * chance[often]:.0f} % of the draws and {seldom} ({sizes[seldom]}) in {100 * chance[seldom]:.0f} %. "
+            "Whoever draws PHOTOGRAPHS prefers the parts with many: draw from the names of the parts, each named once."
+        )
+    few = np.array([40, 3, 12, 3, 7, 40, 3, 12])
+    if len(_held_parts(function, few, 0.5, 0)) != 2:
+        raise CheckFailed(
+            "Half of the parts 3, 7, 12 and 40 are two. Their numbers have gaps: use `np.unique`."
+        )
+    if len(_held_parts(function, few, 0.1, 0)) != 1:
+        raise CheckFailed(
+            "0.1 of four parts rounds to none, and then nothing sets a threshold: at least one part."
+        )
+
+
+def _held_parts(function, parts, share, seed):
+    """The parts, a set of names, whose photographs the student's function holds back all; CheckFailed for any other."""
+    call = numbers(function, f"one True or False a photograph, shape ({len(parts)},)", shape=parts.shape)
+    held = call(parts.copy(), share, np.random.default_rng(seed))
+    if not np.isin(held, (0, 1)).all():
+        raise CheckFailed("Give True or False for each photograph, neither positions nor names.")
+    held = held.astype(bool)
+    inside, outside = set(parts[held].tolist()), set(parts[~held].tolist())
+    both = sorted(inside & outside)
+    if both:
+        raise CheckFailed(
+            f"{both[0]!r} lies on both sides: some of its photographs set the threshold, of the others the detector "
+            "learns, and a twin that was learned from scores too low. Draw parts, then take ALL photographs of these."
+        )
+    if held.all():
+        raise CheckFailed("You hold back every photograph: none is left to learn from.")
+    return inside
