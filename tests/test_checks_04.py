@@ -9,7 +9,7 @@ import torch
 from checking import fails, todo
 from torch.nn.functional import softplus
 
-from dualad_lib.losses import jsd_mutual_information
+from dualad_lib.losses import jsd_mutual_information, squared_error
 from dualad_lib.teaching import checks
 
 
@@ -18,7 +18,7 @@ from dualad_lib.teaching import checks
     [
         (checks.check_information_changes, dict.fromkeys(checks.INFORMATION_CHANGES)),
         (checks.check_strangers, todo),
-        (checks.check_jsd_all_pairs, todo),
+        (checks.check_turn_loss, todo),
     ],
 )
 def test_an_open_stub_is_not_an_error(check, stub, capsys):
@@ -81,36 +81,89 @@ def test_an_answer_that_draws_is_judged_alike_each_time():
     assert here == (np.random.rand(), random.random(), torch.rand(()))
 
 
-def off_diagonal(t):
-    return t[~torch.eye(len(t), dtype=torch.bool)]
+def turn(seen=None, rest="error - weight * information", strangers=None, redraw=lambda z: z, T=lambda M: M):
+    """An answer of the usual form. seen(z, spectator): what T is shown; rest: the loss; T(M): what T computes with."""
+    seen = seen or (lambda z, spectator: z.detach() if spectator else z)
+    strangers = strangers or (lambda z: z.roll(1, 0))
+
+    def function(E, M, x, weight, spectator):
+        z = x @ E
+        error = squared_error(redraw(z) @ E.T, x)
+        shown, own = seen(z, spectator), T(M)
+        information = jsd_mutual_information((x @ own * shown).sum(1), (x @ own * strangers(shown)).sum(1))
+        eval(rest, {}, {**locals()}).backward()
+        return E.grad, M.grad
+
+    return function
 
 
-def logarithms(t):
-    joint, marginal = t.diagonal().sigmoid(), off_diagonal(t).sigmoid()
-    return joint.log().mean() + (1 - marginal).log().mean() + 2 * math.log(2)
+def by_hand(E, M, x, weight, spectator):
+    """Other means: two losses, gradients asked for, the loss of the classifier, all strangers of the batch."""
+    z = x @ E
+    logits = x @ M @ (z.detach() if spectator else z).T
+    alone = ~torch.eye(len(x), dtype=torch.bool)
+    player = weight * (softplus(-logits.diagonal()).mean() + softplus(logits[alone]).mean())
+    error = (x - z @ E.T).square().mean()
+    if spectator:
+        return torch.autograd.grad(error, E)[0], torch.autograd.grad(player, M)[0]
+    return torch.autograd.grad(error + player, (E, M))
 
 
-def test_jsd_all_pairs():
-    check, joint = checks.check_jsd_all_pairs, torch.diagonal
-    assert check(lambda t: jsd_mutual_information(joint(t), off_diagonal(t)))
-    fails(check, lambda t: jsd_mutual_information(joint(t), t), "diagonal is among")
-    fails(check, lambda t: jsd_mutual_information(joint(t), off_diagonal(t)) - 2 * math.log(2), "2 log 2")
-    fails(check, lambda t: -jsd_mutual_information(joint(t), off_diagonal(t)), "sign")
-    fails(check, lambda t: 2 * math.log(2) - jsd_mutual_information(joint(t), off_diagonal(t)), "classifier")
-    fails(check, lambda t: jsd_mutual_information(off_diagonal(t), joint(t)), "exchanged")
-    fails(check, lambda t: jsd_mutual_information(joint(t), joint(t.roll(1, 0))), "one stranger")
-    fails(check, logarithms, "softplus")
+def test_turn_loss():
+    check = checks.check_turn_loss
+    assert check(turn())
+    assert check(by_hand)
+    assert check(turn(rest="error - (1 if spectator else weight) * information"))
+    assert check(turn(strangers=lambda z: z.roll(-1, 0)))
+    assert check(turn(strangers=deranged))
+    assert check(lambda *given: list(turn()(*given)))
 
-    def half(t):
-        return -softplus(-joint(t)).mean() + (1 - off_diagonal(t).sigmoid()).log().mean() + 2 * math.log(2)
+    fails(check, turn(rest="error + weight * information"), "Without a spectator", "LOWER", "minus")
+    fails(check, turn(rest="error + (weight if spectator else -weight) * information"), "T LOWERS")
+    fails(check, turn(seen=lambda z, spectator: z), "With spectator=True", "feels the spectator", "Detach z")
+    fails(check, turn(seen=lambda z, spectator: z.detach()), "spectator alone")
+    fails(check, turn(T=lambda M: M.detach()), "T never learns")
+    fails(check, turn(rest="error - (0 if spectator else weight) * information"), "never learns", "not 0")
+    fails(check, turn(rest="error if spectator else error - weight * information"), "never learns")
+    fails(check, turn(rest="error - information"), "forgotten")
+    fails(check, turn(rest="weight * (error - information)"), "before the reconstruction error")
+    fails(check, turn(rest="-weight * information"), "missing")
+    fails(check, turn(rest="-error - weight * information"), "rises by your turn")
+    fails(check, turn(rest="20 * error - weight * information"), "count once")
+    fails(check, turn(rest="error - weight ** 2 * information"), "0.09 times")
+    fails(check, turn(redraw=lambda z: z.detach()), "redrawn")
+    fails(check, turn(strangers=lambda z: z), "own image")
+    fails(check, turn(strangers=lambda z: z[[0, 2, 3, 1]]), "own image")
+    fails(check, turn(strangers=lambda z: z.roll(1)), "another loss")
 
-    fails(check, half, "softplus")
-    fails(check, lambda t: t, "shape")
-    fails(check, lambda t: joint(t).mean() - off_diagonal(t).mean(), "one test matrix")
 
-    def total(t, divisor):
-        first = -softplus(-joint(t)).mean() + 2 * math.log(2)
-        return first - softplus(off_diagonal(t)).sum() / divisor
+def test_turn_loss_names_what_is_cut_off_or_forgotten():
+    check = checks.check_turn_loss
+    fails(check, torch.no_grad()(turn()), "Nothing to be learned")
+    fails(check, lambda E, M, *rest: turn()(E.detach(), M.detach(), *rest), "Nothing to be learned")
 
-    fails(check, lambda t: total(t, len(t) ** 2), "N (N - 1)")
-    fails(check, lambda t: total(t, 1), "sum over the strangers")
+    def on_copies(E, M, *rest):
+        turn()(*(part.detach().clone().requires_grad_() for part in (E, M)), *rest)
+        return E.grad, M.grad
+
+    fails(check, on_copies, "not of copies")
+
+    def against(E, M, *rest):
+        copies = [part.detach().clone().requires_grad_() for part in (E, M)]
+        lowered, raised = turn(rest="error + weight * information")(*copies, *rest), turn()(E, M, *rest)
+        return lowered[0], raised[1]
+
+    fails(check, against, "against T")
+
+    def constants(E, M, x, weight, spectator):
+        with torch.set_grad_enabled(not spectator):
+            z = x @ E
+            information = jsd_mutual_information((x @ M * z).sum(1), (x @ M * z.roll(1, 0)).sum(1))
+        (squared_error(x @ E @ E.T, x) - weight * information).backward()
+        return E.grad, M.grad
+
+    fails(check, constants, "With spectator=True", "never learns", "no_grad")
+    fails(check, lambda E, M, *rest: E.sum(), "two things")
+    fails(check, lambda E, M, *rest: (E.sum(), M.sum()), "shape")
+    fails(check, lambda E, M, *rest: (E * math.nan, M), "NaN")
+    fails(check, 3, "without calling")

@@ -9,6 +9,14 @@ _STEP = (
     "(({seen}) @ W - {target}).square().mean().backward()\n"
     "return (W {sign} rate * W.grad).detach()"
 )
+_TURN = (
+    "z = x @ E\n"
+    "error = squared_error(z @ E.T, x)\n"
+    "seen = {seen}\n"
+    "information = jsd_mutual_information((x @ M * seen).sum(1), (x @ M * seen.roll(1, 0)).sum(1))\n"
+    "({loss}).backward()\n"
+    "return E.grad, M.grad"
+)
 
 WRONG = {
     "my_auroc": [
@@ -82,13 +90,16 @@ WRONG = {
         ("return z.roll(1, 1)", "broken up"),
         ("return z[torch.randint(len(z), (len(z),))]", "replacement"),
     ],
-    "jsd_all_pairs": [
-        ("return jsd_mutual_information(t.diagonal(), t)", "diagonal is among"),
+    "turn_gradients": [
+        (_TURN.format(seen="z.detach() if spectator else z", loss="error + weight * information"), "LOWER"),
+        (_TURN.format(seen="z", loss="error - weight * information"), "feels the spectator"),
         (
-            "return -jsd_mutual_information(t.diagonal(), t[~torch.eye(len(t), dtype=torch.bool)])",
-            "sign",
+            _TURN.format(
+                seen="z.detach() if spectator else z",
+                loss="error - (0 if spectator else weight) * information",
+            ),
+            "never learns",
         ),
-        ("return jsd_mutual_information(t[~torch.eye(len(t), dtype=torch.bool)], t.diagonal())", "exchanged"),
     ],
     "fisher_weights": [
         ("return delta / covariance.diagonal()", "ignore the correlation"),

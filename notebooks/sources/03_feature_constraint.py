@@ -377,8 +377,8 @@ table.rename(rows)
 
 # %% [markdown]
 # The distance to the centre, for which the sphere is made, gains with some seeds and loses with others. The distance
-# to the nearest code gains {{ mean_nearest_gain | pct }} points on average, and is the better question with or without
-# the pull.
+# to the nearest code gains {{ mean_nearest_gain | pct }} points on average, and on average, too, it is the better
+# question with or without the pull (`figures/results/bands_03_feature_constraint.csv`).
 #
 # ## 4. Collapse
 #
@@ -445,11 +445,12 @@ collapse.round(dict(zip(collapse.columns, (4, 4, 2, 2, 1), strict=True)))
 # This is a **collapse**: all codes in one place, and one picture for everything. The column `spread / R` does not see
 # it, for the sphere has shrunk with the codes: in radii all rows look much alike, and so they do to
 # $\mathcal{L}_{FC}$. The next column sees it. It divides the error by that of the *mean image*, shown for every image;
-# at 1 a code says nothing about its image.
+# at 1 a code says nothing about its image. Waiting and slow growth went together, so which of the two was needed, this
+# run does not say.
 #
 # <details><summary>For the curious: why the game does not recover</summary>
 #
-# To tell apart codes that lie about {{ shrunk | int }} times closer, the decoder would need weights as many times
+# Our guess: to tell apart codes that lie about {{ shrunk | int }} times closer, the decoder would need weights as many times
 # larger. And codes as wide as in the other game would lie so far outside the small sphere that the pull would cost
 # more than better pictures save.
 #
@@ -702,8 +703,9 @@ pd.DataFrame(table)
 # %% [markdown]
 # The whole gain is made before any constraint comes in. Most of it is a matter of *reading*: $h$ instead of $z$, and
 # the turns, bring {{ mean_read | pct }} points on average over five seeds, training on copies another {{
-# mean_step_copies_read | pct }}. The second distance alone brings less than any of these. (Why
-# turns help a network that never saw a turned bag, we do not know.)
+# mean_step_copies_read | pct }}. The second distance alone brings least. (The five ran on another machine. One of
+# them has this run's seed, yet not all its steps: rounding is enough for another training, and a few tenths in one run
+# are no finding. Why turns help a network that never saw a turned bag, we do not know.)
 #
 # And the constraints? The critic *harms* the features that it was meant to improve, with every seed; asked for its
 # own opinion, it makes up for part of the damage. The sphere adds nothing: it holds $z$, which nobody reads any more.
@@ -764,8 +766,8 @@ plots.show(
 
 # %% [markdown]
 # The package gains on all three sets, most on the photographs of CIFAR-10: from {{ cifar_d | pct0 }} %, little better
-# than a coin, to {{ cifar_fc | pct0 }} %. (There the copies are also cropped and recoloured, and we have not taken
-# the package apart.) On the grey sets we have, for three classes of each, chosen beforehand; 1 to 3 of our list share
+# than a coin, to {{ cifar_fc | pct0 }} %. (It is not quite the package above: another network, copies also cropped and recoloured, a critic that weighs more,
+# a cosine instead of Mahalanobis. We have not taken it apart.) On the grey sets we have, for three classes of each, chosen beforehand; 1 to 3 of our list share
 # a line.
 #
 # **Predict:** is the critic as useless everywhere as on bags?
@@ -799,7 +801,7 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 # - FC brings far more than $D$, but on bags not by a constraint: the gain comes from reading $h$ of turned images and
 #   from training on copies. Credit belongs to a part, not to a package.
 # - The sphere plays against the autoencoder and pays little, for nothing pushes anomalies out.
-# - A collapse gives the sphere nearly all that it asks for, and neither radii nor an AUROC show it. The error beside
+# - A collapse gives the sphere nearly all that it asks for, and the spread in radii does not show it. The error beside
 #   that of the mean image does, and a look at the pictures.
 # - The critic plays *with* the encoder. Its doubt is a score, as far as the class's symmetry lets it learn, and on
 #   some classes it is worth having.

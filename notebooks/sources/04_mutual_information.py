@@ -107,9 +107,9 @@ before = create("dualad_d_fc", seed=seed, **settings).fit(task.train)  # lesson 
 # %% [markdown]
 # ## 1. Which code belongs to which image?
 #
-# A small game first. The top row shows bags that no network was trained on. Two rows of their codes follow, drawn
-# by lesson 03's decoder. In one, every code stands under its own image. In the other it has moved one place on,
-# and stands under a **stranger**.
+# The top row shows bags that no network was trained on. Two rows of their codes follow, drawn by lesson 03's decoder.
+# In one, every code stands under its own image. In the other it has moved one place on, and stands under a
+# **stranger**.
 #
 # **Predict:** which row is which, and what told you?
 
@@ -134,7 +134,7 @@ plots.show(
 #
 # $$I(x; z) = \text{mean over pairs of } \log \frac{p(x, z)}{p(x)\, p(z)}$$
 #
-# It is zero when the code says nothing and never negative. Its unit is the **nat**, about 1.44 bits. We know
+# It is zero when the code says nothing and never negative. Its unit is the **nat**. We know
 # neither density, but we can train a network $T$ to play the game. The new part has two of them. (The $T_t$
 # below the critic are lesson 03's transformations.)
 # %%
@@ -149,8 +149,8 @@ plots.show(
 
 # %% [markdown]
 # $D$ and the sphere play *against* the autoencoder, and $T$ plays *with* it: both want pairs to be easy to tell.
-# (The paper on DualAD has no such part. It comes from Deep InfoMax, Hjelm et al., 2019, and LR-GDAN, Chen et al.,
-# 2020.)
+# In place of the drawing's $x$, section 3 gives $T$ a map from the middle of the encoder. (The paper on DualAD has no
+# such part. It comes from Deep InfoMax, Hjelm et al., 2019, and LR-GDAN, Chen et al., 2020.)
 #
 # ## 2. A network that plays, where the answer is known
 #
@@ -209,7 +209,7 @@ print(
 )
 
 # %% [markdown]
-# The player is a small network that sees two numbers and knows nothing of normal distributions.
+# The player is a small network that sees two numbers.
 
 
 # %%
@@ -290,10 +290,9 @@ plots.show(
 )
 
 # %% [markdown]
-# The networks reach the best value to within {{ toy_gap | f3 }}, least well at the right end. But mind what that
-# value is: even the best $T$ stays below the true $I$, at correlation 0.9 with {{ possible_09 | f2 }} where the
-# truth is {{ truth_09 | f2 }} nats. $I_{JS}$ is a cautious stand-in that here rises with $I$ and flattens towards
-# its ceiling.
+# The networks come close to the best $T$. But even that stays below the true $I$, at correlation 0.9 with
+# {{ possible_09 | f2 }} where the truth is {{ truth_09 | f2 }} nats. $I_{JS}$ is a cautious stand-in that here rises
+# with $I$ and flattens towards its ceiling.
 #
 # And if a network sees the same 64 pairs again and again?
 #
@@ -321,10 +320,9 @@ print(f"on its 64 pairs {by_heart:.2f}, on fresh pairs {on_fresh:.2f}; the best 
 # infinite ([appendix A1](A1_mutual_information.ipynb)). "Says more" means here that a network of this size can
 # read more.
 #
-# A $T$ that started from pixels would have to learn to see. The encoder sees already, so in place of $x$ our
-# $T$ gets a map from its middle, `seen`: 7 × 7 places, 32 channels, one block before lesson 03's $h$. Two
-# networks ask two questions. The **global** one, $T_g$, averages the map over its places: does this code belong
-# to this image?
+# A $T$ that started from pixels would have to learn to see. The encoder sees already, so our $T$ gets a map from its
+# middle, `seen`: 7 × 7 places, 32 channels, one block before lesson 03's $h$. The **global** network, $T_g$, averages
+# the map over its places: does this code belong to this image?
 # %%
 class GlobalStatistics(nn.Module):
     def __init__(self, channels, latent_dim, hidden=256):
@@ -342,8 +340,8 @@ class GlobalStatistics(nn.Module):
 
 
 # %% [markdown]
-# The **local** one, $T_l$, asks at *every place* of the map: does this code belong to the image of which I see
-# a corner? (A 1 × 1 convolution is one small network, used at each place.)
+# The **local** one, $T_l$, asks at *every place* of the map: does this code belong to the image of which I see a
+# corner?
 # %%
 class LocalStatistics(nn.Module):
     def __init__(self, channels, latent_dim, hidden=128):
@@ -364,14 +362,18 @@ class LocalStatistics(nn.Module):
 #
 # $$\min_{G,\, T_g,\, T_l}\; \mathcal{L}_{rec} - w_I\, \big( I_{JS}^{(g)}(x; z) + I_{JS}^{(l)}(x; z) \big)$$
 #
-# Is it this term that acts? Two more trainings will tell. In one, *without*, $T$ is a mere **spectator**: it gets
-# map and code as constants (`detach`), so the encoder feels nothing of it. In the other, a **placebo**, $T$ pulls at
-# the encoder but never learns. We measure the pull, the size of the gradient, at the code and at the map, where what
-# came through the code is counted again. At 25 times the part's weight the placebo should pull about as hard as the
-# part. And the part itself comes a second time, with ten times its weight.
+# Is it this term that acts? Two more trainings will tell.
 #
-# The library's `train` takes `Turn`s: a loss, with the `Player`s (network and optimiser) that lower it. Every 30
-# steps `watch` reads both networks, on bags that train them and on held-out ones.
+# - *Without*: $T$ is a mere **spectator**. It learns, but gets map and code as constants (`detach`), so the
+#   encoder feels nothing of it.
+# - **Placebo**: $T$ pulls at the encoder, but never learns. It shows what pulling alone does.
+#
+# We measure the pull, which is the size of the term's gradient, in two places: at the code and at the map. (The code
+# is computed from the map, so the second gradient contains the first.) An untrained $T$ pulls feebly; at 25 times the
+# part's weight it should pull about as hard. And the part itself comes a second time, with ten times its weight.
+#
+# The library's `train` takes `Turn`s: a loss, with the `Player`s (network and optimiser) that lower it. So `play`
+# draws the networks, writes the loss above as `turn`, lets `watch` read both $T$ every 30 steps, and trains.
 # %%
 def player(name, part):
     optimiser = torch.optim.AdamW(part.parameters(), learning_rate, betas=(0.9, 0.99))
@@ -483,9 +485,8 @@ plots.show(
 # %% [markdown]
 # The spectator's $T_g$ ends at {{ held_without | f2 }} on held-out bags: unasked, a code says much of the encoder's
 # map. With the encoder's help it ends at {{ held_with | f2 }}, and at ten times the weight near the ceiling. $T_l$
-# sees less and ends lower, yet it rises with the help, too: {{ local_without | f2 }} without, {{ local_with | f2 }}
-# with. All marks end close to their lines, so no $T$ has learned its bags by heart. The placebo's two, untrained,
-# read little.
+# sees less and ends lower, yet the help lifts it, too. All marks end close to their lines, so no $T$ has learned its
+# bags by heart.
 #
 # ### The wrong sign
 #
@@ -508,6 +509,7 @@ for axis, values, name in (
     axis.set_yscale("symlog", linthresh=1)
     axis.axhline(0, color="black", linewidth=0.9, linestyle=":")
     axis.set(xlabel="step", ylabel=name)
+figure.suptitle("tenfold from tick to tick", fontsize=10)
 own_sign_bug = float(np.mean(wrong["I_g"][-max(1, steps // 15) :]))
 plots.show(
     figure,
@@ -517,7 +519,7 @@ plots.show(
 
 
 # %% [markdown]
-# (Mind the axes: tenfold from tick to tick.) $I_{JS}$ has a ceiling and no lower end, so this loss falls and falls,
+# $I_{JS}$ has a ceiling and no lower end, so this loss falls and falls,
 # and looks like success. The estimate gives the bug away: mutual information is never negative, so
 # an estimate that falls far below zero on the *training* pairs is almost always a wrong sign.
 #
@@ -600,7 +602,8 @@ everything = pd.DataFrame(rows).T
 everything.map(lambda value: f"{value:,.0f}" if abs(value) > 1000 else f"{value:.2f}").replace("nan", "")
 
 # %% [markdown]
-# That is one seed, and may be luck. So here are five (from an earlier run).
+# That is one seed, and may be luck. So here are five, of an earlier run
+# (`figures/results/bands_04_mutual_information.csv`).
 # %% tags=["machinery"]
 short = {
     "without": "without",
@@ -638,7 +641,10 @@ outside = judged.loc["wrong sign", "outsiders"]
 left.set_yticks(range(len(judged)), judged.index)
 left.set(xlabel="outsiders' $I_{JS}$", ylim=(len(judged) - 0.5, -0.5), xlim=(1.1, 1.41))
 right.set_xlabel("latent AUROC, %")
-figure.suptitle("mark: this run; bar: lowest to highest of five seeds; stroke: their mean", fontsize=10)
+figure.suptitle(
+    "mark: this run; bar: lowest to highest of five seeds; stroke: their mean; grey: the bar of “without”",
+    fontsize=10,
+)
 if outside < 1.1:
     left.annotate(
         f"{outside:.2f}", (1.102, len(judged) - 1), (1.13, len(judged) - 1), va="center", fontsize=9,
@@ -662,22 +668,25 @@ plots.show(
 
 # %% [markdown]
 # **The information.** With the part $T$'s own estimate rises, but outsiders, on average over the seeds, read no more
-# than without. At ten times the weight the estimate is highest, and their reading lower. Nor are they blind, though
-# the dose is large: 16 added components lift it to {{ reading_more | f2 }}. So **an estimate that rose is no proof
-# of a code that says more**.
+# than without. At ten times the weight the estimate is highest, and their reading lower. Nor are they blind: 16 added
+# components, a large dose, lift the plain code's reading to {{ reading_more | f2 }}. So **an estimate that rose is no
+# proof of a code that says more**.
 #
-# **The score.** It gains all the same: {{ mean_gain_with | pct }} points on average, and the two bars do not meet.
-# Pull alone does not do that. In those five runs the placebo pulled at the code 1.0 to 1.4 times as hard as the part,
-# and in the run above no less at the map. Yet its mean is {{ -mean_gain_placebo_equal | pct }} points *lower* than
-# without. So at the library's weight a $T$ that learns did the score good, but not by information that an outsider
-# finds. (Tschannen et al., 2020, saw the like where the information could not change.)
+# **The score.** It gains all the same: {{ mean_gain_with | pct }} points on average, and the two bars do not meet. A
+# pull of that size is not enough for it. In those five runs the placebo pulled at the code 1.0 to 1.4 times as hard as
+# the part (same file), and in the run above no less at the map. Yet its mean is {{ -mean_gain_placebo_equal | pct }}
+# points *lower* than without. So at the library's weight a $T$ that learns did the score good, but not by information
+# that an outsider finds.
 #
-# Three limits. At ten times the weight the bars meet. Size is not direction, and outsiders read less of the placebo's
-# code, so it rules out *this* pull and not every one. And part of the gain hangs on the whitening (the fold below).
+# Three limits. At ten times the weight the bars meet. The placebo matches the size of the pull and not its
+# direction, and outsiders read less of its code. So it rules out that any pull of this size would do, and not that some
+# other one would. And much hangs on the floor of lesson 01's whitening (the fold below). Without it the plain code scores
+# {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}, so removing the floor alone gives most of
+# the gain. (Over five seeds the part then still adds {{ mean_full_gain_with | pct }} points on average, and the ranges
+# meet.)
 #
 # **The wrong sign.** Its AUROC, {{ latent_sign_bug | pct }}, would alarm nobody. The outsiders' reading, next to
-# nothing, does. How can both be? In part, the score whitens the code and these outsiders did not (the fold below).
-# And they may ask for different things: an outsider asks *which* bag this is, the score whether it is a bag at all.
+# nothing, does. In part, the score whitens the code and these outsiders did not (the fold, too).
 
 # %% tags=["machinery"]
 no_floor = {
@@ -692,10 +701,9 @@ widest = (spread[-1] / spread.sum()).item()
 # %% [markdown]
 # <details><summary>For the curious: what hangs on the whitening</summary>
 #
-# *The score's gain.* Lesson 01's whitening has a floor: it adds a tenth of the mean variance to each direction, so
-# that narrow ones stay narrow. Take the floor away, and on this seed the plain code has {{ full_without | pct }} by
-# itself, the part's {{ full_with | pct }}. Over five seeds the part then adds {{ mean_full_gain_with | pct }} points
-# on average, and the two ranges meet. So some of its gain undoes what the floor costs.
+# *The score's gain.* Lesson 01's whitening adds a tenth of the mean variance to each direction, so that narrow ones
+# stay narrow. On this seed that floor costs the plain code points and the part's none: some of the gain undoes it.
+# (Tschannen et al., 2020, saw scores gain where the information could not change.)
 #
 # *The judges' reading.* They saw each number of the code standardised. Whitened codes bring the same verdict,
 # {{ whitened_without | f2 }} without and {{ whitened_with | f2 }} with the part. But in the wrong sign's code, which
@@ -706,8 +714,8 @@ widest = (spread[-1] / spread.sum()).item()
 #
 # ### Why there was so little to gain
 #
-# To redraw an image from its code, an autoencoder *must* keep it there, so the squared error asks for information,
-# too (Barber and Agakov, 2003, make a formula of this). *Without* has no other loss. So let us watch it train.
+# To redraw an image from its code, an autoencoder *must* keep it there, so the squared error asks for information, too
+# (Barber and Agakov, 2003). *Without* has no other loss: watch it train.
 #
 # **Predict:** where does the outsiders' reading of its code start, with weights all but random, and where does it
 # end?
@@ -735,19 +743,17 @@ plots.show(
 )
 
 # %% [markdown]
-# Even after a single step the reading is {{ read_first | f2 }} (0.69 to 1.03 over five seeds): a code keeps much of
-# its image before it has learned to. The squared error alone takes it, on this seed over a small hump, to {{
-# reading_without | f2 }}, about where it ends with the part. So the part asks for something that is largely paid for
-# already. (One caution: near its ceiling $I_{JS}$ is flat, as in section 2, so equal readings might hide a
-# difference. [Appendix A1](A1_mutual_information.ipynb) narrows the code until readings are far below the ceiling,
-# and finds none either.)
+# Even after a single step the reading is {{ read_first | f2 }} (0.69 to 1.03 over five seeds; same file): a code keeps
+# much of its image before it has learned to. The squared error alone takes it, over a small hump, to
+# {{ reading_without | f2 }}, about where it ends with the part. So the part asks for something that is largely paid
+# for already. (This near the ceiling a difference might hide. [Appendix A1](A1_mutual_information.ipynb) narrows the
+# code until readings are far below it, and finds none either.)
 #
 # ## 5. What the detector gains
 #
-# So far the part stood beside a plain autoencoder. Now comes lesson 03's detector, without the part and with it.
-# Its latent score reads the features $h$, while $T$ looks at $z$; so the last row, *code*, is section 4's latent score
-# on the detector's own $z$. Beside each change stand lesson 00's bootstrap interval and the lowest and
-# highest change of five seeds.
+# Now the part joins lesson 03's detector. Its latent score reads the features $h$, while $T$ looks at $z$; so the last
+# row, *code*, is section 4's latent score on the detector's own $z$. Beside each change: lesson 00's bootstrap
+# interval, and the lowest and highest of five seeds (same file).
 #
 # **Predict:** for which of the four scores will the gain be clear of zero?
 
@@ -786,11 +792,13 @@ pair = pd.DataFrame(pair).T
 # zero. Section 4's gain does not carry over.
 #
 # **Does the part earn its place?** In this detector, no. Over ten classes each of MNIST and Fashion-MNIST it changes
-# the dual score's mean AUROC by less than a tenth of a point, and on MNIST that is a small loss, -0.08, whose
-# interval over the classes leaves out zero. On CIFAR-10, with another network and a contrastive term beside it,
-# there is no change that can be told from zero either ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
-# As a way to *look* it was worth building: outsiders caught the wrong sign, and the AUROC did not. And where there is
-# no decoder, as in Deep InfoMax, it is the main training signal.
+# the dual score's mean AUROC by less than a tenth of a point; on MNIST that is a loss, -0.08, whose interval leaves
+# out zero. On CIFAR-10, with another network and beside a contrastive term (pairs and strangers among *views* of
+# images), no change can be told from zero either ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
+#
+# As a way to *look*, estimators of this kind were worth building: the run's own estimate and the outsiders both caught
+# the wrong sign, and the AUROC did not. For that no term in the loss is needed. But where there is no decoder, as in
+# Deep InfoMax, the term is the main training signal.
 #
 # ## Recap
 #
@@ -798,8 +806,9 @@ pair = pd.DataFrame(pair).T
 #   for it, $I_{JS}$, which never exceeds $2 \log 2$ and counts on held-out pairs alone.
 # - Encoder and $T$ raise it together. Far below zero on its training pairs, suspect a wrong sign.
 # - An estimate that rose does not prove that a code says more: ask an outsider. Nor does a score that rose.
-# - On bags the part raised the plain autoencoder's latent score, and a placebo that pulls as hard or harder did not.
-#   But outsiders read no more on average, and in the full detector no score had a gain clear of zero.
+# - On bags, and with lesson 01's whitening, the part raised the plain autoencoder's latent score, and a placebo that
+#   pulls as hard did not. (Without the whitening's floor the gain is smaller, and the ranges meet.) But outsiders read
+#   no more on average, and in the full detector no score had a gain clear of zero.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
 # together without a single label, and adds up what every part was worth.
@@ -918,41 +927,45 @@ checks.check_strangers(strangers)
 #
 # </details>
 #
-# **3. Code.** Use all strangers of a batch. $T$ was evaluated on all pairs: `t[i, j]` $= T(x_i, z_j)$. Write
-# $I_{JS}$ with the diagonal as joint pairs and *everything else* as marginal pairs.
+# **3. Code.** Build the turn in its smallest form. The encoder is a matrix $E$: the code is `x @ E`, redrawn as
+# `z @ E.T`. $T$ is a matrix $M$: its logits are `(x @ M * z).sum(1)`. Send section 3's loss backward and return what
+# reaches each matrix. With a `spectator`, $M$ learns as before, but none of $I_{JS}$ reaches $E$.
 
 
 # %%
-def jsd_all_pairs(t):
-    """t: (N, N) logits. Returns a scalar."""
+def turn_gradients(E, M, x, weight, spectator):
+    """E, M: (p, d), with requires_grad; x: (N, p). Returns the gradients of E and of M after one backward pass."""
     raise NotImplementedError
 
 
-checks.check_jsd_all_pairs(jsd_all_pairs)
+checks.check_turn_loss(turn_gradients)
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# The diagonal is `t.diagonal()`. You need everything else as one long vector.
+# The error and $T$ both use `z`. For a spectator, which of the two has to get `z` as a constant?
 #
 # </details>
 # <details><summary>Hint 2</summary>
 #
-# A boolean mask, `~torch.eye(len(t), dtype=torch.bool)`, picks it. Then call `jsd_mutual_information(joint,
-# marginal)`.
+# `squared_error(z @ E.T, x)` minus `weight` times `jsd_mutual_information(joint, marginal)`. The strangers' codes are
+# `z.roll(1, 0)`. After `loss.backward()` the gradients lie in `E.grad` and `M.grad`.
 #
 # </details>
 # <details><summary>Solution</summary>
 #
 # ```python
-# def jsd_all_pairs(t):
-#     joint = t.diagonal()
-#     marginal = t[~torch.eye(len(t), dtype=torch.bool)]  # N (N - 1) pairs
-#     return jsd_mutual_information(joint, marginal)
+# def turn_gradients(E, M, x, weight, spectator):
+#     z = x @ E
+#     error = squared_error(z @ E.T, x)  # the encoder always learns to redraw
+#     shown = z.detach() if spectator else z  # what T looks at
+#     joint, marginal = (x @ M * shown).sum(1), (x @ M * shown.roll(1, 0)).sum(1)
+#     (error - weight * jsd_mutual_information(joint, marginal)).backward()
+#     return E.grad, M.grad
 # ```
 #
-# The estimate is less noisy, because each code meets $N - 1$ strangers and not one. It costs $N^2$
-# evaluations of $T$ and not $2N$.
+# One minus serves both: $E$ and $M$ go down the same loss, so both raise the information. And one `detach` decides
+# whether $E$ hears of it. Were $M$ detached, or the weight 0, the spectator would never learn to see.
 #
 # </details>
 #
@@ -972,9 +985,8 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 #
 # </details>
 #
-# **5. Try.** Give part and placebo the *same* weight, 0.03, with three values of `seed`. Predict which gains more,
-# and whether their ranges stay apart. Are they a fair pair? And what do you answer an author who shows "without"
-# and "with" on one seed?
+# **5. Try.** Give part and placebo the *same* weight, 0.03, with three values of `seed`. Predict which gains more. Are
+# they a fair pair?
 #
 # <details><summary>Hint</summary>
 #
@@ -992,11 +1004,11 @@ checks.check_jsd_all_pairs(jsd_all_pairs)
 # </details>
 # <details><summary>Solution</summary>
 #
-# When we ran it, the part had latent AUROCs of 92.0 to 93.7 and the placebo 88.8 to 90.4: well apart. But they
-# are no fair pair, since at one weight the untrained $T$ pulled about a thirtieth as hard. A placebo has to match
-# the treatment in what it does, not in the number before it. So ask the author for a control that pulls as
-# hard, and for other seeds: ours at ten times the weight gains {{ latent_strong - latent_without | pct }} points on
-# seed 0, and {{ mean_gain_strong | pct }} on average over five.
+# When we ran it, the part had latent AUROCs of 92.0 to 93.7 and the placebo 88.8 to 90.4: well apart. But they are no
+# fair pair, since at one weight the untrained $T$ pulled about a thirtieth as hard. A placebo has to match the
+# treatment in what it does, not in the number before it. So ask an author for a control that pulls as hard, and for
+# other seeds: ours at ten times the weight gains {{ latent_strong - latent_without | pct }} points on seed 0, and
+# {{ mean_gain_strong | pct }} on average over five.
 #
 # </details>
 #

@@ -132,7 +132,7 @@ def code_distance(z_hat, z):
 
 
 # %% [markdown]
-# And the information? Lesson 04 had a bound for it, InfoNCE: of $K$ candidates, how well does $T$ find the right one?
+# And the information? Appendix A1 has a bound for it, InfoNCE: of $K$ candidates, how well does $T$ find the right one?
 # With the $K$ things that can be done to an image as candidates it reads
 #
 # $$I(\tilde x; t) \ge \log K + \text{mean } \log p(t \mid \tilde x).$$

@@ -21,8 +21,8 @@ from .lrgdan import DUAL_WISHES, check_dual_wishes, check_half_total_error
 from .mutual_information import (
     INFORMATION_CHANGES,
     check_information_changes,
-    check_jsd_all_pairs,
     check_strangers,
+    check_turn_loss,
 )
 from .sound import SOUND_CHANGES, check_sound_changes, check_to_image
 from .start_here import SCORE_CHANGES, check_auroc, check_honest_choice, check_score_changes

@@ -86,49 +86,162 @@ def check_strangers(function):
         )
 
 
-@reports("all strangers of the batch, none of the pairs on the diagonal")
-def check_jsd_all_pairs(function):
-    """function(t) -> scalar: I_JS of logits t (N, N), joint pairs on the diagonal, strangers everywhere else."""
+@reports("encoder and T raise the estimate together, and of a spectator the encoder feels nothing")
+def check_turn_loss(function):
+    """function(E, M, x, weight, spectator) -> the gradients of E and of M, both (p, d), after one backward pass.
+
+    The loss is error - weight * information with z = x @ E, x_hat = z @ E.T, T(x, z) = (x @ M * z).sum(1). A spectator
+    sees z as a constant, and any weight above 0 is right for it. Gradients come out, for a grader hands over no graphs.
+    """
     import torch
 
-    call = numbers(function, "one number", shape=())
-    n = 6
-    logits = np.random.default_rng(0).normal(size=(n, n)) * 2 + 3 * np.eye(n)
-    given = call(torch.from_numpy(logits))
-    joint, others = -np.logaddexp(0, -np.diag(logits)), -np.logaddexp(0, logits)
-    off = others[~np.eye(n, dtype=bool)]
-    ceiling = 2 * np.log(2)
-    right = joint.mean() + off.mean() + ceiling
-    wrong = {
-        "The diagonal is among your strangers: those pairs belong together, and T is punished for knowing it. "
-        "Leave it out.": joint.mean() + others.mean() + ceiling,
-        "You divide the strangers by N^2, but there are N (N - 1) of them.": joint.mean()
-        + off.sum() / n**2
-        + ceiling,
-        "You sum over the strangers. Average joint pairs and strangers each over their own number.": joint.mean()
-        + off.sum()
-        + ceiling,
-        "2 log 2 is missing: without it a T that knows nothing does not give 0.": right - ceiling,
-        "The sign is turned: the estimate is to be raised, and a good T gives a positive one.": -right,
-        "That is the loss of the classifier, to be lowered. The estimate is 2 log 2 minus it.": ceiling - right,
-        "Joint pairs and strangers are exchanged: the diagonal holds the pairs that belong "
-        "together.": -np.logaddexp(0, -logits[~np.eye(n, dtype=bool)]).mean()
-        - np.logaddexp(0, np.diag(logits)).mean()
-        + ceiling,
-        "Each code meets one stranger only. Use all that stand off the diagonal.": joint.mean()
-        + np.diag(np.roll(others, 1, axis=0)).mean()
-        + ceiling,
-    }  # fmt: skip
-    if not np.isclose(given, right, atol=1e-5):
-        for message, value in wrong.items():
-            if np.isclose(given, value, atol=1e-5):
-                raise CheckFailed(message)
-        raise CheckFailed(f"For one test matrix the estimate is {right:.4f}; you give {given:.4f}.")
-    for size in (-300.0, 300.0):
-        extreme = as_array(function(torch.full((3, 3), size)))
-        if not np.isfinite(extreme).all():
+    if not callable(function):
+        raise CheckFailed("Hand over the function itself, without calling it: check(my_function).")
+    random, weight = np.random.default_rng(0), 0.3
+    E, M, x = (
+        torch.from_numpy(random.normal(0, 0.5, shape).astype(np.float32))
+        for shape in ((5, 3), (5, 3), (4, 5))
+    )
+    for spectator in (False, True):
+        found = _turn_shares(E, M, x, _turn_gradients(function, E, M, x, weight, spectator))
+        kind = "With spectator=True" if spectator else "Without a spectator"
+        if found is None:
             raise CheckFailed(
-                f"For logits of {size:.0f} you give NaN or infinity: the logarithm of a sigmoid that is 0, or 1 less "
-                "one that is 1. Write it with softplus: log sigmoid(t) = -softplus(-t), log(1 - sigmoid(t)) = "
-                "-softplus(t)."
+                f"{kind} the gradients are those of another loss. Its parts: squared_error(x_hat, x), and I_JS of T on "
+                "the pairs and on strangers, each code in another image's row: z.roll(1, 0)."
             )
+        for wrong, message in _turn_mistakes(weight, spectator, **found):
+            if wrong:
+                raise CheckFailed(f"{kind}: {message}")
+
+
+def _turn_gradients(function, E, M, x, weight, spectator):
+    """What the function returns, (2, p, d) in double precision; a gradient that is None counts as 0."""
+    given = [part.clone().requires_grad_() for part in (E, M)]
+    try:
+        result = function(*given, x.clone(), weight, spectator)
+    except RuntimeError as error:
+        if "does not require grad" in str(error) or "not to have been used" in str(error):
+            raise CheckFailed(
+                "Nothing to be learned: the loss, or one of the two matrices, is cut off. no_grad and detach make "
+                "constants, and whoever should learn must not be one."
+            ) from error
+        raise
+    if result is None:
+        raise NotImplementedError
+    if not isinstance(result, list | tuple) or len(result) != 2:
+        raise CheckFailed(
+            "Return two things: the gradient of E and the gradient of M, after loss.backward()."
+        )
+    gradients = [np.zeros(E.shape) if part is None else as_array(part) for part in result]
+    for gradient in gradients:
+        if gradient.shape != tuple(E.shape):
+            raise CheckFailed(
+                f"Each gradient has the shape of its matrix, {tuple(E.shape)}; one of yours has {gradient.shape}."
+            )
+    if not np.isfinite(gradients).all():
+        raise CheckFailed("A gradient holds NaN or infinity.")
+    if not np.any(gradients):
+        raise CheckFailed(
+            "Both gradients are 0 or None: loss.backward() fills E.grad and M.grad of the two matrices that you were "
+            "given, not of copies."
+        )
+    return np.stack(gradients)
+
+
+def _turn_shares(E, M, x, given):
+    """Of which parts the gradients are made, or None: error, through the code (`redrawn`) and in the decoder alone
+    (`drawing`); minus the information, at the encoder and at T; own: strangers who met their own code."""
+    from itertools import permutations
+
+    import torch
+
+    from ...losses import jsd_mutual_information, squared_error
+
+    E, M = (part.double().requires_grad_() for part in (E, M))
+    x = x.double()
+    z, n = x @ E, len(x)
+    logits = (x @ M) @ z.T  # T of every image and every code
+    parts = [
+        torch.autograd.grad(loss, E, retain_graph=True)[0]
+        for loss in (squared_error(z @ E.detach().T, x), squared_error(z.detach() @ E.T, x))
+    ]
+    apart = ~torch.eye(n, dtype=torch.bool)
+    strangers = [(logits[apart], 0)]
+    for order in permutations(range(n)):
+        strangers.append((logits[range(n), order], sum(i == j for i, j in enumerate(order))))
+    for marginal, own in strangers:
+        information = jsd_mutual_information(logits.diagonal(), marginal)
+        at_encoder, at_T = torch.autograd.grad(information, (E, M), retain_graph=True)
+        encoder = _shares(given[0], [*parts, -at_encoder])
+        player = _shares(given[1], [-at_T])
+        if encoder is not None and player is not None:
+            names = ("redrawn", "drawing", "encoder", "player")
+            return dict(zip(names, (*encoder, *player), strict=True)) | {"own": own}
+    return None
+
+
+def _shares(given, parts):
+    """How often each part is in a gradient; None where it is no sum of them."""
+    columns = np.stack([as_array(part).ravel() for part in parts], 1)
+    shares = np.linalg.lstsq(columns, given.ravel(), rcond=None)[0]
+    fits = np.allclose(columns @ shares, given.ravel(), atol=1e-5 + 1e-4 * np.abs(given).max())
+    return np.where(np.abs(shares) < 1e-3, 0, shares) if fits else None
+
+
+def _turn_mistakes(weight, spectator, redrawn, drawing, encoder, player, own):
+    """(is it so, what to say) for each typical mistake, in the order in which they are looked for."""
+
+    def near(*pairs):
+        return all(np.isclose(a, b, rtol=1e-2, atol=1e-3) for a, b in pairs)
+
+    yield (
+        player == 0,
+        "T never learns: nothing of the loss reaches M. It does not if T itself is detached or stands under no_grad, "
+        "or if the information has the weight 0."
+        + (" Of a spectator z alone is a constant, and its weight is not 0." if spectator else ""),
+    )
+    if not spectator:
+        yield (
+            encoder < 0 and player < 0,
+            "the sign is wrong: encoder and T LOWER the information. A loss goes down, so the information stands in it "
+            "with a minus.",
+        )
+        yield encoder < 0, "the encoder plays against T. Here both raise the information: one loss for both."
+        yield (
+            encoder == 0,
+            "the encoder feels nothing of the information: z is a constant (detach) for a spectator alone.",
+        )
+    yield player < 0, "the sign is wrong: T LOWERS the information. It learns by raising it."
+    yield (
+        spectator and encoder != 0,
+        "the encoder feels the spectator: some of the information's gradient reaches E. Detach z where T looks at it, "
+        "for pairs and strangers.",
+    )
+    yield (
+        near((redrawn, 0), (drawing, 0)),
+        "the reconstruction error is missing. The information comes on top of it.",
+    )
+    yield (
+        near((redrawn, 0)),
+        "z is cut off where it is redrawn, too: the encoder can't learn to reconstruct. Detach z for T alone.",
+    )
+    yield redrawn < 0, "the reconstruction error rises by your turn: it stands in the loss with a plus."
+    yield (
+        near((redrawn, weight), (drawing, weight)),
+        "the weight stands before the reconstruction error, too. It belongs to the information alone.",
+    )
+    yield (
+        not near((redrawn, 1), (drawing, 1)),
+        "the reconstruction error does not count once. Take squared_error(x_hat, x), a mean, with the weight 1.",
+    )
+    if not spectator:
+        yield (
+            near((encoder, 1), (player, 1)),
+            "the weight is forgotten: the information counts as much as the error.",
+        )
+        yield (
+            not near((encoder, weight), (player, weight)),
+            f"with the weight {weight} the information counts {encoder:.2f} times for E and {player:.2f} times for M.",
+        )
+    yield own, "some strangers are pairs: a code stayed with its own image. z.roll(1, 0) moves each one on."
