@@ -450,9 +450,9 @@ collapse.round(dict(zip(collapse.columns, (4, 4, 2, 2, 1), strict=True)))
 #
 # <details><summary>For the curious: why the game does not recover</summary>
 #
-# Our guess: to tell apart codes that lie about {{ shrunk | int }} times closer, the decoder would need weights as many times
-# larger. And codes as wide as in the other game would lie so far outside the small sphere that the pull would cost
-# more than better pictures save.
+# Our guess: to tell apart codes that lie about {{ shrunk | int }} times closer, the decoder would need weights as
+# many times larger. And codes as wide as in the other game would lie so far outside the small sphere that the pull
+# would cost more than better pictures save.
 #
 # </details>
 #
@@ -766,9 +766,9 @@ plots.show(
 
 # %% [markdown]
 # The package gains on all three sets, most on the photographs of CIFAR-10: from {{ cifar_d | pct0 }} %, little better
-# than a coin, to {{ cifar_fc | pct0 }} %. (It is not quite the package above: another network, copies also cropped and recoloured, a critic that weighs more,
-# a cosine instead of Mahalanobis. We have not taken it apart.) On the grey sets we have, for three classes of each, chosen beforehand; 1 to 3 of our list share
-# a line.
+# than a coin, to {{ cifar_fc | pct0 }} %. (It is not quite the package above: another network, copies also cropped
+# and recoloured, a critic that weighs more, a cosine instead of Mahalanobis. We have not taken it apart.) On the grey
+# sets we have, for three classes of each, chosen beforehand; 1 to 3 of our list share a line.
 #
 # **Predict:** is the critic as useless everywhere as on bags?
 # %% tags=["machinery"]

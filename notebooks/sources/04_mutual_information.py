@@ -678,12 +678,12 @@ plots.show(
 # points *lower* than without. So at the library's weight a $T$ that learns did the score good, but not by information
 # that an outsider finds.
 #
-# Three limits. At ten times the weight the bars meet. The placebo matches the size of the pull and not its
-# direction, and outsiders read less of its code. So it rules out that any pull of this size would do, and not that some
-# other one would. And much hangs on the floor of lesson 01's whitening (the fold below). Without it the plain code scores
-# {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}, so removing the floor alone gives most of
-# the gain. (Over five seeds the part then still adds {{ mean_full_gain_with | pct }} points on average, and the ranges
-# meet.)
+# Three limits. At ten times the weight the bars meet. The placebo matches the size of the pull and not its direction,
+# and outsiders read less of its code. So it rules out that any pull of this size would do, and not that some other
+# one would. And much hangs on the floor of lesson 01's whitening (the fold below). Without it the plain code scores
+# {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}, so removing the floor alone gives most
+# of the gain. (Over five seeds the part then still adds {{ mean_full_gain_with | pct }} points on average, and the
+# ranges meet.)
 #
 # **The wrong sign.** Its AUROC, {{ latent_sign_bug | pct }}, would alarm nobody. The outsiders' reading, next to
 # nothing, does. In part, the score whitens the code and these outsiders did not (the fold, too).
@@ -781,7 +781,9 @@ for score in plain:
     fewest, _, most = (100 * end for end in over_seeds(f"{score}_change", change / 100))
     beside[score] = {
         "95 % interval": f"{low:+.1f} to {high:+.1f}",
-        "over five seeds": f"{fewest:+.1f} to {most:+.1f}" if f"{score}_change" in five.index else "",
+        "over five seeds": f"{fewest:+.1f} to {most:+.1f}"
+        if f"{score}_change" in five.index
+        else "not measured",
     }
 pair = pd.DataFrame(pair).T
 (pair.round(1) + 0.0).join(pd.DataFrame(beside).T)
