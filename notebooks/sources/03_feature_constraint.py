@@ -145,8 +145,8 @@ plots.show(
 
 
 # %% [markdown]
-# Only the sphere is an adversary: it wants to be small, and the autoencoder $G$ needs room for its codes if it is
-# to rebuild images. The critic and $G$ want the same thing and lower one loss together.
+# Only the sphere is an adversary: it wants to be small, and the autoencoder $G$ needs room for its codes. The critic
+# and $G$ lower one loss together.
 #
 # ## 2. The sphere's side of the game
 #
@@ -310,12 +310,13 @@ plots.show(
 
 # %% [markdown]
 # First $G$ spreads its codes, and the sphere follows. Then the pull sets in: codes beyond the rim come in, and the
-# circle shrinks with them. At the end bags lie all over the disc, because inside nothing pulls. Some anomalies lie
-# beyond the rim and many inside, for nothing pushed them out. Where they crowd a part of the disc that few bags
+# circle shrinks with them. At the end bags lie all over the disc, because inside nothing pulls, and so do many
+# anomalies, for nothing pushed them out. Where they crowd a part of the disc that few bags
 # use, the distance to the *centre* cannot see it; the distance to the *nearest bag* can.
 #
 # Did the pull help at all? The fair control is the same game, with the same seed and batches, and a pull of
-# weight 0. One seed may flatter, so beside its difference stand the mean and the range over five (an earlier run).
+# weight 0. One seed may flatter, so beside its difference stand the mean and the range over five
+# (`figures/results/bands_03_feature_constraint.csv`).
 # %% tags=["machinery"]
 # Measured by `dualad bands`, which runs the whole lesson five times.
 five = pd.read_csv(results_folder() / "bands_03_feature_constraint.csv", index_col="metric")
@@ -378,12 +379,13 @@ table.rename(rows)
 # %% [markdown]
 # The distance to the centre, for which the sphere is made, gains with some seeds and loses with others. The distance
 # to the nearest code gains {{ mean_nearest_gain | pct }} points on average, and on average, too, it is the better
-# question with or without the pull (`figures/results/bands_03_feature_constraint.csv`).
+# question with or without the pull (same file).
 #
 # ## 4. Collapse
 #
-# What holds this game together? The sphere waited, and the pull grew slowly. An untrained network gives all images
-# nearly the same code, and around these the sphere would be tiny.
+# What holds this game together? The pull never stops asking for smaller codes: in a turn the sphere stands still, so
+# they pay. But the sphere waited, and the pull grew slowly. Around an untrained network's codes, all nearly the same,
+# it would be tiny.
 #
 # **Predict** what happens if the sphere neither waits nor lets the pull grow: to the codes, the pictures, and the
 # pixel AUROC.
@@ -443,10 +445,9 @@ collapse.round(dict(zip(collapse.columns, (4, 4, 2, 2, 1), strict=True)))
 
 # %% [markdown]
 # This is a **collapse**: all codes in one place, and one picture for everything. The column `spread / R` does not see
-# it, for the sphere has shrunk with the codes: in radii all rows look much alike, and so they do to
-# $\mathcal{L}_{FC}$. The next column sees it. It divides the error by that of the *mean image*, shown for every image;
-# at 1 a code says nothing about its image. Waiting and slow growth went together, so which of the two was needed, this
-# run does not say.
+# it, for the sphere has shrunk with the codes: in radii all rows look much alike. The next column sees it. It divides
+# the error by that of the *mean image*, shown for every image; at 1 a code says nothing about its image. Waiting and
+# slow growth went together, so which of the two was needed, this run does not say.
 #
 # <details><summary>For the curious: why the game does not recover</summary>
 #
@@ -456,13 +457,12 @@ collapse.round(dict(zip(collapse.columns, (4, 4, 2, 2, 1), strict=True)))
 #
 # </details>
 #
-# Yet the pixel AUROC, {{ collapsed_pixel | pct }}, warns nobody: the distance to one standard picture is a
+# Alone, the pixel AUROC, {{ collapsed_pixel | pct }}, would warn nobody: the distance to one standard picture is a
 # detector, too.
 #
 # ## 5. The critic
 #
-# So much for our first wish, normal images close together. The second was an encoder that notices what tells images
-# apart.
+# Our second wish was an encoder that notices what tells images apart.
 #
 # A square has eight **symmetries**, four turns and their mirror images, and they move pixels without blending
 # them. A number $t$ from 0 to 7 names them; each of its three bits stands for one move: mirror left and right,
@@ -597,7 +597,8 @@ plots.show(
 
 
 # %% [markdown]
-# Below each copy stands the probability of the right answer. The first bag's left and right sides differ, and every
+# Below each copy: the right answer's probability. The first bag's
+# left and right sides differ, and every
 # copy of it is named. The bag in the middle is nearly its own mirror image, so each copy has two good answers.
 # Over all test bags the critic is right on {{ critic_accuracy | pct0 }} % of the copies, and on {{
 # critic_twin_or_right | pct0 }} % if the mirror twin counts as well. What a class's own symmetry hides, no critic
@@ -610,8 +611,8 @@ plots.show(
 # </details>
 #
 # On copies of anomalies it is right {{ critic_accuracy_anomalous | pct0 }} % of the time (a guess: one in eight). So
-# its doubt is a score, from a question that never mentions anomalies, with an AUROC of {{ auroc_doubt | pct }}. The
-# score errs, too: the third bag it takes for an anomaly, the shoe for normal.
+# its doubt is a score, with an AUROC of {{ auroc_doubt | pct }}. It errs, too: the third bag it takes for an anomaly,
+# the shoe for normal.
 #
 # ## 6. What each part is worth
 #
@@ -660,8 +661,8 @@ def read(network, turns, of="h"):
 four = dihedral_elements(task.image_shape, mirrored=False)
 
 # %% [markdown]
-# Each line of the bill changes one thing in the line above, and its number says which of the five. (The five seeds
-# are an earlier run; the line above the table names the steps of this run that lie outside their range, if any.)
+# Each line of the bill changes one thing in the line above, and its number says which of the five. (The line above
+# the table names the steps of this run outside the range of the five seeds.)
 #
 # **Predict:** which line brings the largest step? Does any line cost something?
 
@@ -702,17 +703,18 @@ pd.DataFrame(table)
 
 # %% [markdown]
 # The whole gain is made before any constraint comes in. Most of it is a matter of *reading*: $h$ instead of $z$, and
-# the turns, bring {{ mean_read | pct }} points on average over five seeds, training on copies another {{
-# mean_step_copies_read | pct }}. The second distance alone brings least. (The five ran on another machine. One of
-# them has this run's seed, yet not all its steps: rounding is enough for another training, and a few tenths in one run
-# are no finding. Why turns help a network that never saw a turned bag, we do not know.)
+# the turns, bring {{ mean_read | pct }} points on average over five seeds, training on copies another
+# {{ mean_step_copies_read | pct }}. The second distance alone brings least. (The five ran on another machine: one
+# has this run's seed, yet not all its steps. So take the ranges for too narrow. Why turns help a network that never saw
+# a turned bag, we do not know.)
 #
 # And the constraints? The critic *harms* the features that it was meant to improve, with every seed; asked for its
 # own opinion, it makes up for part of the damage. The sphere adds nothing: it holds $z$, which nobody reads any more.
 #
 # Had we shown only two numbers, {{ latent_d | pct }} without FC and {{ latent_fc | pct }} with it, we would have
 # told no lie, and given the credit to the wrong part. The lines in between are an **ablation**, each the **control**
-# for the next. (In another order, prices may differ.)
+# for the next. (In another order, prices may differ.
+# And lesson 01's bar, PCA's error divided by roughness, stands above every line.)
 #
 # <details><summary>For the curious: who computes the lines</summary>
 #
@@ -738,9 +740,8 @@ plots.show(
 )
 
 # %% [markdown]
-# Bags, or something like them! The network with $D$ redraws the rough shape of the trousers. The one that
-# was trained on copies had to bring every turned copy back to an upright bag, and now it makes one of nearly
-# anything.
+# Bags, or something like them! The network with $D$ redraws the rough shape of the trousers. The one that had to
+# bring every turned copy back to an upright bag makes one of nearly anything.
 #
 # ## 7. And on other classes?
 #
@@ -793,8 +794,8 @@ parts.loc[[*lines.values()]].mul(100).round(1).rename_axis(index=None, columns="
 # %% [markdown]
 # One class is an anecdote! Bags get nothing from the critic here either, but T-shirts and the digit 4 about as much
 # as from 1 to 3 together, and the digit 8 more. The sphere again adds next to nothing to the package. Where $z$ is
-# still read (last line), it adds 0.2 to 1.4 points on clothes and next to nothing on digits: with one seed, too
-# little to call a gain. (One seed, dual scores, all training images: not to be compared with the bill.)
+# still read (last line), it adds 0.2 to 1.4 points on clothes and next to nothing on digits: too little to call a
+# gain. (Dual scores, all training images: not to be compared with the bill.)
 #
 # ## What it means
 #

@@ -679,11 +679,11 @@ plots.show(
 # that an outsider finds.
 #
 # Three limits. At ten times the weight the bars meet. The placebo matches the size of the pull and not its direction,
-# and outsiders read less of its code. So it rules out that any pull of this size would do, and not that some other
-# one would. And much hangs on the floor of lesson 01's whitening (the fold below). Without it the plain code scores
+# and outsiders read less of its code. So it rules out that any pull of this size would do, not that another would.
+# And much hangs on the floor of lesson 01's whitening (the fold below). Without, the plain code scores
 # {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}, so removing the floor alone gives most
-# of the gain. (Over five seeds the part then still adds {{ mean_full_gain_with | pct }} points on average, and the
-# ranges meet.)
+# of the gain. (Over five seeds the part still adds {{ mean_full_gain_with | pct }} points on average, and the ranges
+# meet.)
 #
 # **The wrong sign.** Its AUROC, {{ latent_sign_bug | pct }}, would alarm nobody. The outsiders' reading, next to
 # nothing, does. In part, the score whitens the code and these outsiders did not (the fold, too).

@@ -283,6 +283,9 @@ plots.show(
 # Both scores are positive, with a long tail of high values, so we take logarithms first:
 #
 # $$u(x)=\frac{\log s(x)-m}{\sigma},\qquad m,\sigma:\text{mean and deviation of }\log s\text{ on the held-out tenth}$$
+#
+# (An image that was trained on is at distance 0, but for rounding, and the logarithm of that says nothing. So no score
+# counts as less than a ten-thousandth of the usual one.)
 
 
 # %%
@@ -293,11 +296,15 @@ class LogStandard:
 
     @classmethod
     def fit(cls, scores):
-        logs = np.log(np.maximum(scores, 1e-12))
+        logs = cls._log(scores, np.median(scores))
         return cls(float(logs.mean()), float(max(logs.std(), 1e-6)))
 
     def __call__(self, scores):
-        return (np.log(np.maximum(scores, 1e-12)) - self.mean) / self.deviation
+        return (self._log(scores, math.exp(self.mean)) - self.mean) / self.deviation
+
+    @staticmethod
+    def _log(scores, usual):
+        return np.log(np.maximum(scores, max(1e-4 * usual, 1e-12)))
 
 
 # %%
