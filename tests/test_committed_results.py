@@ -828,6 +828,14 @@ def test_what_lessons_01_and_07_say_of_other_runs_holds():
         assert words in prose, words
 
 
+def test_what_lesson_04_says_of_the_whitenings_floor_holds():
+    """"Over five seeds more than half of the gain is left, at ten times the weight nothing"."""
+    means = pd.read_csv(RESULTS / "bands_04_mutual_information.csv", index_col="metric")["mean"]
+    gain = means["latent_with"] - means["latent_without"]
+    assert 0.5 * gain < means["full_with"] - means["full_without"] < 0.75 * gain
+    assert abs(means["full_strong"] - means["full_without"]) < 0.002
+
+
 def test_a_threshold_by_place_lowers_false_alarms_and_finds_on_every_seed():
     """Lesson 07's "on every seed": the ranges over five seeds do not meet."""
     five = pd.read_csv(RESULTS / "bands_07_your_own_images.csv", index_col="metric")

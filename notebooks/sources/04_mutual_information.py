@@ -485,8 +485,8 @@ plots.show(
 # %% [markdown]
 # The spectator's $T_g$ ends at {{ held_without | f2 }} on held-out bags: unasked, a code says much of the encoder's
 # map. With the encoder's help it ends at {{ held_with | f2 }}, and at ten times the weight near the ceiling. $T_l$
-# sees less and ends lower, yet the help lifts it, too. All marks end close to their lines, so no $T$ has learned its
-# bags by heart.
+# sees less and ends lower, yet the help lifts it, too. The placebo's two never learn, and still creep above zero, for
+# the encoder learns to please them. All marks end close to their lines, so no $T$ has learned its bags by heart.
 #
 # ### The wrong sign
 #
@@ -566,7 +566,8 @@ def judge(code, held_code):
 
 # %% [markdown]
 # Would they notice if a code said more? A last row tries them: to the plain code we add 16 principal components of
-# the very pixels that they see. Beside their reading stands the AUROC of lesson 01's latent score.
+# the very pixels that they see. Beside their reading stand that of the run's own $T_g$ and the AUROC of lesson 01's
+# latent score.
 #
 # **Predict** for both, the reading and the score: which way from *without* to *with*, and on to ten times the
 # weight? And what does the placebo do to the score?
@@ -669,8 +670,8 @@ plots.show(
 # %% [markdown]
 # **The information.** With the part $T$'s own estimate rises, but outsiders, on average over the seeds, read no more
 # than without. At ten times the weight the estimate is highest, and their reading lower. Nor are they blind: 16 added
-# components, a large dose, lift the plain code's reading to {{ reading_more | f2 }}. So **an estimate that rose is no
-# proof of a code that says more**.
+# components lift the plain code's reading to {{ reading_more | f2 }}. So **an estimate that rose is no proof of a
+# code that says more**.
 #
 # **The score.** It gains all the same: {{ mean_gain_with | pct }} points on average, and the two bars do not meet. A
 # pull of that size is not enough for it. In those five runs the placebo pulled at the code 1.0 to 1.4 times as hard as
@@ -681,9 +682,8 @@ plots.show(
 # Three limits. At ten times the weight the bars meet. The placebo matches the size of the pull and not its direction,
 # and outsiders read less of its code. So it rules out that any pull of this size would do, not that another would.
 # And much hangs on the floor of lesson 01's whitening (the fold below). Without, the plain code scores
-# {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}, so removing the floor alone gives most
-# of the gain. (Over five seeds the part still adds {{ mean_full_gain_with | pct }} points on average, and the ranges
-# meet.)
+# {{ full_without | pct }} on this seed and the part's {{ full_with | pct }}: nothing is left. Over five seeds more
+# than half of the gain is left, at ten times the weight nothing.
 #
 # **The wrong sign.** Its AUROC, {{ latent_sign_bug | pct }}, would alarm nobody. The outsiders' reading, next to
 # nothing, does. In part, the score whitens the code and these outsiders did not (the fold, too).
@@ -744,7 +744,7 @@ plots.show(
 
 # %% [markdown]
 # Even after a single step the reading is {{ read_first | f2 }} (0.69 to 1.03 over five seeds; same file): a code keeps
-# much of its image before it has learned to. The squared error alone takes it, over a small hump, to
+# much of its image before it has learned to. The squared error alone takes it to
 # {{ reading_without | f2 }}, about where it ends with the part. So the part asks for something that is largely paid
 # for already. (This near the ceiling a difference might hide. [Appendix A1](A1_mutual_information.ipynb) narrows the
 # code until readings are far below it, and finds none either.)
@@ -790,8 +790,8 @@ pair = pd.DataFrame(pair).T
 
 # %% [markdown]
 # For none. In the detector's own three scores every interval and every range holds zero. And the code's score, which
-# the part raised beside a plain autoencoder, here falls by {{ -code_change | pct }} points, and its interval lies below
-# zero. Section 4's gain does not carry over.
+# the part raised beside a plain autoencoder, here falls by {{ -code_change | pct }} points. Its interval lies below
+# zero, but redraws no trainings: we see no sign that section 4's gain carries over.
 #
 # **Does the part earn its place?** In this detector, no. Over ten classes each of MNIST and Fashion-MNIST it changes
 # the dual score's mean AUROC by less than a tenth of a point; on MNIST that is a loss, -0.08, whose interval leaves
@@ -809,7 +809,7 @@ pair = pd.DataFrame(pair).T
 # - Encoder and $T$ raise it together. Far below zero on its training pairs, suspect a wrong sign.
 # - An estimate that rose does not prove that a code says more: ask an outsider. Nor does a score that rose.
 # - On bags, and with lesson 01's whitening, the part raised the plain autoencoder's latent score, and a placebo that
-#   pulls as hard did not. (Without the whitening's floor the gain is smaller, and the ranges meet.) But outsiders read
+#   pulls as hard did not. But outsiders read
 #   no more on average, and in the full detector no score had a gain clear of zero.
 #
 # **Next:** the detector has two scores and an alarm needs one. [Lesson 05](05_dual_scoring.ipynb) puts them
