@@ -130,7 +130,7 @@ plots.show(
 
 
 # %% [markdown]
-# Look at your own folder, too, before you train anything. Is every image *good*? Does one part occur twice?
+# Look at your own folder, too: is every image *good*, does one part occur twice?
 #
 # ## 2. Two commands
 #
@@ -154,8 +154,8 @@ dualad("score --model screws.safetensors --images new --out scores.csv --report 
 
 # %% [markdown]
 # The first command trained lesson 06's DualAD on features (without mutual information, which moved nothing there).
-# The images in `held` set the threshold; without `--calibration` the command holds a tenth of the folder back for
-# that. The second one judged and ranked what is in `new`. (Section 3 explains the p-value.)
+# The images in `held` set the threshold; without `--calibration` a tenth of the folder does. The second one ranked what
+# is in `new`. (Section 3 explains the p-value.)
 
 # %%
 ranked = pd.read_csv(shop / "scores.csv")
@@ -164,7 +164,7 @@ ranked[["rank", "file", "verdict", "score", "p_value"]].head(5).round(3)
 # %% [markdown]
 # What is ranked first is pitted. But is it the pit that raises the alarm? Here is the highest-ranked photograph of
 # each of three places and, at the bottom, the largest mark that raised *no* alarm. Only what is hotter than every
-# good photograph is coloured.
+# *new* good photograph is coloured.
 #
 # **Predict:** of the pitted photographs that raise an alarm, how many are hottest at a pit?
 # %%
@@ -231,8 +231,8 @@ print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * date_aur
 # The one at the bottom is the right pit of the top row, about a day and a half earlier. (All come from a few
 # pits, and settings were chosen on two of these places: a demonstration, no benchmark.)
 #
-# By AUROC the calendar of lesson 06, which knows nothing but the date, still wins, for nearly all marks are of the
-# last days. But it would call every good part of those days broken, and it can't point at a pit.
+# By AUROC the calendar of lesson 06 still wins, for nearly all marks are of the last days. But it would call every good
+# part of those days broken, and it can't point at a pit.
 #
 # ## 3. What does "5 %" promise?
 #
@@ -456,10 +456,12 @@ pd.DataFrame(of_deals, rows).T  # in brackets: from the lowest to the highest of
 # %% [markdown]
 # Dealt at random, the promise is kept. Copies make it {{ by_copies | pct0 }} % here, which the control, with about as
 # few *other* photographs, also reaches on one seed: so small a bank keeps little of any copy, and this run does not
-# show the harm. But in a bank of *all* cells each copy would score 0, and every new photograph raise an alarm.
+# show the harm. But in a bank of *all* cells each copy would score 0, and every new photograph raise an alarm:
+# arithmetic, not measured here.
 #
 # On later days it is {{ by_later | pct0 }} %, on a new place {{ by_image | pct0 }} %, and the control says that it is
-# not for want of photographs. (More pits are found, too: whatever is new raises an alarm.) With a threshold by place
+# not for want of photographs. (More pits are found, too: whatever is new raises an alarm. At 277.5 mm that is nearly
+# every photograph, with `--by`, too.) With a threshold by place
 # the false alarms fall on every seed, and so does what is found. For new *places* the $n$ of section 3 counts
 # places: it would take 19, and we held back one. Count your parts, not your files.
 #
@@ -588,8 +590,8 @@ for (name, (pixel, pro, hits)), end in zip(measures.items(), ("", "_darkness", "
 #
 # ## 7. Take it home
 #
-# The second command also wrote a page into `shop`, `report.html`: all images by score, each with its heat map, in one
-# file that opens anywhere. Look at the good ones that rank highest, too:
+# The second command also wrote `report.html` into `shop`: all images by score, with heat maps, in one file. Look at
+# the good ones that rank highest, too:
 # %%
 oddest = np.flatnonzero(~is_pitted)[np.argsort(-scores[~is_pitted])[:4]]
 figure = plots_parts.heat_maps(
@@ -605,10 +607,10 @@ plots.show(
 )
 
 # %% [markdown]
-# Their heat lies near the border, and two are greener than the rest.
+# The colours begin lower than in section 2, where all of this would be bare. The heat lies near the border.
 #
 # Now your own folder, with `good/` and `new/`. You have none? Photograph forty good buttons, leaves or biscuits, and
-# for `new/` ten more and ten damaged ones. In Colab, drag a zip of both into the files pane, run `!unzip -q parts.zip
+# for `new/` ten more and ten damaged ones. In Colab, drag a zip into the files pane, run `!unzip -q parts.zip
 # -d parts`, and set `mine = "/content/parts"`.
 #
 # A tenth of forty is 4, so `fit` warns (section 3), and what it promises is $1/(4 + 1)$. Or move 19 of the forty into
@@ -654,7 +656,7 @@ for name, metrics in (
 # a pit. On the other ten places of section 4 it raised 28 % false alarms on later days (24 to 31), more than DualAD. On
 # new places it raised 24 %, and single splits lie from 1 to over 50 for both. By image AUROC the two are level there.
 # So start with `patchcore`, and look where its alarms point. Train `dualad` if they miss the damage, or if days differ
-# and false alarms are what hurts.
+# and false alarms are what hurts (there its autoencoder alone does as well).
 #
 # And when your detector fails? Look for damage in the highest-ranked *training* images, add the days and lamps that
 # the folder lacks, and ask how large the smallest defect is *after* resizing (`--image-size`, or crop).
