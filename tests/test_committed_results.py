@@ -829,7 +829,7 @@ def test_what_lessons_01_and_07_say_of_other_runs_holds():
 
 
 def test_what_lesson_04_says_of_the_whitenings_floor_holds():
-    """"Over five seeds more than half of the gain is left, at ten times the weight nothing"."""
+    """Lesson 04: over five seeds more than half of the gain is left, at ten times the weight nothing."""
     means = pd.read_csv(RESULTS / "bands_04_mutual_information.csv", index_col="metric")["mean"]
     gain = means["latent_with"] - means["latent_without"]
     assert 0.5 * gain < means["full_with"] - means["full_without"] < 0.75 * gain

@@ -163,8 +163,8 @@ ranked[["rank", "file", "verdict", "score", "p_value"]].head(5).round(3)
 
 # %% [markdown]
 # What is ranked first is pitted. But is it the pit that raises the alarm? Here is the highest-ranked photograph of
-# each of three places and, at the bottom, the largest mark that raised *no* alarm. Only what is hotter than every
-# *new* good photograph is coloured.
+# three places and, at the bottom, the largest mark that raised *no* alarm. Only what is hotter than every *new* good
+# photograph is coloured.
 #
 # **Predict:** of the pitted photographs that raise an alarm, how many are hottest at a pit?
 # %%
@@ -231,8 +231,8 @@ print(f"image AUROC: {100 * image_auroc:.1f}; of the date alone: {100 * date_aur
 # The one at the bottom is the right pit of the top row, about a day and a half earlier. (All come from a few
 # pits, and settings were chosen on two of these places: a demonstration, no benchmark.)
 #
-# By AUROC the calendar of lesson 06 still wins, for nearly all marks are of the last days. But it would call every good
-# part of those days broken, and it can't point at a pit.
+# By AUROC the calendar of lesson 06 still wins, for nearly all marks are of the last days. But it calls every good
+# part of those days broken, and can't point at a pit.
 #
 # ## 3. What does "5 %" promise?
 #
@@ -461,9 +461,9 @@ pd.DataFrame(of_deals, rows).T  # in brackets: from the lowest to the highest of
 #
 # On later days it is {{ by_later | pct0 }} %, on a new place {{ by_image | pct0 }} %, and the control says that it is
 # not for want of photographs. (More pits are found, too: whatever is new raises an alarm. At 277.5 mm that is nearly
-# every photograph, with `--by`, too.) With a threshold by place
-# the false alarms fall on every seed, and so does what is found. For new *places* the $n$ of section 3 counts
-# places: it would take 19, and we held back one. Count your parts, not your files.
+# every photograph, even with `--by`.) With a threshold by place the false alarms fall on every seed, and so does what
+# is found. For new *places* the $n$ of section 3 counts places: it would take 19, and we held back one. Count your
+# parts, not your files.
 #
 # How does DualAD itself do tomorrow? Its settings were chosen on five of the
 # spindle's fifteen places, two of them among ours (277.5 and 635 mm). On the other ten it raised 16 % false alarms
