@@ -449,7 +449,7 @@ def here(device: str) -> str:
 def check_blur(blur: Any, images: torch.Tensor) -> None:
     """Raise DataError for the deviation of a blur that is no number of pixels from 0 to the images' longer side."""
     most = max(images.shape[2:])
-    if isinstance(blur, bool) or not isinstance(blur, numbers.Real) or not 0 <= blur <= most:
+    if isinstance(blur, bool) or not isinstance(blur, numbers.Real) or not 0 <= blur <= most:  # type: ignore[operator]
         raise DataError(f"blur must be a number of pixels from 0 to {most}, got {blur!r}.")
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...losses import jsd_mutual_information, squared_error
 from .checking import CheckFailed, as_array, compare_answers, numbers, reports
 
 INFORMATION_CHANGES = {
@@ -155,8 +156,6 @@ def _turn_shares(E, M, x, given):
     from itertools import permutations
 
     import torch
-
-    from ...losses import jsd_mutual_information, squared_error
 
     E, M = (part.double().requires_grad_() for part in (E, M))
     x = x.double()
