@@ -1,13 +1,16 @@
 """The committed results: complete, honest by their own columns, in agreement with independent measurements."""
 
 import csv
+import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from dualad_lib.course.manifest import load_course
 from dualad_lib.course.provenance import ROOT
+from dualad_lib.data.inspection import DEVELOPMENT_PLACES
 from dualad_lib.experiments import tables
 from dualad_lib.experiments.inspected import FLAW
 from dualad_lib.experiments.literature import published_system
@@ -834,6 +837,35 @@ def test_what_lesson_04_says_of_the_whitenings_floor_holds():
     gain = means["latent_with"] - means["latent_without"]
     assert 0.5 * gain < means["full_with"] - means["full_without"] < 0.75 * gain
     assert abs(means["full_strong"] - means["full_without"]) < 0.002
+
+
+def measured(lesson):
+    """What a committed lesson recorded, by metric."""
+    stamp = json.loads((ROOT / f"notebooks/{lesson}.ipynb").read_text(encoding="utf-8"))["metadata"]["dualad"]
+    return stamp["metrics"]
+
+
+def test_what_lessons_03_and_04_say_of_runs_beside_theirs_holds():
+    """PCA divided by roughness "stands above every line" of the bill; the placebo pulls "no less at the map"."""
+    bill = {k: v for k, v in measured("03_feature_constraint").items() if re.match("latent_(?!autoenc)", k)}
+    assert len(bill) == 9 and measured("01_autoencoder_baseline")["auroc_pca_relative"] > max(bill.values())
+    assert measured("04_mutual_information")["pull_map_placebo_equal"] > 1
+
+
+def test_what_lesson_07_says_of_other_places_holds():
+    """Which of its places settings were chosen on; PatchCore level by AUROC; the autoencoder alone as few alarms."""
+    with np.load(ROOT / "data/ball_screws_sample.npz") as sample:
+        assert set(sample["place_names"]) & set(DEVELOPMENT_PLACES) == {"277500_315", "635000_270"}
+    tables = pd.DataFrame(read_measures("photographs", RESULTS / "measures"))
+    alarms = tables.query("measure == 'false_alarms' and detector == 'dualad'")
+    alarms = 100 * alarms.value.astype(float).groupby(alarms.setting).mean()
+    assert abs(alarms["time, features, AE"] - alarms["time, features, AE+D+FC"]) < 1
+    rows = pd.read_csv(RESULTS / "photographs_ball_screws.csv")
+    rows = rows[rows.score.isin(["score", "dual"])]
+    means = 100 * rows.groupby(["detector", "setting"]).auroc.mean()
+    for protocol in ("time", "places"):
+        own, rival = means["dualad", f"{protocol}, features, AE+D+FC"], means["patchcore", protocol]
+        assert abs(own - rival) < 1
 
 
 def test_a_threshold_by_place_lowers_false_alarms_and_finds_on_every_seed():

@@ -241,9 +241,8 @@ def _deep_values(image, path):
     """The values (H, W) or (H, W, 3) of an image of more than 8 bits that is not decoded yet, transparency apart."""
     if not _deep_colour(image):
         values = np.asarray(image)
-        if (
-            _tag(image, PHOTOMETRIC, 1) == 0
-        ):  # 0 is white, as in X-ray images; Pillow turns 8 bits round, no others
+        # 0 is white, as in X-ray images: Pillow turns 8 bits round, no others
+        if _tag(image, PHOTOMETRIC, 1) == 0:
             values = (1.0 if image.mode == "F" else 2 ** (_tag(image, BITS) or 16) - 1) - values.astype(
                 np.float64
             )
@@ -285,9 +284,8 @@ def _eight_bit(image, path, white):
         values = _deep_values(image, path).astype(np.float64)
         if image.mode == "RGBA":
             clear = image.getchannel("A")
-        elif isinstance(
-            info.get("transparency"), (int, tuple)
-        ):  # the value, or the colour, that is transparent
+        # the value, or the colour, that is transparent
+        elif isinstance(info.get("transparency"), (int, tuple)):
             same = values == np.array(info["transparency"])
             same = same.all(2) if same.ndim == 3 else same
             clear = Image.fromarray(np.where(same, 0, 255).astype(np.uint8))
