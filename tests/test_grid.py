@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -364,6 +365,20 @@ def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
     with grid_module._local_cluster(1, 2) as cluster, Client(cluster) as client:
         (environment,) = client.run(lambda: dict(os.environ)).values()
     assert "MALLOC_TRIM_THRESHOLD_" not in environment
+
+
+def test_a_worker_is_seen_whatever_the_client_remembers():
+    """The client asks for the scheduler's identity every two seconds, without the workers, and keeps that."""
+    client = SimpleNamespace(nthreads=lambda: {"tcp://worker": 1}, scheduler_info=lambda: {"workers": {}})
+    assert grid_module._has_workers(client)
+    client.nthreads = dict
+    assert not grid_module._has_workers(client)
+
+    def lost():
+        raise OSError("the scheduler is gone")
+
+    client.nthreads = lost
+    assert not grid_module._has_workers(client)
 
 
 @pytest.mark.e2e
