@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import re
 import warnings
 
@@ -65,10 +66,11 @@ seconds = real(0, 10**6, " of seconds")
 
 
 def place(text):
-    """The path of a file or folder. An empty one, as an unset shell variable gives, would be the current folder."""
+    """The path of a file or folder, a leading ~ expanded. An empty one, as an unset variable gives, would be the
+    current folder."""
     if not text or "\0" in text:
         raise argparse.ArgumentTypeError(f"must be a path, not {text!r}")
-    return text
+    return os.path.expanduser(text)
 
 
 def parameter(text):

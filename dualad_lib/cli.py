@@ -176,10 +176,14 @@ def _bands_options(parser):
 
 def _bands(arguments):
     from dualad_lib.course.bands import measure_bands, number, table
+    from dualad_lib.course.manifest import load_course
 
     told = partial(print, flush=True)  # without a file, lines are the product: no reader, no work
     if arguments.output is not None:
-        writable(arguments.output)
+        course = load_course()
+        sources = [(path, "a lesson") for one in course.lessons for path in (one.source, one.notebook)]
+        manifest = (course.folder / "course.yml", "the course's manifest")
+        check_places([(writable(arguments.output), "the table of bands")], [manifest, *sources])
         told = say
     rows = measure_bands(arguments.name, arguments.seeds, arguments.output, say=told)
     print()
@@ -371,7 +375,7 @@ def _reproduce(arguments):
     else:
         if a.settings:
             raise DualADError("--settings are those of a study: name it with --study.")
-        cells = grid(a.datasets, a.methods, a.classes or range(10), a.seeds, a.profile)
+        cells = grid(a.datasets, a.methods, a.classes, a.seeds, a.profile)
     output = a.output or os.path.join("runs", f"reproduce-{a.profile}")
     _, errors = reproduce(cells, output, a.executor, a.scheduler, a.workers, a.threads, say=say)
     return 1 if errors else 0
@@ -448,6 +452,8 @@ def _course_options(parser):
 def _course(arguments):
     from dualad_lib.teaching import desk, questions, slides
 
+    if arguments.what != "grade":
+        _check_folder(arguments.output)
     if arguments.what == "slides":
         slides.write_slides(arguments.names, arguments.output, say=say)
         return 0
@@ -460,8 +466,18 @@ def _course(arguments):
         return desk.validate_all(arguments.submissions, arguments.output, say)
     a = arguments
     if a.output is not None:
-        writable(a.output)
+        submissions = [(path, "a submission") for path in a.submissions]
+        check_places([(writable(a.output), "the table of grades")], submissions)
     return desk.grade_all(a.submissions, a.output, a.seconds, a.memory, a.secret, say)
+
+
+def _check_folder(path):
+    """Raise DualADError where no file can be written into a folder (None: the default one): asked before the work."""
+    try:
+        if path is not None:
+            writable(os.path.join(path, "file"))
+    except DualADError:
+        raise DualADError(f"no file can be written into {shown(path)}: name a folder.") from None
 
 
 def _end(text, passed):

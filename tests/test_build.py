@@ -11,7 +11,7 @@ import pytest
 from conftest import TINY, write_course
 from PIL import Image
 
-from dualad_lib.course import build, environment, provenance
+from dualad_lib.course import build, environment, provenance, site
 from dualad_lib.course.manifest import Course, load_course
 from dualad_lib.course.notebook import bootstrap_text, colab_badge, repository
 from dualad_lib.course.site import build_site
@@ -132,6 +132,10 @@ def test_a_change_of_the_library_makes_it_stale(built, monkeypatch):
         (lambda nb: nb.cells[2].update(execution_count=None), "cells were not executed", True),
         (lambda nb: nb.cells.pop(3), "cells were not executed", True),
         (lambda nb: nb.metadata.pop("dualad"), "no stamp of dualad build", True),
+        (lambda nb: nb.metadata["dualad"].update(seconds="abc"), "its stamp is damaged", True),
+        (lambda nb: nb.metadata["dualad"].update(metrics=[1]), "its stamp is damaged", True),
+        (lambda nb: nb.metadata["dualad"].update(versions={}), "its stamp is damaged", True),
+        (lambda nb: nb.metadata["dualad"].update(library_modules=None), "its stamp is damaged", True),
         (lambda nb: nb.metadata.update(widgets={}), "it holds widget state", False),
         (lambda nb: nb.metadata["dualad"].update(profile="smoke"), "not built in the lesson profile", True),
     ],
@@ -142,6 +146,30 @@ def test_a_damaged_notebook_is_stale(built, damage, reason, execute):
     damage(nb)
     nbformat.write(nb, lesson.notebook)
     assert build.status(lesson) == (reason, execute)
+
+
+def test_a_new_site_keeps_the_repository_and_the_domain_of_the_old_one(tmp_path):
+    old, new = tmp_path / "site", tmp_path / "new"
+    for folder, page in ((old, "gone.html"), (new, "index.html")):
+        folder.mkdir()
+        (folder / page).touch()
+        (folder / ".buildinfo").write_text(folder.name)
+    (old / "CNAME").write_text("example.org")
+    (old / ".git").mkdir()
+    (old / ".git" / "HEAD").write_text("ref")
+    site._replace(old, new, tmp_path / "aside")
+    assert sorted(p.name for p in old.iterdir()) == [".buildinfo", ".git", "CNAME", "index.html"]
+    assert (old / ".buildinfo").read_text() == "new" and (old / ".git" / "HEAD").read_text() == "ref"
+    with pytest.raises(FileNotFoundError):  # what is not there cannot take its place
+        site._replace(old, new, tmp_path / "aside2")
+    assert (old / "index.html").exists()
+
+
+def test_a_site_is_not_built_into_what_it_is_made_of():
+    for folder in (site.PAGES / "html", site.ROOT / "figures" / "html"):
+        with pytest.raises(RunError, match="of which the site is made: choose another folder"):
+            build_site(folder)
+        assert not folder.exists()
 
 
 def test_a_failing_lesson_leaves_the_committed_notebook(built):

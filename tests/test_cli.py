@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from dualad_lib.arguments import join_parameters
+from dualad_lib.arguments import join_parameters, place
 from dualad_lib.cli import COMMANDS, main
 from dualad_lib.console import ends_on_interrupt
 from dualad_lib.course.provenance import ROOT
@@ -334,3 +334,8 @@ def test_ctrl_c_in_a_lesson_kills_its_kernel_and_runs_no_other(make_course, tmp_
     assert "02_b" not in said
     assert not os.path.exists(f"/proc/{pid.read_text()}")
     assert os.listdir(tmp_path / "out") == ["pid"]
+
+
+def test_a_tilde_that_no_shell_expanded_leads_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert place("~/runs") == str(tmp_path / "runs") and place("./~") == "./~"

@@ -19,6 +19,7 @@ from dualad_lib.data.folders import image_files
 from dualad_lib.errors import DataError, RunError
 from dualad_lib.files import only_writer
 from dualad_lib.folder import fit_folder, score, score_folder
+from dualad_lib.folder.reading import load_model
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped"),
@@ -278,10 +279,14 @@ def test_odd_names_stay_whole_in_table_and_heat_maps(fake, tmp_path, capsys):
                 str(out),
                 "--heatmaps",
                 str(tmp_path / "maps"),
+                "--report",
+                str(tmp_path / "r.html"),
             ]
         )
         == 0
     )
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "caf\\xe9.png" in page and "udce9" not in page  # called as in the table
     rows = read(out)
     assert {row["file"] for row in rows if row["score"]} == {
         name.replace("\udce9", "\\xe9") for name in NAMES
@@ -291,6 +296,11 @@ def test_odd_names_stay_whole_in_table_and_heat_maps(fake, tmp_path, capsys):
     assert sum(
         line.startswith("skipped, unreadable") for line in capsys.readouterr().out.splitlines()
     ) == len(NAMES)
+
+
+def test_a_model_whose_path_is_no_text_is_not_called_damaged(tmp_path):
+    with pytest.raises(DataError, match=r"caf\\xe9.*is no path in UTF-8.*rename"):
+        load_model(tmp_path / "caf\udce9" / "m.safetensors")
 
 
 def test_paths_that_begin_with_a_tilde_lead_home(tmp_path, bags, monkeypatch):

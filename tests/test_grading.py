@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -401,3 +403,22 @@ open({str(seen)!r}, "w").write(f"{{seen}} looked")
     )
     assert done.returncode == 0, done.stderr
     assert seen.read_text() == "[] looked"
+
+
+def test_ctrl_c_while_the_libraries_load_leaves_no_host_and_nothing_to_wait_for(monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self)
+            self.stdout = SimpleNamespace(readline=self.interrupted, close=self.stdout.close)
+
+        def interrupted(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kernels.Forking()
+    assert started[0].poll() is not None
+    assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer) and not t.daemon]

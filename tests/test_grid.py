@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dualad_lib import RunError
+from dualad_lib import DataError, RunError
 from dualad_lib.cli import main
 from dualad_lib.experiments import grid as grid_module
 from dualad_lib.experiments import measuring
@@ -44,6 +44,56 @@ def test_a_grid_is_the_product_of_what_is_asked():
     assert {cell.dataset for cell in grid(profile="paper")} == {"mnist", "fashion_mnist", "cifar10"}
     with pytest.raises(RunError, match="unknown method 'vae': choose from pca"):
         grid(methods=["vae"])
+    assert [cell.normal_class for cell in grid(["coil100"], ["pca"])] == list(range(100))
+
+
+def test_what_stands_in_the_way_is_said_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(measuring, "measure", lambda **options: pytest.fail("measured all the same"))
+    cells = grid(["digits"], ["pca"], [0], profile="smoke")
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        reproduce(cells, tmp_path / "file", "python", say=quiet)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "cells").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        reproduce(cells, tmp_path, "python", say=quiet)
+    (tmp_path / "cells").unlink()
+    (tmp_path / "measures").mkdir()
+    (tmp_path / "measures" / "tables_digits.csv").write_text("garbage\n")
+    with pytest.raises(RunError, match=r"tables_digits\.csv"):
+        reproduce(cells, tmp_path, "python", say=quiet)
+
+
+def test_two_runners_that_end_at_once_lose_no_rows(tmp_path, monkeypatch):
+    """Each reads the results file, adds its rows and writes it: one after the other."""
+    cells = [grid(["digits"], [method], [0], profile="smoke") for method in ("pca", "knn")]
+    for (cell,) in cells:
+        run_cell(cell, tmp_path)
+    true = grid_module.merge_results
+
+    def slow(rows, path):
+        known = read_results(path) if path.exists() else []
+        time.sleep(0.5)
+        assert (read_results(path) if path.exists() else []) == known, "somebody else wrote meanwhile"
+        true(rows, path)
+
+    monkeypatch.setattr(grid_module, "merge_results", slow)
+    failed = []
+
+    def run(own):
+        try:
+            reproduce(own, tmp_path, "python", say=quiet)
+        except BaseException as error:
+            failed.append(error)
+
+    runners = [threading.Thread(target=run, args=[own]) for own in cells]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    assert not failed
+    rows = read_results(tmp_path / "results" / "tables_digits.csv")
+    assert {row["detector"] for row in rows} == {"pca", "knn"}
 
 
 def test_finished_cells_are_not_done_again_and_failed_ones_are_tried_again(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ def row(dataset, detector, score, auroc, normal_class=0, **more):
     numbers = dict.fromkeys(("average_precision", "fpr95", "train_seconds", "score_seconds"), 0.5)
     keys = {"dataset": dataset, "detector": detector, "score": score, "auroc": auroc, "hter": None}
     common = {"protocol": "one_vs_rest", "seed": 0, "evaluation": "honest", "normal_class": normal_class}
+    common["profile"] = "paper"
     return {**filled, **numbers, **keys, **common, **more}
 
 
@@ -144,6 +145,16 @@ def test_collect_takes_over_rows_and_leaves_the_others(tmp_path, monkeypatch):
     report.collect(tmp_path)
     there = {r["detector"]: r["auroc"] for r in read_results(tmp_path / "results" / "study.csv")}
     assert there == {"pca": 0.7, "knn": 0.8}
+
+
+def test_rows_of_a_trial_run_do_not_replace_measurements(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "ours")
+    write_results([row("mnist", "pca", "score", 0.5, profile="smoke")], tmp_path / "tables_mnist.csv")
+    with pytest.raises(
+        RunError, match=r"tables_mnist\.csv holds rows of the profile 'smoke'.*folder of its own"
+    ):
+        report.collect(tmp_path)
+    assert not (tmp_path / "ours").exists()
 
 
 def test_collect_takes_over_files_of_an_old_name(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from dualad_lib.course.provenance import ROOT
 from dualad_lib.course.recording import MIME
 from dualad_lib.course.render import render
 from dualad_lib.course.runner import Outcome, prepare, run
-from dualad_lib.errors import RunError
+from dualad_lib.errors import DataError, RunError
 
 
 def notebook(parameters, *cells):
@@ -334,6 +334,21 @@ def test_manifest_is_checked(make_course, entry, message):
             b"cell_timeout: {smoke: 1, lesson: 1, paper: 1}\nlessons: [{name: a, title: x, bands: {v: [.nan, 1]}}]",
             "band of v",
         ),
+        (b"lessons: [{name: a, title: x, bands: {v: [0, 1], v: [0, 9]}}]", "the key 'v' stands twice"),
+        (b"lessons: [{name: a, title: x}]\nlessons: [{name: b, title: x}]", "the key 'lessons' stands twice"),
+        (b"lessons: [{name: a, title: x, core: 'no'}]", "core must be true or false; it is 'no'"),
+        (b"lessons: [{name: a, title: x, bands: false}]", "bands must be a mapping"),
+        (b"cell_timeout: ''\nlessons: [{name: a, title: x}]", "cell_timeout must be a mapping"),
+        (
+            b"cell_timeout: {smoke: 1"
+            + 400 * b"0"
+            + b", lesson: 1, paper: 1}\nlessons: [{name: a, title: x}]",
+            "seconds",
+        ),
+        (
+            b"cell_timeout: {smoke: 1, lesson: 1, paper: 1}\nlessons: [{name: a, title: x, teaches: {f: 3}}]",
+            "f must name its place, such as .*; it is 3",
+        ),
     ],
 )
 def test_a_manifest_that_is_none(tmp_path, manifest, message):
@@ -411,6 +426,37 @@ def test_every_lesson_is_checked_before_the_first_runs(make_course, tmp_path):
     with pytest.raises(RunError, match="02_b: unknown parameter 'label'; known: none"):
         run(texts={"label": "x"}, output="out", course=course)
     assert not (tmp_path / "out").exists()
+
+
+def test_where_a_run_cannot_write_is_said_before_it_begins(make_course, tmp_path):
+    course = make_course({"01_a": "# %%\nx = 1\n", "02_b": "# %%\nx = 1\n"})
+    with pytest.raises(RunError, match="is the course itself, .* choose another folder"):
+        run(output=course.folder, course=course)
+    (tmp_path / "out" / "02_b.metrics.json").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"02_b\.metrics\.json is a folder"):
+        run(output="out", course=course)
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        run(output="file", course=course)
+    assert os.listdir("out") == ["02_b.metrics.json"] and not course.lessons[0].notebook.exists()
+
+
+def test_a_full_disk_fails_one_lesson_and_not_the_next(make_course, tmp_path, monkeypatch):
+    course, whole = make_course({"01_a": "# %%\nx = 1\n", "02_b": "# %%\nx = 1\n"}), runner.execute
+
+    def full(job, folder):
+        if job.lesson.name == "01_a":
+            raise OSError(28, "No space left on device", str(folder / "01_a.ipynb"))
+        return whole(job, folder)
+
+    monkeypatch.setattr(runner, "execute", full)
+    first, second = run(output="out", course=course, say=lambda line: None)
+    assert "No space left" in first.error and not second.error
+
+
+def test_a_lesson_named_twice_runs_once(make_course):
+    course = make_course({"01_a": "# %%\nx = 1\n", "02_b": "# %%\nx = 1\n"})
+    assert [lesson.name for lesson in course.select(["02", "01", "02_b"])] == ["02_b", "01_a"]
 
 
 @pytest.mark.parametrize("source", ["# %% [markdown]\n# Only text.\n", "# %%\n\n"])

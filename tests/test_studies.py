@@ -61,8 +61,19 @@ def test_what_no_study_has_is_named(capsys):
         assert study("07_lrgdan", settings=["literal"]) == study("lrgdan", settings=["literal"])
     with pytest.raises(RunError, match="unknown study 'x': choose from .*lrgdan"):
         study("x")
-    with pytest.raises(RunError, match="no cell of agad"):
+    with pytest.raises(RunError, match="agad has no data set 'mnist'; it has 'cifar10', 'fashion_mnist'"):
         study("agad", ["mnist"])
+    with pytest.raises(RunError, match="no cell of lrgdan"):  # each is there, and not together
+        study("lrgdan", ["coil100"], ["lrgdan"], ["literal"])
+    for slip, message in (
+        ({"methods": ["knn", "bogus"]}, "tiles has no method 'bogus'; it has 'autoencoder'"),
+        ({"settings": ["nosuch"]}, "tiles has no setting 'nosuch'; it has '', "),
+        ({"classes": [0, 77]}, "tiles has no class 77; it has 0"),
+        ({"datasets": ["digits"]}, "tiles has no data set 'digits'"),
+    ):
+        with pytest.raises(RunError, match=message):
+            study("tiles", **slip)
+    assert study("tiles", ["digits"], profile="smoke") == study("tiles", ["magnetic_tiles"], profile="smoke")
     assert cli.main(["reproduce", "--settings", "literal"]) == 2
     assert "name it with --study" in capsys.readouterr().err
 

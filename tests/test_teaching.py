@@ -4,6 +4,7 @@ import ast
 import copy
 import csv
 import json
+import os
 from types import SimpleNamespace
 
 import misconceptions
@@ -14,7 +15,7 @@ from wrong_answers import WRONG
 from dualad_lib import DataError, RunError, cli
 from dualad_lib.course.manifest import load_course
 from dualad_lib.detectors import create
-from dualad_lib.teaching import grading, project
+from dualad_lib.teaching import desk, grading, project
 from dualad_lib.teaching.assignments import MINUTES, as_student, build_assignments, masters
 from dualad_lib.teaching.checks import CheckFailed
 from dualad_lib.teaching.desk import handed_out
@@ -684,6 +685,59 @@ def test_grade_writes_a_table(tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [row["points"] for row in rows] == ["2", "3", "3", "", ""]
     assert "not graded" in rows[-1]["why"]
+
+
+def test_a_table_of_grades_replaces_nothing_but_what_it_grades(tmp_path, monkeypatch, capsys):
+    mine = written(tmp_path, solved())
+    before = (tmp_path / "ada.ipynb").read_bytes()
+    assert cli.main(["course", "grade", mine, "--output", mine]) == 2
+    assert "is a submission, and the table of grades would replace it" in capsys.readouterr().err
+    assert (tmp_path / "ada.ipynb").read_bytes() == before
+    other = tmp_path / "points.csv"
+    other.write_text("name,points\nada,9\n")
+    assert cli.main(["course", "grade", mine, "--output", str(other)]) == 2
+    assert "is no table of grades" in capsys.readouterr().err and "ada,9" in other.read_text()
+
+    table = tmp_path / "g.csv"
+    head, by_hand = ",".join(desk.COLUMNS), "bob.ipynb,00,1,3,3,by hand"
+    table.write_text(f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n")
+    monkeypatch.setattr(desk, "grade", lambda *rest: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        desk.grade_all([mine], str(table), say=lambda text: None)
+    assert table.read_text() == f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n"
+    monkeypatch.setattr(desk, "grade", lambda *rest: [])
+    written(tmp_path, {"cells": []}, "cy.ipynb")
+    assert desk.grade_all([mine, str(tmp_path / "cy.ipynb")], str(table), say=lambda text: None) == 2
+    found = table.read_text().splitlines()
+    assert found[:2] == [head, by_hand] and "cy.ipynb" in found[-1]
+
+
+def test_what_student_code_says_cannot_steer_a_terminal():
+    assert desk._line("a\x00\x1b[31m\u202eb \n c \ud800") == "a\\x00\\x1b[31m\\u202eb c \\ud800"
+
+
+def test_a_copy_is_called_as_the_submission_that_was_named(tmp_path, capsys):
+    written(tmp_path / "kept", strip(solved()), "good.ipynb")
+    (tmp_path / "link.ipynb").symlink_to(tmp_path / "kept" / "good.ipynb")
+    fixed, link = tmp_path / "fixed", str(tmp_path / "link.ipynb")
+    assert cli.main(["course", "validate", link, "--output", str(fixed)]) == 1
+    assert os.listdir(fixed) == ["link.ipynb"]
+    assert cli.main(["course", "validate", link, link, "--output", str(fixed)]) == 2
+    assert "named twice" in capsys.readouterr().err
+
+
+def test_a_copy_that_cannot_be_written_does_not_end_the_class(tmp_path, capsys):
+    paths = [written(tmp_path, strip(solved()), name) for name in ("ada.ipynb", "bob.ipynb")]
+    (tmp_path / "fixed" / "ada.ipynb").mkdir(parents=True)
+    assert cli.main(["course", "validate", *paths, "--output", str(tmp_path / "fixed")]) == 2
+    assert "ada.ipynb is a folder" in capsys.readouterr().out and (tmp_path / "fixed" / "bob.ipynb").is_file()
+
+
+@pytest.mark.parametrize("what", [["exam"], ["slides", "00"], ["build"], ["validate", "ada.ipynb"]])
+def test_a_file_in_the_place_of_a_folder_is_said_at_once(what, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert cli.main(["course", *what, "--output", str(tmp_path / "file")]) == 2
+    assert "no file can be written into" in capsys.readouterr().err
 
 
 def test_build_names_its_assignments(tmp_path, capsys):

@@ -36,6 +36,17 @@ def status(lesson):
         return str(error).removeprefix(f"{lesson.name}: "), True
 
 
+def _whole(stamp):
+    """Whether the parts of a stamp are what prose and `status` take them for."""
+    kinds = {"metrics": dict, "versions": dict, "seconds": (int, float)}
+    named = isinstance(stamp.get("library_modules", {}), dict)
+    return (
+        named
+        and all(isinstance(stamp[key], kind) for key, kind in kinds.items())
+        and "torch" in stamp["versions"]
+    )
+
+
 def _status(lesson):
     if not lesson.notebook.is_file():
         return "not built yet", True
@@ -46,6 +57,8 @@ def _status(lesson):
     stamp = nb.metadata.get("dualad")
     if not isinstance(stamp, dict) or not set(STAMPED) <= set(stamp):
         return "no stamp of dualad build", True
+    if not _whole(stamp):
+        return "its stamp is damaged", True
     now = prepare(lesson).stamp
     if stamp.get("profile") != "lesson" or not stamp.get("default_parameters"):
         return "not built in the lesson profile", True

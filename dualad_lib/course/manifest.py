@@ -48,13 +48,14 @@ class Course:
         return self.folder == _LIBRARY / "_course"
 
     def select(self, names=(), everything=False):
-        """The lessons called `names` (a unique beginning, or what follows the number), else the core course, else all.
+        """The lessons called `names` (a unique beginning, or what follows the number), each once, else the core course,
+        else all.
 
         Raises RunError for a name that no lesson, or more than one, begins with.
         """
         if not names:
             return [lesson for lesson in self.lessons if lesson.core or everything]
-        return [self._one(name) for name in names]
+        return list({lesson.name: lesson for lesson in map(self._one, names)}.values())  # each once
 
     def _one(self, name):
         known = [lesson.name for lesson in self.lessons]
@@ -109,11 +110,11 @@ def load_course(folder=None):
     folder = Path(folder).resolve() if folder else course_folder()
     path = folder / "course.yml"
     try:
-        manifest = yaml.safe_load(read_text(path)) or {}
+        manifest = _yaml(read_text(path)) or {}
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of a date that is none
         raise RunError(f"{path} is not YAML: {error}") from error
     _only_keys(path, "the manifest", manifest, {"cell_timeout", "lessons"})
-    timeouts = manifest.get("cell_timeout") or {}
+    timeouts = _part(manifest, "cell_timeout")
     _only_keys(path, "cell_timeout", timeouts, PROFILES)
     entries = manifest.get("lessons") or []
     if not isinstance(entries, list):
@@ -125,6 +126,30 @@ def load_course(folder=None):
     return Course(folder, lessons)
 
 
+def _yaml(text):
+    """What YAML says, none of it code. Raises YAMLError for a key that stands twice, of which YAML keeps the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"the key {key.value!r} stands twice", key.start_mark
+                        )
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    return yaml.load(text, Loader)
+
+
+def _part(mapping, key):
+    """What stands under the key; nothing, as after a bare `key:`, is an empty mapping."""
+    return {} if mapping.get(key) is None else mapping[key]
+
+
 def _lesson(path, entry, timeouts):
     keys = {"name", "title", "core", "profiles", "cell_timeout", "bands", "teaches"}
     _only_keys(path, "a lesson", entry, keys)
@@ -134,7 +159,10 @@ def _lesson(path, entry, timeouts):
         raise RunError(f"{path}: every lesson needs a name and a title; one entry has {entry}")
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise RunError(f"{path}: {name!r} is no name of a file: letters, digits, _, - and . alone")
-    parts = {key: entry.get(key) or {} for key in ("profiles", "cell_timeout", "bands", "teaches")}
+    core = entry.get("core", True)
+    if not isinstance(core, bool):
+        raise RunError(f"{path}: {where}, core must be true or false; it is {core!r}")
+    parts = {key: _part(entry, key) for key in ("profiles", "cell_timeout", "bands", "teaches")}
     for key, known in {
         "profiles": PROFILES,
         "cell_timeout": PROFILES,
@@ -143,7 +171,7 @@ def _lesson(path, entry, timeouts):
     }.items():
         _only_keys(path, f"{where}, {key}", parts[key], known)
     parts["cell_timeout"] = {**timeouts, **parts["cell_timeout"]}
-    parts["profiles"] = {profile: values or {} for profile, values in parts["profiles"].items()}
+    parts["profiles"] = {profile: _part(parts["profiles"], profile) for profile in parts["profiles"]}
     for profile, values in parts["profiles"].items():
         _only_keys(path, f"{where}, profile {profile}", values)
     missing = set(PROFILES) - set(parts["cell_timeout"])
@@ -159,13 +187,22 @@ def _lesson(path, entry, timeouts):
     for metric, band in parts["bands"].items():
         if not (isinstance(band, list) and len(band) == 2 and all(map(_number, band)) and band[0] <= band[1]):
             raise RunError(f"{path}: {where}, band of {metric} must be [low, high]; it is {band}")
-    return Lesson(
-        name=name, title=entry["title"], folder=path.parent, core=bool(entry.get("core", True)), **parts
-    )
+    for taught, place in parts["teaches"].items():
+        if not (isinstance(place, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", place)):
+            raise RunError(
+                f"{path}: {where}, teaches: {taught} must name its place, such as dualad_lib.losses.squared_error; "
+                f"it is {place!r}"
+            )
+    return Lesson(name=name, title=entry["title"], folder=path.parent, core=core, **parts)
 
 
 def _number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of a whole number that no float can hold
+        return False
 
 
 def _only_keys(path, what, mapping, known=None):

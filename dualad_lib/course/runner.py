@@ -18,8 +18,8 @@ from dualad_lib.course import parameters as strict
 from dualad_lib.course.manifest import Lesson, load_course
 from dualad_lib.course.notebook import code_cells, collect, read_notebook, read_source, tidy, values_for
 from dualad_lib.course.render import render_notebook
-from dualad_lib.errors import RunError
-from dualad_lib.files import atomic_write
+from dualad_lib.errors import DualADError, RunError
+from dualad_lib.files import atomic_write, writable
 
 DISTRIBUTIONS = ("dualad", "torch", "torchvision", "numpy", "scikit-learn")
 _KEY = ("lesson", "profile", "parameters", "source_hash", "library_hash")
@@ -110,9 +110,9 @@ def execute(job, folder):
         left.unlink(missing_ok=True)
     failed = folder / f"{name}.failed.ipynb"
     running = folder / f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp.ipynb"
-    nbformat.write(job.nb, running)
     start = time.perf_counter()
     try:
+        nbformat.write(job.nb, running)
         nb = _papermill(job, running)
         seconds = time.perf_counter() - start
         metrics, machine = collect(nb)
@@ -138,11 +138,17 @@ def run(
     Every lesson is checked before the first one runs. A lesson whose metrics file is of the same source, library,
     parameters and profile is not run again, unless `fresh`. A failed lesson does not stop the next.
 
-    Raises RunError when a lesson's name or parameters are wrong.
+    Raises RunError when a lesson's name or parameters are wrong, DataError where a file cannot be written.
     """
     course = course or load_course()
     output = Path(output or Path("runs") / profile)
     jobs = [prepare(lesson, profile, texts) for lesson in course.select(names, everything)]
+    for job in jobs:
+        notebook, _ = (writable(path) for path in _paths(job.lesson, output))
+        if notebook.resolve() == job.lesson.notebook.resolve():
+            raise RunError(
+                f"{output} is the course itself, whose notebooks `dualad build` writes: choose another folder."
+            )
     outcomes = []
     for job in jobs:
         with alone(output, job.lesson.name, say):
@@ -160,7 +166,7 @@ def _run_unless_done(job, output, fresh, say):
     start = time.perf_counter()
     try:
         outcome = Outcome(job.lesson, _run_one(job, output))
-    except RunError as error:
+    except (DualADError, OSError) as error:
         say(f"{name}: FAILED after {time.perf_counter() - start:.0f} s\n{error}")
         return Outcome(job.lesson, error=str(error))
     say(f"{name}: finished in {outcome.result['seconds']:.0f} s")

@@ -35,7 +35,10 @@ def build_site(output, say=print, with_try=True):
         raise RunError(
             "the site's pages are in the repository, not in the installed package: use a checkout."
         )
-    output = Path(output)
+    output = Path(output).resolve()
+    for own in (PAGES, ROOT / "figures"):
+        if output.is_relative_to(own.resolve()):
+            raise RunError(f"{output} lies in {own}, of which the site is made: choose another folder.")
     if (
         output.exists()
         and not (output / ".buildinfo").is_file()
@@ -53,10 +56,23 @@ def build_site(output, say=print, with_try=True):
         )
         if build_main(["-q", "-W", "--keep-going", "-b", "html", str(source), str(html)]):
             raise RunError("Sphinx complained (above); the site was not built.")
-        if output.exists():
-            shutil.rmtree(output)
-        html.rename(output)
+        _replace(output, html, Path(folder) / "old")
     return output / "index.html"
+
+
+def _replace(output, html, aside):
+    """Put a new site in the place of an old one, whose domain and hidden files, such as a repository's, are kept."""
+    if output.exists():
+        for own in output.iterdir():
+            if (own.name.startswith(".") or own.name == "CNAME") and not (html / own.name).exists():
+                (shutil.copytree if own.is_dir() else shutil.copy2)(own, html / own.name)
+        output.rename(aside)
+    try:
+        html.rename(output)
+    except OSError:
+        if aside.exists():
+            aside.rename(output)
+        raise
 
 
 def prepare(source, with_try=True):

@@ -20,9 +20,9 @@ class FeatureADeGAN(PatternGame, FeatureNeighbours, Trained):
 
     A view of a feature is the feature with noise of `pretext` deviations on it. What is drawn is a feature: the nearest
     mixture of features of the one pattern that E names. An image is judged as a whole, so there is no heat map.
-    Parameters as in `RebuiltADeGAN` and `FeatureNeighbours`; n_neighbors: which neighbour in codes. The learning rate was
-    chosen on training images of CIFAR-10, 450 a class of seven, with class 1, 3 or 4 left out: at ten times that rate E
-    forgets what the features know. Source: the idea is ADe-GAN's (Chai et al.).
+    Parameters as in `RebuiltADeGAN` and `FeatureNeighbours`; n_neighbors: which neighbour in codes. The learning rate
+    was chosen on training images of CIFAR-10, 450 a class of seven, with class 1, 3 or 4 left out: at ten times that
+    rate E forgets what the features know. Source: the idea is ADe-GAN's (Chai et al.).
     """
 
     backbone: str = DEFAULT

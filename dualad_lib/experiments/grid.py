@@ -23,9 +23,9 @@ from ..course.manifest import load_course
 from ..course.runner import execute, prepare
 from ..data import DATASETS as CLASSES
 from ..errors import DualADError, RunError
-from ..files import atomic_write
+from ..files import atomic_write, writable
 from ..progress import progress
-from .results import merge_measures, merge_results, read_results
+from .results import merge_measures, merge_results, read_measures, read_results
 from .settings import ABLATION, BASELINES, DATASETS, profile_settings
 
 MAIN = "tables"  # the study of the main tables; a cell of it is a run of the lesson LESSON
@@ -93,25 +93,29 @@ class Cell:
         )
 
 
-def grid(datasets=None, methods=None, classes=range(10), seeds=1, profile="paper"):
-    """The cells of a grid, cheap methods first; what is named twice counts once. Raises RunError for unknown names."""
+def grid(datasets=None, methods=None, classes=None, seeds=1, profile="paper"):
+    """The cells of a grid, cheap methods first; what is named twice counts once. classes: None, all of each data set.
+
+    Raises RunError for unknown names.
+    """
     datasets = tuple(dict.fromkeys(DATASETS[profile] if datasets is None else datasets))
     methods = tuple(dict.fromkeys((*BASELINES, *ABLATION) if methods is None else methods))
-    classes = tuple(dict.fromkeys(classes))
+    classes = None if classes is None else tuple(dict.fromkeys(classes))
     for method in methods:
         if method not in (*BASELINES, *ABLATION):
             raise RunError(f"unknown method {method!r}: choose from {', '.join((*BASELINES, *ABLATION))}.")
     for dataset in datasets:
         if dataset not in CLASSES:
             raise RunError(f"unknown data set {dataset!r}: choose from {', '.join(CLASSES)}.")
-        for k in classes:
+        for k in classes or ():
             if not 0 <= k < len(CLASSES[dataset]):
                 raise RunError(
                     f"{dataset} has the classes 0 to {len(CLASSES[dataset]) - 1}, and none called {k}."
                 )
     cells = [
         Cell(dataset, method, k, seed, profile)
-        for method, seed, dataset, k in product(methods, range(seeds), datasets, classes)
+        for method, seed, dataset in product(methods, range(seeds), datasets)
+        for k in (range(len(CLASSES[dataset])) if classes is None else classes)
     ]
     if not cells:
         raise RunError("a grid needs a data set, a method, a class and a seed: there is nothing to measure.")
@@ -224,8 +228,13 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
         for study, dataset in dict.fromkeys((cell.study, cell.dataset) for cell in cells)
     }
     for path in files.values():  # before hours are spent, and not after them
+        beside = output / "measures" / path.name
         if path.exists():
             read_results(path)
+        if beside.exists():
+            read_measures(path.stem, beside.parent)
+        writable(path)
+    writable(output / "cells" / "rows.json")
     todo = [cell for cell in cells if cell.rows(output) is None]
     say(f"{len(cells)} cells, {len(cells) - len(todo)} of them finished before")
     reasons = {}
@@ -238,13 +247,14 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
                 reasons[cell.name] = reason or UNSEEN
         _await_cut_off([cell for cell in todo if cell.rows(output) is None], output, reasons)
     found = [(cell, cell.rows(output)) for cell in cells]
-    for key, path in files.items():
-        own = [(cell, rows) for cell, rows in found if (cell.study, cell.dataset) == key and rows]
-        if own:
-            merge_results([row for _, rows in own for row in rows], path)
-        measures = [one for cell, _ in own for one in cell.kept(output).measures()]
-        if measures:
-            merge_measures(measures, output / "measures" / path.name)
+    with _merging(output):
+        for key, path in files.items():
+            own = [(cell, rows) for cell, rows in found if (cell.study, cell.dataset) == key and rows]
+            if own:
+                merge_results([row for _, rows in own for row in rows], path)
+            measures = [one for cell, _ in own for one in cell.kept(output).measures()]
+            if measures:
+                merge_measures(measures, output / "measures" / path.name)
     errors = {cell.name: reasons.get(cell.name, UNSEEN) for cell, rows in found if rows is None}
     for name, reason in errors.items():
         say(f"FAILED {name}: {reason}")
@@ -252,6 +262,15 @@ def reproduce(cells, output, executor="papermill", scheduler=None, workers=None,
     if errors:
         say("the same command goes on with the others.")
     return [row for _, rows in found for row in rows or ()], errors
+
+
+def _merging(output):
+    """Held while results files are read, added to and written: of another runner's rows none are lost."""
+    from filelock import FileLock
+
+    path = output / "locks" / "results.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path)
 
 
 def scheduler_address(text):
@@ -372,7 +391,7 @@ def _local_cluster(workers, threads):
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,
-            dashboard_address=None,
+            dashboard_address=":0",  # any port that is free; None would ask for one port and complain where it is taken
             silence_logs=logging.CRITICAL,
             preload=[__name__],
         )

@@ -361,13 +361,19 @@ def collect(folder):
         raise RunError(f"{folder} holds no results file (*.csv).")
     results, measures = defaultdict(list), defaultdict(list)  # two files of old and new name may go into one
     for path in files:
+        rows = read_results(path)
+        if other := sorted({row["profile"] for row in rows} - {"paper"}):
+            raise RunError(
+                f"{path} holds rows of the profile {', '.join(map(repr, other))}: the tables show those of 'paper' "
+                "alone. Give each profile a folder of its own (dualad reproduce --output)."
+            )
         results[RESULTS / _now(path.name)] += [
             {
                 **row,
                 "command": _now(row["command"]),
                 "protocol": OLD_PROTOCOLS.get(row["protocol"], row["protocol"]),
             }
-            for row in read_results(path)
+            for row in rows
         ]
     for path in sorted((Path(folder).parent / "measures").glob("*.csv")):
         rows = [row for row in read_measures(path.stem, path.parent) if path.stem.endswith(row["dataset"])]

@@ -24,8 +24,9 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         name = OLD_NAMES[name]
     if name not in STUDIES:
         raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
-    cells, module = [], MEASURED_BY.get(name, Cell.module)
-    for dataset, detector, of_cell, options in STUDIES[name]():
+    cells, module, offered = [], MEASURED_BY.get(name, Cell.module), list(STUDIES[name]())
+    _check_asked(name, offered, datasets, methods, settings, classes, profile)
+    for dataset, detector, of_cell, options in offered:
         small = STAND_INS.get(dataset, "digits")  # of the profile smoke, and its commands say so
         own = {dataset, small} if profile == "smoke" else {dataset}
         if datasets is not None and not own & set(datasets):
@@ -49,6 +50,21 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
     if not cells:
         raise RunError(f"no cell of {name} has the data sets, methods, settings and classes asked for.")
     return cells
+
+
+def _check_asked(name, offered, datasets, methods, settings, classes, profile):
+    """Raise RunError for what is asked of a study and is not in it: a slip would be measured without it."""
+    small = {STAND_INS.get(dataset, "digits") for dataset, *_ in offered} if profile == "smoke" else set()
+    known = {
+        "data set": (datasets, {dataset for dataset, *_ in offered} | small),
+        "method": (methods, {detector for _, detector, *_ in offered}),
+        "setting": (settings, {options.get("setting", "") for *_, options in offered}),
+        "class": (classes, {k for _, _, of_cell, _ in offered for k in of_cell} | ({0} if small else set())),
+    }
+    for what, (asked, there) in known.items():
+        for one in asked or ():
+            if one not in there:
+                raise RunError(f"{name} has no {what} {one!r}; it has {', '.join(map(repr, sorted(there)))}.")
 
 
 def _small(detector):

@@ -1,5 +1,7 @@
 """Reading a model, and a folder with a line on each thing that was done to its images."""
 
+import os
+
 import numpy as np
 import torch
 
@@ -16,6 +18,12 @@ def load_model(path):
         raise DataError(
             f"{shown(path)} is a folder: give the model file (.safetensors) that dualad fit wrote."
         )
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{shown(path)} is no path in UTF-8, and safetensors reads no other: rename what shows as \\x there."
+        ) from None
     return Detector.load(path)
 
 

@@ -61,7 +61,7 @@ class Judged:
                 image, heat, _ = self.pictures[i]
                 heat = heat if self.pictures.maps else None
                 row |= {"image": image[0] if len(image) == 1 else image.transpose(1, 2, 0), "heat": heat}
-            yield row
+            yield row | {"file": readable(row["file"])}
 
     def _row(self, i):
         row = {"file": self.names[i], "verdict": "anomalous" if self.anomalous[i] else "normal"}

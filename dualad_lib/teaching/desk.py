@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..course.manifest import course_folder
 from ..errors import DataError, DualADError
-from ..files import atomic_write
+from ..files import atomic_write, expand, shown
 from .assignments import as_student, build_assignments, masters
 from .grading import grade
 from .host import unreadable
@@ -43,14 +43,14 @@ def validate_all(paths, output=None, say=print):
     for path, target in zip(paths, targets, strict=True):
         try:
             found = validate(read_submission(path), assignments)
+            if target is not None:
+                write_notebook(found.notebook, target)
         except Exception as error:  # whatever it is: the rest of the class is validated
             say(_line(f"{path}: {_why(error)}"))
             status = 2
             continue
         _tell(path, found, say)
         status = max(status, 0 if not found.findings else 1 if found.gradable else 2)
-        if target is not None:
-            write_notebook(found.notebook, target)
     return status
 
 
@@ -58,14 +58,21 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
     """Validate and grade submissions; status 0, or 2 where something was not graded.
 
     output: a CSV file, written anew after each submission, so that what is graded stays where grading is interrupted.
+    Rows of submissions that are there and are not graded now, or not yet, stay too. Raises DataError where the file is
+    no table of grades.
     """
+    before = [] if output is None else _rows_of(output)
     originals, rows, status = masters(secret=secret), [], 0
     assignments = {name: as_student(master) for name, master in originals.items()}
     say_missing = limits_missing()
     if say_missing:
         say(f"note: {say_missing}")
-    if output is not None:
-        _write(output, rows)
+
+    def keep():
+        if output is not None:
+            now = {str(row[0]) for row in rows}
+            _write(output, [*(row for row in before if row[0] not in now), *rows])
+
     with unreadable(secret):
         for path in paths:
             try:
@@ -74,8 +81,7 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
             except Exception as error:  # whatever it is: the rest of the class is graded
                 why = _line(_why(error))
                 rows.append((path, "", "", "", "", f"not graded: {why}"))
-                if output is not None:
-                    _write(output, rows)
+                keep()
                 say(_line(f"{path}: not graded: {why}"))
                 status = 2
                 continue
@@ -83,12 +89,26 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
                 (path, found.name, g.exercise, "" if g.points is None else g.points, g.most, _line(g.why))
                 for g in grades
             ]
-            if output is not None:
-                _write(output, rows)
+            keep()
             status = status if found.gradable else 2
             _tell(path, found, say)
             _tell_grades(grades, say)
     return status
+
+
+def _rows_of(output):
+    """Rows of a table of grades that is there, without its head. Raises DataError for another file."""
+    path = expand(output)
+    if not path.is_file():
+        return []
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file) or [()]
+    except (ValueError, csv.Error):  # an empty file, or none of text
+        head, rows = (), []
+    if path.stat().st_size and tuple(head) != COLUMNS:
+        raise DataError(f"{shown(path)} is there and is no table of grades: give another name.")
+    return rows
 
 
 def _write(output, rows):
@@ -116,7 +136,8 @@ def _why(error):
 
 def _line(text, longest=600):
     """One line that can be printed and written anywhere."""
-    text = " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode("utf-8")
+    text = " ".join(str(text).split())
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text if len(text) <= longest else text[:longest] + " ..."
 
 
@@ -133,7 +154,9 @@ def _targets(paths, output):
     """
     if output is None:
         return [None] * len(paths)
-    targets = [Path(output, *Path(path).resolve().parts[-3 if _layout(path) else -1 :]) for path in paths]
+    targets = [Path(output, *Path(path).absolute().parts[-3 if _layout(path) else -1 :]) for path in paths]
+    if len(set(map(str, paths))) < len(paths):
+        raise DataError("one submission is named twice: name each once.")
     if len(set(targets)) < len(targets):
         raise DataError(
             "two submissions have one file name: keep them as STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb, as nbgrader does."
@@ -145,4 +168,4 @@ def _targets(paths, output):
 
 def _layout(path):
     """Does it lie as nbgrader keeps submissions, in a folder of its own name?"""
-    return Path(path).stem == Path(path).resolve().parent.name
+    return Path(path).stem == Path(path).absolute().parent.name

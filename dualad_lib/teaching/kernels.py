@@ -251,9 +251,15 @@ class Forking:
         )
         self.process = psutil.Process(self.popen.pid)
         late = threading.Timer(LOADING, self.popen.kill)
+        late.daemon = True
         late.start()
-        ready = self.popen.stdout.readline().strip() == '"ready"'
-        late.cancel()
+        try:
+            ready = self.popen.stdout.readline().strip() == '"ready"'
+        except BaseException:  # Ctrl-C: nobody else knows of this host yet
+            self.stop()
+            raise
+        finally:
+            late.cancel()
         if not ready:
             said = self.popen.stderr.read().strip().splitlines()
             self.stop()

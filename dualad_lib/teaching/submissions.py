@@ -75,7 +75,7 @@ def _refuse_other_kinds(path, notebook):
     version = notebook.get("nbformat", 4)
     if version != 4:
         raise DataError(
-            f"{path} is a notebook of format {version}, not 4: open it in Jupyter, save it, and hand that in."
+            f"{path} is a notebook of format {version!r}, not 4: open it in Jupyter, save it, and hand that in."
         )
     metadata = _table(notebook.get("metadata"))
     for place, key in (("kernelspec", "language"), ("language_info", "name")):
