@@ -9,7 +9,6 @@ from . import (
     autoencoder,
     baselines,
     dualad,
-    feature_adegan,
     feature_agad,
     feature_dualad,
     feature_lrgdan,
@@ -43,7 +42,6 @@ SYSTEMS = {
         feature_agad.SYSTEM,
         adegan.SYSTEM,
         rebuilt_adegan.SYSTEM,
-        feature_adegan.SYSTEM,
     )
 }
 
@@ -55,7 +53,7 @@ STAGES = {
 
 
 #: For one release: parameters that were called otherwise.
-OLD_PARAMETERS = {"n_neighbours": "n_neighbors", "neighbors": "n_neighbors"}
+OLD_PARAMETERS = {"n_neighbours": "n_neighbors"}
 
 
 def create(name, **parameters):

@@ -1,16 +1,20 @@
-"""Networks of AGAD, LR-GDAN and ADe-GAN on features: they redraw the feature of an image, encode or judge it."""
+"""Networks of AGAD and LR-GDAN on features: one redraws the feature of an image, others judge it."""
 
 import torch
 from torch import nn
 
 
-class _Scaled(nn.Module):
-    """Knows mean and deviation of each of its features' channels, once `learn` has seen them."""
+class FeatureRedrawer(nn.Module):
+    """G: standardised features (N, c) -> features restored through a narrow code, (N, c). `learn` sets the scales."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, width=512, latent_dim=64):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
+        self.net = nn.Sequential(
+            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim),
+            nn.Linear(latent_dim, width), nn.GELU(), nn.Linear(width, channels),
+        )  # fmt: skip
 
     @torch.no_grad()
     def learn(self, features):
@@ -19,17 +23,6 @@ class _Scaled(nn.Module):
 
     def standardise(self, features):
         return (features - self.mean) / self.deviation
-
-
-class FeatureRedrawer(_Scaled):
-    """G: standardised features (N, c) -> features restored through a narrow code, (N, c). `learn` sets the scales."""
-
-    def __init__(self, channels, width=512, latent_dim=64):
-        super().__init__(channels)
-        self.net = nn.Sequential(
-            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim),
-            nn.Linear(latent_dim, width), nn.GELU(), nn.Linear(width, channels),
-        )  # fmt: skip
 
     def encode(self, x):
         """The hidden layer h (N, width) and the code (N, latent_dim) of standardised features."""
@@ -41,17 +34,6 @@ class FeatureRedrawer(_Scaled):
 
     def forward(self, x):
         return self.net(x)
-
-
-class FeatureEncoder(_Scaled):
-    """Features (N, c), which it standardises -> codes (N, latent_dim)."""
-
-    def __init__(self, channels, width=512, latent_dim=64):
-        super().__init__(channels)
-        self.net = nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim))
-
-    def forward(self, features):
-        return self.net(self.standardise(features))
 
 
 class FeatureCritic(nn.Module):
