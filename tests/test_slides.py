@@ -7,7 +7,7 @@ import pytest
 
 from dualad_lib.course import provenance
 from dualad_lib.course.manifest import load_course
-from dualad_lib.errors import RunError
+from dualad_lib.errors import DataError, RunError
 from dualad_lib.teaching import questions, slides
 
 COURSE = load_course(provenance.ROOT / "notebooks")
@@ -54,6 +54,13 @@ def test_slides_are_pages_of_their_own(tmp_path):
     (path,) = slides.write_slides(["01"], tmp_path, COURSE)
     page = path.read_text(encoding="utf-8")
     assert "reveal" in page and slides.NO_ALT not in page and "data:image/png" in page
+
+
+def test_an_exam_and_its_solutions_are_written_both_or_not_at_all(tmp_path):
+    (tmp_path / "solutions.md").mkdir()
+    with pytest.raises(DataError, match=r"solutions\.md is a folder"):
+        questions.write_exam(30, output=tmp_path, course=COURSE)
+    assert not (tmp_path / "exam.md").exists()
 
 
 def test_an_exam_has_its_points_and_spreads_over_lessons():

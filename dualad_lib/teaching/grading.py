@@ -69,7 +69,7 @@ def grade(validated, master, seconds=30, memory_mb=1024):
         if question is not None:
             grades.append(Grade(name, None, most, f"not graded: {question}"))
         elif asked["solution"]:
-            empty = cell["source"].strip() == originals[found]["metadata"]["dualad"]["stub"].strip()
+            empty = cell["source"].strip() in ("", originals[found]["metadata"]["dualad"]["stub"].strip())
             grades.append(Grade(name, 0 if empty else None, most, "not answered" if empty else TO_READ))
         else:
             why = results[found]

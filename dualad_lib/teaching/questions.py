@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..course.manifest import load_course
 from ..errors import RunError
-from ..files import atomic_write
+from ..files import atomic_write, writable
 from .assignments import MINUTES, RUBRIC
 from .exercises import read_exercises
 
@@ -45,15 +45,13 @@ def write_exam(points, seed=0, output=None, course=None, say=print):
     output, questions = Path(output or Path("runs") / "exam"), draw(points, seed, course)
     minutes = sum(MINUTES[e.kind] for e in questions)
     head = f"# Exam\n\n{len(questions)} questions, {points} points, about {minutes} minutes.\n"
-    output.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, with_answers in (("exam", False), ("solutions", True)):
-        paths.append(output / f"{name}.md")
+    paths = [writable(output / f"{name}.md") for name in ("exam", "solutions")]  # both, or none is written
+    for place, with_answers in zip(paths, (False, True), strict=True):
         texts = [question(e, number, with_answers) for number, e in enumerate(questions, start=1)]
         rubric = f"\nAnswers in words: {RUBRIC}.\n" if with_answers else ""
-        with atomic_write(paths[-1]) as path:
+        with atomic_write(place) as path:
             path.write_text("\n".join([head + rubric, *texts]), encoding="utf-8")
-        say(f"{paths[-1]}")
+        say(f"{place}")
     return paths
 
 
