@@ -4,11 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+import warnings
+from contextlib import contextmanager, nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -412,8 +414,13 @@ def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
     monkeypatch.delenv(
         "MALLOC_TRIM_THRESHOLD_", raising=False
     )  # a Dask cluster of another test leaves its own
-    with grid_module._local_cluster(1, 2) as cluster, Client(cluster) as client:
-        (environment,) = client.run(lambda: dict(os.environ)).values()
+    with socket.socket() as taken, warnings.catch_warnings():
+        with suppress(OSError):  # as another grid does; or one has
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        warnings.filterwarnings("error", ".*is already in use")
+        with grid_module._local_cluster(1, 2) as cluster, Client(cluster) as client:
+            (environment,) = client.run(lambda: dict(os.environ)).values()
     assert "MALLOC_TRIM_THRESHOLD_" not in environment
 
 

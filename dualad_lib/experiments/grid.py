@@ -391,7 +391,10 @@ def _local_cluster(workers, threads):
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=None,
-            dashboard_address=":0",  # any port that is free; None would ask for one port and complain where it is taken
+            dashboard_address=None,
+            scheduler_kwargs={
+                "dashboard_address": ":0"
+            },  # any free port, where another grid has the usual one
             silence_logs=logging.CRITICAL,
             preload=[__name__],
         )
