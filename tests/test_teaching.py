@@ -701,11 +701,13 @@ def test_a_table_of_grades_replaces_nothing_but_what_it_grades(tmp_path, monkeyp
 
     table = tmp_path / "g.csv"
     head, by_hand = ",".join(desk.COLUMNS), "bob.ipynb,00,1,3,3,by hand"
-    table.write_text(f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n")
+    table.write_text(
+        f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n", encoding="utf-8-sig"
+    )  # as spreadsheets do
     monkeypatch.setattr(desk, "grade", lambda *rest: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         desk.grade_all([mine], str(table), say=lambda text: None)
-    assert table.read_text() == f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n"
+    assert table.read_text(encoding="utf-8-sig") == f"{head}\n{by_hand}\n{mine},00,1,1,3,before\n"
     monkeypatch.setattr(desk, "grade", lambda *rest: [])
     written(tmp_path, {"cells": []}, "cy.ipynb")
     assert desk.grade_all([mine, str(tmp_path / "cy.ipynb")], str(table), say=lambda text: None) == 2

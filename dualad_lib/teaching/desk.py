@@ -102,7 +102,7 @@ def _rows_of(output):
     if not path.is_file():
         return []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             head, *rows = csv.reader(file) or [()]
     except (ValueError, csv.Error):  # an empty file, or none of text
         head, rows = (), []
