@@ -608,6 +608,15 @@ def _textured(rng):
     return np.clip(smooth + rng.normal(0, 5, smooth.shape), 0, 255).astype(np.uint8)
 
 
+# Takes 0.3 s in a browser that opens the page below in 3 s: a slower or busier machine gets as much more time.
+SUM = """() => {
+  const start = performance.now(), numbers = new Int32Array(1 << 22);
+  for (let round = 0; round < 40; round++)
+    for (let i = 0; i < numbers.length; i++) numbers[i] = (numbers[i] * 31 + i) ^ round;
+  return (performance.now() - start) / 1000;
+}"""
+
+
 @pytest.mark.e2e
 @pytest.mark.slow
 def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
@@ -633,5 +642,6 @@ def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
     page.locator("#name").fill("part_019")
     assert page.locator("#shown").inner_text() == "Showing 100 of 2,000"
     filtered = time.perf_counter() - start
-    assert loaded < 5 and filtered < 1
+    pace = max(1, np.median([page.evaluate(SUM) for _ in range(3)]) / 0.3)  # of this machine, now
+    assert loaded < 5 * pace and filtered < pace
     assert decoded < 1500  # of 4,000; the others wait until the reader comes near

@@ -19,8 +19,10 @@ def load_model(path):
             f"{shown(path)} is a folder: give the model file (.safetensors) that dualad fit wrote."
         )
     try:
-        os.fspath(path).encode("utf-8")
-    except UnicodeEncodeError:
+        os.fsencode(path).decode(
+            "utf-8"
+        )  # the bytes of the name: a locale without UTF-8 shows them as surrogates
+    except UnicodeDecodeError:
         raise DataError(
             f"{shown(path)} is no path in UTF-8, and safetensors reads no other: rename what shows as \\x there."
         ) from None
