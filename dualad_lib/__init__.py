@@ -24,6 +24,7 @@ _EXPORTS = {
     "RebuiltLRGDAN": "detectors.rebuilt_lrgdan",
     "AGAD": "detectors.agad",
     "RebuiltAGAD": "detectors.rebuilt_agad",
+    "FeatureADeGAN": "detectors.feature_adegan",
     "FeatureAGAD": "detectors.feature_agad",
     "FeatureLRGDAN": "detectors.feature_lrgdan",
     "ADeGAN": "detectors.adegan",

@@ -19,6 +19,7 @@ from .detectors.baselines import (
     OneClassSVM as OneClassSVM,
 )
 from .detectors.dualad import DualAD as DualAD
+from .detectors.feature_adegan import FeatureADeGAN as FeatureADeGAN
 from .detectors.feature_agad import FeatureAGAD as FeatureAGAD
 from .detectors.feature_dualad import FeatureDualAD as FeatureDualAD
 from .detectors.feature_lrgdan import FeatureLRGDAN as FeatureLRGDAN

@@ -316,12 +316,12 @@ def _export_options(parser):
 
 
 def _export(arguments):
+    from dualad_lib.detectors import Detector
     from dualad_lib.folder.export import export_onnx
-    from dualad_lib.folder.reading import load_model
 
     path = writable(arguments.onnx)
     check_places([(path, "the ONNX file")], [(expand(arguments.model), "the model")])
-    detector = load_model(arguments.model)
+    detector = Detector.load(arguments.model)
     outputs = export_onnx(detector, path)
     channels, height, width = detector.image_shape_
     say(

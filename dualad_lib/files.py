@@ -50,6 +50,10 @@ def file_at(path):
         path = Path(os.path.realpath(path))
     if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself
         raise DataError(f"{shown(path)} is a {'folder' if path.is_dir() else 'circle of links'}, not a file.")
+    lowest = next((folder for folder in path.parents if os.path.exists(folder)), path.parent)
+    if lowest.is_file():
+        why = os.strerror(errno.ENOTDIR)
+        raise DataError(f"{shown(path)} cannot be written: {why}. {shown(lowest)} is a file.")
     return path
 
 
@@ -112,29 +116,46 @@ def _identity(path):
 
 
 @contextmanager
+def locked(path, taken):
+    """Inside, nobody else is `locked` at `path`, a lock file, which is gone afterwards.
+
+    taken(): called where somebody is, before waiting for their end; unless it raises.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        taken()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows, where FileLock itself removes it
+            os.unlink(path)  # while it is held: who has opened it already finds it unlinked and begins anew
+        lock.release()
+
+
+@contextmanager
 def only_writer(path):
     """Inside, nobody else is `only_writer` of `path`; a second one gets a DataError. Folders are made for it.
 
     What it needed, a lock file beside `path` and folders that stayed empty, is gone afterwards.
     """
-    from filelock import FileLock, Timeout
+
+    def taken():
+        raise DataError(
+            f"{shown(path)} is being made by another command: wait for its end, or give another name."
+        ) from None
 
     path = file_at(path)
     made = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(with_ending(f".{path.name}", ".lock")))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DataError(
-            f"{shown(path)} is being made by another command: wait for its end, or give another name."
-        ) from None
-    try:
-        yield
+        with locked(path.with_name(with_ending(f".{path.name}", ".lock")), taken):
+            yield
     finally:
-        with suppress(OSError):  # Windows, where FileLock itself removes it
-            os.unlink(lock.lock_file)  # while it is held: who has opened it already finds it unlinked
-        lock.release()
         for folder in made:
             with suppress(OSError):  # it holds something
                 folder.rmdir()

@@ -77,6 +77,16 @@ def test_folders_and_circles_are_refused(tmp_path):
     assert (tmp_path / "circle").is_symlink()
 
 
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    with (
+        pytest.raises(DataError, match="new.txt cannot be written: Not a directory. .*notes is a file"),
+        atomic_write(tmp_path / "notes" / "deep" / "new.txt"),
+    ):
+        pytest.fail("nothing can be written there")
+    assert (tmp_path / "notes").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     "name", ["x" * 251 + ".csv", "a." + "y" * 253, "é" * 125 + ".csv", "\U0001f600" * 63, "caf\udce9.csv"]
 )

@@ -19,7 +19,6 @@ from dualad_lib.data.folders import image_files
 from dualad_lib.errors import DataError, RunError
 from dualad_lib.files import only_writer
 from dualad_lib.folder import fit_folder, score, score_folder
-from dualad_lib.folder.reading import load_model
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped"),
@@ -300,7 +299,7 @@ def test_odd_names_stay_whole_in_table_and_heat_maps(fake, tmp_path, capsys):
 
 def test_a_model_whose_path_is_no_text_is_not_called_damaged(tmp_path):
     with pytest.raises(DataError, match=r"caf\\xe9.*is no path in UTF-8.*rename"):
-        load_model(tmp_path / "caf\udce9" / "m.safetensors")
+        Detector.load(tmp_path / "caf\udce9" / "m.safetensors")
 
 
 def test_paths_that_begin_with_a_tilde_lead_home(tmp_path, bags, monkeypatch):

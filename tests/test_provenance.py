@@ -101,6 +101,60 @@ def test_only_code_changes_the_library_hash(module, old, new, changes, library):
     assert (combined(module_hashes(tree, library)) != before) is changes
 
 
+DETECTORS = {
+    "__init__.py": "",
+    "detectors/__init__.py": "from .registry import SYSTEMS, create\n",
+    "detectors/registry.py": """from . import one, two
+from ..errors import DataError
+
+SYSTEMS = {system.name: system for system in (one.SYSTEM, two.SYSTEM)}
+STAGES = {"first": {"part": False}}
+
+
+def create(name):
+    return SYSTEMS[name]
+""",
+    "detectors/one.py": "from .. import losses\nSYSTEM = System('one', losses)\n",
+    "detectors/two.py": "SYSTEM = System('two', 2)\n",
+    "detectors/dualad.py": "SYSTEM = System('dualad', 3)\n",
+    "losses.py": "",
+    "errors.py": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("create('two')", ["two"]),
+        ("for name in ('one', 'two', 'three'): create(name)", ["one", "two"]),
+        ("create('first')", ["dualad"]),  # a stage of DualAD
+        ("create(given)", ["one", "two"]),  # any, then
+        ("create('two'), SYSTEMS[given]", ["one", "two"]),
+    ],
+)
+def test_a_lesson_stands_on_the_detectors_that_it_names(code, expected, tmp_path):
+    for name, text in DETECTORS.items():
+        path = tmp_path / "dualad_lib" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    tree = ast.parse(f"from dualad_lib.detectors import SYSTEMS, create\n{code}")
+    before = module_hashes(tree, tmp_path)
+    assert [
+        name.split(".")[-1] for name in before if name.split(".")[-1] in ("one", "two", "dualad")
+    ] == expected
+    assert ("dualad_lib.losses" in before) == ("one" in expected)
+    registry = tmp_path / "dualad_lib" / "detectors" / "registry.py"
+    registry.write_text(registry.read_text().replace("one, two", "one, three, two"))
+    (tmp_path / "dualad_lib" / "detectors" / "three.py").write_text("SYSTEM = System('another', 4)\n")
+    any_of_them = "given" in code
+    assert (module_hashes(tree, tmp_path) != before) is any_of_them
+    registry.write_text(registry.read_text().replace("return SYSTEMS", "return 1, SYSTEMS"))
+    assert (
+        module_hashes(tree, tmp_path)["dualad_lib.detectors.registry"]
+        != before["dualad_lib.detectors.registry"]
+    )
+
+
 def test_dump_is_the_same_on_every_python_version():
     """The value was the same on 3.11, 3.12 and 3.13, which cut f-strings differently."""
     code = '''

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dualad_lib import RebuiltADeGAN
+from dualad_lib import FeatureADeGAN, RebuiltADeGAN
 from dualad_lib.evaluation import auroc
 from dualad_lib.neighbours import Bank, nearest_mixture
 from dualad_lib.training import Step
@@ -128,6 +128,46 @@ def test_a_file_keeps_bank_and_scales(tmp_path):
     assert np.allclose(again.anomaly_scores(X).dual, model.anomaly_scores(X).dual)
     for name in ("pixel", "latent"):
         assert np.allclose(getattr(again.anomaly_scores(X), name), getattr(model.anomaly_scores(X), name))
+
+
+# ------------------------------------------------------------------------------------------------ on features
+
+SEEN = {
+    "side": 64,
+    "precision": "float32",
+    "width": 16,
+    "latent_dim": 6,
+    "patterns": 3,
+    "steps": 10,
+    "device": "cpu",
+}
+
+
+def test_on_features_a_feature_is_drawn_from_features_of_its_pattern(tmp_path):
+    model = FeatureADeGAN(**SEEN, drawn_with=4).fit(X)
+    features = model._pooled(X)
+    assert set(model.history_) == {"views", "pattern", "between"}
+    drawn, of = model._draw(features, model._codes(features)), model._named(model._codes(features))
+    assert drawn.shape == features.shape
+    for pattern in of.unique():
+        own = model.drawn_from_[model.of_ == pattern]
+        rows = of == pattern
+        _, four = Bank(own).nearest(features[rows], min(4, len(own)))
+        assert torch.allclose(drawn[rows], nearest_mixture(features[rows], own[four]), atol=1e-5)
+    scores = model.anomaly_scores(X[:5])
+    assert np.allclose(scores.pixel, (features - drawn)[:5].square().mean(1), rtol=1e-3)
+    model.save(tmp_path / "m.safetensors")
+    again = FeatureADeGAN.load(tmp_path / "m.safetensors").anomaly_scores(X[:5])
+    for name in ("pixel", "latent", "dual"):
+        assert np.allclose(getattr(again, name), getattr(scores, name))
+
+
+def test_on_features_a_view_is_noise_in_deviations_of_each_channel():
+    model = FeatureADeGAN(**SEEN, pretext=0.5).fit(X)
+    deviation = model.parts_["E"].encoder.deviation
+    torch.manual_seed(0)
+    x = torch.zeros(4000, len(deviation))
+    assert torch.allclose(model._view(x).std(0) / deviation, torch.full_like(deviation, 0.5), rtol=0.1)
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ _KEPT = tuple(
         "experiments.literature",
     )
 )
+_REGISTRY = f"{PACKAGE}.detectors.registry"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -82,8 +83,12 @@ def _results_hashes(tree, root):
 
 
 def module_hashes(tree, root=ROOT):
-    """Module name to hash, for the package's modules in the import closure of `tree`; sorted by name."""
-    library = _Library(root)
+    """Module name to hash, for the package's modules in the import closure of `tree`; sorted by name.
+
+    Of the registry of detectors count those that `tree` names ("pca"), so that another one makes no lesson stale; all,
+    where it names none or speaks of SYSTEMS.
+    """
+    library = _Library(root, tree)
     library.follow(tree, PACKAGE, is_package=True)
     return {module: digest(dump(library.tree(module))) for module in sorted(library.used)}
 
@@ -140,10 +145,11 @@ def _joined(values):
 class _Library:
     """The package's source files, and which of them a piece of code needs."""
 
-    def __init__(self, root):
+    def __init__(self, root, asking=None):
         self.root = Path(root)
         self.used = set()
         self.tree = cache(self._tree)
+        self.asking = asking
 
     def file(self, module):
         path = self.root.joinpath(*module.split("."))
@@ -153,7 +159,29 @@ class _Library:
         return None
 
     def _tree(self, module):
-        return ast.parse(self.file(module).read_text(encoding="utf-8"))
+        tree = ast.parse(self.file(module).read_text(encoding="utf-8"))
+        if module == _REGISTRY and (chosen := self._named()):
+            tree.body = [node for node in tree.body if not _lists_detectors(node)]
+            named = [ast.alias(name) for name in sorted(chosen)]
+            tree.body.append(ast.ImportFrom(None, named, 1))
+        return tree
+
+    def _named(self):
+        """Modules of the detectors whose names stand in the asking code; none, if it may ask for any."""
+        nodes = list(ast.walk(self.asking)) if self.asking else []
+        if any(getattr(node, "id", getattr(node, "attr", None)) == "SYSTEMS" for node in nodes):
+            return set()
+        words = {
+            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        home = self.file(_REGISTRY).parent
+        found = {
+            path.stem
+            for path in home.glob("*.py")
+            if words & _systems(ast.parse(path.read_text(encoding="utf-8")))
+        }
+        stages = ast.parse(self.file(_REGISTRY).read_text(encoding="utf-8"))
+        return found | ({"dualad"} if words & _keys(stages, "STAGES") else set())
 
     def follow(self, tree, module, is_package):
         """Use everything that `tree`, standing in `module`, imports from the package, wherever the import stands."""
@@ -226,6 +254,33 @@ class _Library:
         if is_package:  # its own code may reach whatever it exports
             for base, name in self._exports(module).values():
                 self._use(base, name)
+
+
+def _systems(tree):
+    """The names of the detectors that a file has: the first arguments of its `System(...)`."""
+    return {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "System"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def _keys(tree, name):
+    """The keys of the dictionary `name` of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
+            return {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+    return set()
+
+
+def _lists_detectors(node):
+    """Whether a statement of the registry names them all."""
+    return (isinstance(node, ast.ImportFrom) and not node.module) or (
+        isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "SYSTEMS"
+    )
 
 
 def _base(node, module, is_package):

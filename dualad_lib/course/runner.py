@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,7 @@ from dualad_lib.course.manifest import Lesson, load_course
 from dualad_lib.course.notebook import code_cells, collect, read_notebook, read_source, tidy, values_for
 from dualad_lib.course.render import render_notebook
 from dualad_lib.errors import DualADError, RunError
-from dualad_lib.files import atomic_write, writable
+from dualad_lib.files import atomic_write, locked, writable
 
 DISTRIBUTIONS = ("dualad", "torch", "torchvision", "numpy", "scikit-learn")
 _KEY = ("lesson", "profile", "parameters", "source_hash", "library_hash")
@@ -77,23 +77,13 @@ def prepare(lesson, profile="lesson", texts=None):
 @contextmanager
 def alone(folder, name, say=print):
     """Inside, no other run is at this lesson in this folder: a second one says that it waits, and waits."""
-    from filelock import FileLock, Timeout
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".{name}.lock"
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        say(f"{name}: another run is at it in {folder}; waiting for its end")
-        lock.acquire()
-    try:
+    with locked(
+        folder / f".{name}.lock",
+        lambda: say(f"{name}: another run is at it in {folder}; waiting for its end"),
+    ):
         yield
-    finally:
-        with suppress(OSError):  # Windows, where FileLock itself removes it
-            path.unlink()  # while it is held: who has opened it already finds it unlinked and begins anew
-        lock.release()
 
 
 def execute(job, folder):

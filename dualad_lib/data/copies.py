@@ -62,7 +62,7 @@ def first_copies(images):
 def equal_copies(images):
     """For each image the index of the first one with equal pixels, its own where it is the first. (N,)."""
     seen = {}
-    digests = (hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images)
+    digests = (hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).digest() for image in images)
     return np.array([seen.setdefault(digest, i) for i, digest in enumerate(digests)])
 
 

@@ -277,7 +277,7 @@ def _eight_bit(image, path, white):
     cut = False
     if _tag(image, SAMPLES) == 2 and image.mode == "L":
         raise ValueError(
-            "it holds signed numbers of 8 bits, which are read as unsigned ones: save it with these"
+            "it holds signed numbers of 8 bits, which are read as unsigned ones: save it with unsigned ones"
         )
     if _is_deep(image) or image.mode == "F":
         clear, info = None, image.info

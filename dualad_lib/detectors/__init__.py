@@ -6,6 +6,7 @@ from .autoencoder import Autoencoder
 from .base import Detector
 from .baselines import KDE, PCA, IsolationForest, NearestNeighbours, OneClassSVM
 from .dualad import DualAD
+from .feature_adegan import FeatureADeGAN
 from .feature_agad import FeatureAGAD
 from .feature_dualad import FeatureDualAD
 from .feature_lrgdan import FeatureLRGDAN
@@ -31,6 +32,7 @@ __all__ = [
     "Autoencoder",
     "Detector",
     "DualAD",
+    "FeatureADeGAN",
     "FeatureAGAD",
     "FeatureDualAD",
     "FeatureLRGDAN",

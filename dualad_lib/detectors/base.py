@@ -4,6 +4,7 @@ import functools
 import inspect
 import json
 import numbers
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +15,10 @@ import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 
+from ..data.copies import equal_copies
 from ..data.images import Images, as_images
 from ..errors import DataError
-from ..files import atomic_write, expand
+from ..files import atomic_write, expand, shown
 from ..scoring import Scores, check_rate, conformal_p_values, finite, left_out, threshold_at
 from ..training import as_float, exact_products, flushed_denormals, resolve_device
 from .parameters import check_numbers
@@ -105,8 +107,7 @@ class Detector(OutlierMixin, BaseEstimator):
         if calibration is None:
             return hold_back(images, self.seed)
         calibration = self._checked(calibration)
-        known = {hash(image.cpu().numpy().tobytes()) for image in images}
-        shared = sum(hash(image.cpu().numpy().tobytes()) in known for image in calibration)
+        shared = (equal_copies((*images, *calibration))[len(images) :] < len(images)).sum()
         if shared:
             warnings.warn(
                 f"{shared} of {len(calibration)} calibration images are also trained on: they score too low, and so "
@@ -307,32 +308,40 @@ class Detector(OutlierMixin, BaseEstimator):
         from safetensors import SafetensorError, safe_open
 
         path = expand(path)
+        name = shown(path)
+        if path.is_dir():
+            raise DataError(f"{name} is a folder: give the model file (.safetensors) that was saved.")
         try:
+            os.fsencode(path).decode("utf-8")  # its bytes: a locale without UTF-8 shows them as surrogates
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+                state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        except UnicodeDecodeError:
+            raise DataError(
+                f"{name} is no path in UTF-8, and safetensors reads no other: rename what shows as \\x there."
+            ) from None
         except FileNotFoundError:
-            raise DataError(f"there is no model file {path}.") from None
+            raise DataError(f"there is no model file {name}.") from None
         except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is not a readable safetensors file ({error}).") from error
+            raise DataError(f"{name} is not a readable safetensors file ({error}).") from error
         kinds = {kind.__name__: kind for kind in _descendants(Detector)}
         if header.get("format") != FORMAT or header.get("detector") not in kinds:
-            raise DataError(f"{path} was not written by this library's save (or by a newer version of it).")
+            raise DataError(f"{name} was not written by this library's save (or by a newer version of it).")
         kind = kinds[header["detector"]]
         if not issubclass(kind, cls):
             raise DataError(
-                f"{path} holds a {kind.__name__}, not a {cls.__name__}: use {kind.__name__}.load."
+                f"{name} holds a {kind.__name__}, not a {cls.__name__}: use {kind.__name__}.load."
             )
         if device is not None:
             resolve_device(device)
         try:
             return kind._from_file(header, state, device)
         except DataError as error:
-            raise DataError(f"{path} holds no sound {kind.__name__}: {error}") from error
+            raise DataError(f"{name} holds no sound {kind.__name__}: {error}") from error
         except Exception as error:  # a wrong tensor can fail anywhere
             why = " ".join(str(error).split())[:300]
             raise DataError(
-                f"{path} holds no sound {kind.__name__} ({type(error).__name__}: {why})."
+                f"{name} holds no sound {kind.__name__} ({type(error).__name__}: {why})."
             ) from error
 
     @classmethod

@@ -214,7 +214,7 @@ class FeatureLRGDAN(GameScore, FeatureNeighbours, Trained):
 SYSTEM = System(
     "lrgdan_features",
     FeatureLRGDAN,
-    small={"side": 160, "precision": "float32", "width": 32, "latent_dim": 8, "steps": 60},
+    small={"side": 64, "precision": "float32", "width": 32, "latent_dim": 8, "steps": 60},
     losses={
         "L_irec, L_girec": "losses.squared_error",
         "L_adv": "losses.adversarial_loss",

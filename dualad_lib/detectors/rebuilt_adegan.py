@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, normalize, softmax
 from ..errors import DataError
 from ..losses import info_nce, uniform_cross_entropy
 from ..neighbours import Bank, nearest_mixture
-from ..networks import PatternExtractor
+from ..networks import ConvEncoder, PatternExtractor
 from ..scoring import Fusion, Scores, fusion_of, fusion_rows, pixel_score, precise
 from ..training import Turn
 from ..transforms import jitter
@@ -23,71 +23,8 @@ CLUSTERED = 6000  # codes of which the patterns are found
 KEPT = 20_000  # training images that others are drawn from
 
 
-@dataclass(eq=False, repr=False)
-class RebuiltADeGAN(Trained):
-    """ADe-GAN rebuilt, so that its extractor meets real images and its score can point one way only.
-
-    The extractor E gives an image a code z on the unit sphere and pattern probabilities. Its pretext is played on real
-    images: two slightly changed views of an image are to have one code, apart from the others (InfoNCE). After a share
-    `starts` of the training k-means on these codes finds `patterns`, and the ideas of the paper begin. L_sl (eq. 3),
-    cross-entropy: an image has the pattern that both its views point to. Interpolations within a pattern are normal
-    (eq. 4, 5): images of one pattern are not pushed apart any more. Interpolations between two patterns (eq. 6) are
-    not: mixed codes of two images are what every image must be told from, and L_ip asks that they look like no pattern.
-    They are made of E's own codes and move with it: the game needs no network beside E.
-
-    Scores, both from interpolation. pixel: the error ||x - x_hat||, where x_hat (`reconstruct`) is the nearest mixture
-    of `drawn_with` training images of the one pattern that E names; what lies between two patterns cannot be drawn.
-    latent: cosine distance of the code to that of the `neighbors`-th nearest training image. dual: the mean of both,
-    log-standardised on held-out normal images. All rise with what is odd.
-
-    pretext: how far views are changed (1: the changes of `transforms.jitter`). within, between: switches of the two
-    interpolations in training; with both off and w_pattern=0 the pretext is left. w_pattern: weight of L_sl, and half
-    of it that of L_ip. one_pattern: False draws from all training images, whatever their pattern. Source: the idea is
-    ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et al., ICML 2020), mixed codes as negatives are those of
-    Kalantidis et al. (NeurIPS 2020).
-    """
-
-    FOLDS = 100
-
-    patterns: int = 50
-    within: bool = True
-    between: bool = True
-    w_pattern: float = 0.1
-    one_pattern: bool = True
-    pretext: float = 1.5
-    temperature: float = 0.2
-    starts: float = 0.4
-    neighbors: int = 5
-    drawn_with: int = 10
-    latent_dim: int = 64
-    width: int = 16
-    steps: int = 350
-    batch_size: int = 96
-    learning_rate: float = 3e-3
-    false_alarm_rate: float = 0.05
-    seed: int = 0
-    device: str = "auto"
-
-    @as_fitted
-    def extract(self, x):
-        """Pattern probabilities (N, patterns) and codes (N, latent_dim) of length 1, on the CPU."""
-        z = self._codes(self._checked(x))
-        return softmax(self.parts_["E"].patterns(z), 1).detach().cpu(), z.cpu()
-
-    @as_fitted
-    def reconstruct(self, x):
-        """What each image is drawn as from others of its pattern: float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
-        drawn = []
-        with torch.no_grad():
-            for batch in self._checked(x).split(AT_ONCE):
-                drawn.append(self._draw(self._images(batch), self._codes(batch)).clamp(0, 1).cpu())
-        return torch.cat(drawn)
-
-    def _check_parameters(self):
-        check_side(self.image_shape_)
-
-    def _parts(self):
-        return {"E": PatternExtractor(self.image_shape_, self.width, self.latent_dim, self.patterns)}
+class PatternGame:
+    """ADe-GAN's game and score, on images as on features: whoever plays it has E in `parts_`, and `_view`."""
 
     def _start(self, images):
         self._seen = images
@@ -128,10 +65,6 @@ class RebuiltADeGAN(Trained):
         terms["views"] = -info_nce(similarity, other)
         return terms
 
-    def _view(self, x):
-        """Each image a little changed: what it shows, and with it its pattern, stays."""
-        return jitter(x, *(self.pretext * most for most in (0.1, 0.07, 0.08, 0.03)))
-
     def _mixed(self, z, of):
         """Codes between two patterns, half as many as there are: mixed of two codes (rows of z) each."""
         first, second = torch.randint(len(z), (2, 2 * len(z)), device=z.device)
@@ -166,7 +99,7 @@ class RebuiltADeGAN(Trained):
     def _keep(self, z, images):
         """Codes of all training images, and the images to draw from, by their pattern."""
         own = z[self._kept(len(z))]
-        if images.shape != (len(own), *self.image_shape_):
+        if images.shape != (len(own), *self._drawn_shape):
             raise DataError(
                 f"it holds images of shape {tuple(images.shape)} to draw from, which is not theirs."
             )
@@ -181,20 +114,20 @@ class RebuiltADeGAN(Trained):
         return (logits if never is None else logits.masked_fill(never, -torch.inf)).argmax(1)
 
     def _draw(self, x, z):
-        """The interpolation of images of one pattern, that of x, that is nearest to x: (n, C, H, W)."""
+        """The interpolation of images of one pattern, that of x, that is nearest to x, in the shape of x."""
         empty = torch.bincount(self.of_, minlength=self.patterns) == 0
         named, flat, drawn = self._named(z, empty), x.flatten(1), torch.empty_like(x)
         for pattern in named.unique().tolist():
             rows, members = named == pattern, self.of_ == pattern
             own = self._images(self.drawn_from_[members.to(self.drawn_from_.device)]).flatten(1)
             _, index = Bank(own).nearest(flat[rows], min(self.drawn_with, len(own)))
-            drawn[rows] = nearest_mixture(flat[rows], own[index]).view(-1, *self.image_shape_)
+            drawn[rows] = nearest_mixture(flat[rows], own[index]).view(-1, *x.shape[1:])
         return drawn
 
     @torch.no_grad()
     def _score(self, images):
         x = self._images(images)
-        z, k = self._codes(images), min(self.neighbors, len(self.bank_))
+        z, k = self._codes(images), min(self.n_neighbors, len(self.bank_))
         return {
             "pixel": precise(pixel_score(x, self._draw(x, z))).cpu().numpy(),
             "latent": precise(self.bank_.nearest(z, k)[0][:, k - 1]).square().cpu().numpy() / 2,
@@ -217,6 +150,82 @@ class RebuiltADeGAN(Trained):
     def _restore_own(self, state):
         self._keep(state["codes"], state["images"])
         self.fusion_ = fusion_of(("pixel", "latent"), state["fusion"])
+
+
+@dataclass(eq=False, repr=False)
+class RebuiltADeGAN(PatternGame, Trained):
+    """ADe-GAN rebuilt, so that its extractor meets real images and its score can point one way only.
+
+    The extractor E gives an image a code z on the unit sphere and pattern probabilities. Its pretext is played on real
+    images: two slightly changed views of an image are to have one code, apart from the others (InfoNCE). After a share
+    `starts` of the training k-means on these codes finds `patterns`, and the ideas of the paper begin. L_sl (eq. 3),
+    cross-entropy: an image has the pattern that both its views point to. Interpolations within a pattern are normal
+    (eq. 4, 5): images of one pattern are not pushed apart any more. Interpolations between two patterns (eq. 6) are
+    not: mixed codes of two images are what every image must be told from, and L_ip asks that they look like no pattern.
+    They are made of E's own codes and move with it: the game needs no network beside E.
+
+    Scores, both from interpolation. pixel: the error ||x - x_hat||, where x_hat (`reconstruct`) is the nearest mixture
+    of `drawn_with` training images of the one pattern that E names; what lies between two patterns cannot be drawn.
+    latent: cosine distance of the code to that of the `n_neighbors`-th nearest training image. dual: the mean of both,
+    log-standardised on held-out normal images. All rise with what is odd.
+
+    pretext: how far views are changed (1: the changes of `transforms.jitter`). within, between: switches of the two
+    interpolations in training; with both off and w_pattern=0 the pretext is left. w_pattern: weight of L_sl, and half
+    of it that of L_ip. one_pattern: False draws from all training images, whatever their pattern. Source: the idea is
+    ADe-GAN's (Chai et al.); the pretext is SimCLR's (Chen et al., ICML 2020), mixed codes as negatives are those of
+    Kalantidis et al. (NeurIPS 2020).
+    """
+
+    FOLDS = 100
+
+    patterns: int = 50
+    within: bool = True
+    between: bool = True
+    w_pattern: float = 0.1
+    one_pattern: bool = True
+    pretext: float = 1.5
+    temperature: float = 0.2
+    starts: float = 0.4
+    n_neighbors: int = 5
+    drawn_with: int = 10
+    latent_dim: int = 64
+    width: int = 16
+    steps: int = 350
+    batch_size: int = 96
+    learning_rate: float = 3e-3
+    false_alarm_rate: float = 0.05
+    seed: int = 0
+    device: str = "auto"
+
+    @as_fitted
+    def extract(self, x):
+        """Pattern probabilities (N, patterns) and codes (N, latent_dim) of length 1, on the CPU."""
+        z = self._codes(self._checked(x))
+        return softmax(self.parts_["E"].patterns(z), 1).detach().cpu(), z.cpu()
+
+    @as_fitted
+    def reconstruct(self, x):
+        """What each image is drawn as from others of its pattern: float32 tensor (N, C, H, W) in [0, 1] on the CPU."""
+        drawn = []
+        with torch.no_grad():
+            for batch in self._checked(x).split(AT_ONCE):
+                drawn.append(self._draw(self._images(batch), self._codes(batch)).clamp(0, 1).cpu())
+        return torch.cat(drawn)
+
+    def _check_parameters(self):
+        check_side(self.image_shape_)
+
+    def _parts(self):
+        encoder = ConvEncoder(self.image_shape_, self.width, self.latent_dim)
+        return {"E": PatternExtractor(encoder, self.latent_dim, self.patterns)}
+
+    @property
+    def _drawn_shape(self):
+        return self.image_shape_
+
+    def _view(self, x):
+        """Each image a little changed: what it shows, and with it its pattern, stays."""
+        return jitter(x, *(self.pretext * most for most in (0.1, 0.07, 0.08, 0.03)))
 
 
 SYSTEM = System(

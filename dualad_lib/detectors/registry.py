@@ -9,6 +9,7 @@ from . import (
     autoencoder,
     baselines,
     dualad,
+    feature_adegan,
     feature_agad,
     feature_dualad,
     feature_lrgdan,
@@ -42,6 +43,7 @@ SYSTEMS = {
         feature_agad.SYSTEM,
         adegan.SYSTEM,
         rebuilt_adegan.SYSTEM,
+        feature_adegan.SYSTEM,
     )
 }
 
@@ -53,7 +55,7 @@ STAGES = {
 
 
 #: For one release: parameters that were called otherwise.
-OLD_PARAMETERS = {"n_neighbours": "n_neighbors"}
+OLD_PARAMETERS = {"n_neighbours": "n_neighbors", "neighbors": "n_neighbors"}
 
 
 def create(name, **parameters):

@@ -1,4 +1,4 @@
-"""What the studies agad and lrgdan measure: cells as of any, with the frozen features of an image computed once.
+"""What the studies of the systems measure: cells as of any, with the frozen features of an image computed once.
 
 Many cells look at the same images. What the frozen network makes of one is kept in OUTPUT/features.pt and read the next
 time, so the seconds of such rows are left open.

@@ -154,7 +154,7 @@ def _lrgdan():
         "mean norms": {"w_adv": 5.0, "gamma": 1.0},
     }
     for setting, params in rows.items():
-        yield "mnist", "lrgdan", SOME, {"protocol": "one_vs_rest", "setting": setting, "params": params}
+        yield "mnist", "lrgdan", range(10), {"protocol": "one_vs_rest", "setting": setting, "params": params}
 
 
 def _lrgdan_on_features(off):
@@ -245,6 +245,17 @@ def _adegan():
         for dataset in ("mnist", "fashion_mnist"):
             options = {**left_out, "setting": setting, "params": params}
             yield dataset, "adegan_rebuilt", range(10), options
+    on_features = {"side": 160}
+    for setting, params in {
+        "rebuilt": {},
+        "rebuilt, drawn from any": {"one_pattern": False},
+        "rebuilt, pretext alone": {**off, "w_pattern": 0.0},
+        "rebuilt, no between": {"between": False},
+    }.items():
+        options = {**left_out, "setting": setting, "params": {**on_features, **params}}
+        yield "cifar10", "adegan_features", range(10), options
+    neighbours = {"setting": "k=5, side=160", "params": {**on_features, "n_neighbors": 5}}
+    yield "cifar10", "feature_neighbours", range(10), {**left_out, **neighbours}
     for dataset in ("mnist", "fashion_mnist"):
         yield dataset, "pca", range(10), {"protocol": "leave_one_class_out"}
         yield (
@@ -380,6 +391,7 @@ STUDIES = {
 }
 #: Studies whose cells are not calls of `measuring.measure`: modules with an `identify` and a `measure` of their own.
 MEASURED_BY = {
+    "adegan": "dualad_lib.experiments.pooled",
     "agad": "dualad_lib.experiments.pooled",
     "lrgdan": "dualad_lib.experiments.pooled",
     "signs": "dualad_lib.experiments.attacked",

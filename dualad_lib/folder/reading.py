@@ -1,32 +1,10 @@
-"""Reading a model, and a folder with a line on each thing that was done to its images."""
-
-import os
+"""Reading a folder, with a line on each thing that was done to its images."""
 
 import numpy as np
 import torch
 
 from ..data.folders import listed
-from ..detectors import Detector
-from ..errors import DataError
-from ..files import expand, shown
-
-
-def load_model(path):
-    """The detector that `dualad fit` wrote to `path`."""
-    path = expand(path)
-    if path.is_dir():
-        raise DataError(
-            f"{shown(path)} is a folder: give the model file (.safetensors) that dualad fit wrote."
-        )
-    try:
-        os.fsencode(path).decode(
-            "utf-8"
-        )  # the bytes of the name: a locale without UTF-8 shows them as surrogates
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{shown(path)} is no path in UTF-8, and safetensors reads no other: rename what shows as \\x there."
-        ) from None
-    return Detector.load(path)
+from ..files import shown
 
 
 def read_all(reader, strict, say):

@@ -10,11 +10,12 @@ import numpy as np
 from .. import __version__
 from ..data.folders import Reader
 from ..data.image_io import save_drawing
+from ..detectors import Detector
 from ..errors import DataError, RunError
 from ..files import atomic_write, check_places, expand, file_at, readable, shown, with_ending, writable
 from ..progress import progress
 from ..scoring import conformal_p_values, threshold_at
-from .reading import load_model, name_in, tell
+from .reading import name_in, tell
 from .report import TABLE, write_report
 
 BATCH, BATCH_VALUES = 512, 2**24  # images, and values of them, that are scored at once: 64 MB as float
@@ -140,7 +141,7 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
         report = writable(report)
         if report.suffix.lower() not in (".html", ".htm"):
             raise DataError(f"the report must end in .html, got {shown(report)}.")
-    detector = load_model(model)
+    detector = Detector.load(model)
     reader = _reader(detector, images)
     _check_outputs(expand(model), images, reader.files, out, heatmaps, report)
     maps = True if heatmaps is not None else "where there are" if report is not None else False
@@ -196,7 +197,7 @@ def _report(judged, path):
 
 def judge(model, images, rate=None, strict=False, maps=False, say=print):
     """Read and score a folder batch by batch, as `score_folder` does; return what was found as Judged."""
-    detector = load_model(model)
+    detector = Detector.load(model)
     return _judge(detector, _reader(detector, images), model, images, rate, strict, maps, say)
 
 

@@ -4,11 +4,9 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from .autoencoder import ConvEncoder
-
 
 class PatternExtractor(nn.Module):
-    """E: images (N, C, H, W) in [0, 1] -> codes z of length 1, (N, latent_dim); `patterns(z)`: their logits (N, K).
+    """E: x -> codes z of length 1, (N, latent_dim), by an encoder; `patterns(z)`: their logits (N, K).
 
     A pattern is a direction; its logit is the cosine to it, over a temperature of 0.1. Where they point at first says
     nothing: `start_at(centres)` puts them where centres (k, latent_dim), k at most K, are.
@@ -16,9 +14,9 @@ class PatternExtractor(nn.Module):
 
     TEMPERATURE = 0.1
 
-    def __init__(self, image_shape, width=16, latent_dim=64, patterns=50):
+    def __init__(self, encoder, latent_dim=64, patterns=50):
         super().__init__()
-        self.encoder = ConvEncoder(image_shape, width, latent_dim)
+        self.encoder = encoder
         self.directions = nn.Parameter(torch.randn(patterns, latent_dim) / latent_dim**0.5)
 
     def forward(self, x):

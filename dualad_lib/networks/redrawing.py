@@ -1,20 +1,16 @@
-"""Networks of AGAD and LR-GDAN on features: one redraws the feature of an image, others judge it."""
+"""Networks of AGAD, LR-GDAN and ADe-GAN on features: they redraw the feature of an image, encode or judge it."""
 
 import torch
 from torch import nn
 
 
-class FeatureRedrawer(nn.Module):
-    """G: standardised features (N, c) -> features restored through a narrow code, (N, c). `learn` sets the scales."""
+class _Scaled(nn.Module):
+    """Knows mean and deviation of each of its features' channels, once `learn` has seen them."""
 
-    def __init__(self, channels, width=512, latent_dim=64):
+    def __init__(self, channels):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.net = nn.Sequential(
-            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim),
-            nn.Linear(latent_dim, width), nn.GELU(), nn.Linear(width, channels),
-        )  # fmt: skip
 
     @torch.no_grad()
     def learn(self, features):
@@ -23,6 +19,17 @@ class FeatureRedrawer(nn.Module):
 
     def standardise(self, features):
         return (features - self.mean) / self.deviation
+
+
+class FeatureRedrawer(_Scaled):
+    """G: standardised features (N, c) -> features restored through a narrow code, (N, c). `learn` sets the scales."""
+
+    def __init__(self, channels, width=512, latent_dim=64):
+        super().__init__(channels)
+        self.net = nn.Sequential(
+            nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim),
+            nn.Linear(latent_dim, width), nn.GELU(), nn.Linear(width, channels),
+        )  # fmt: skip
 
     def encode(self, x):
         """The hidden layer h (N, width) and the code (N, latent_dim) of standardised features."""
@@ -34,6 +41,17 @@ class FeatureRedrawer(nn.Module):
 
     def forward(self, x):
         return self.net(x)
+
+
+class FeatureEncoder(_Scaled):
+    """Features (N, c), which it standardises -> codes (N, latent_dim)."""
+
+    def __init__(self, channels, width=512, latent_dim=64):
+        super().__init__(channels)
+        self.net = nn.Sequential(nn.Linear(channels, width), nn.GELU(), nn.Linear(width, latent_dim))
+
+    def forward(self, features):
+        return self.net(self.standardise(features))
 
 
 class FeatureCritic(nn.Module):
