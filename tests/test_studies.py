@@ -53,7 +53,8 @@ def test_the_headline_rows_are_on_all_classes_and_sweeps_on_some():
             if c.method == detector and c.options["protocol"] == protocol
         ]
         assert headline == list(range(10))
-    assert [c.normal_class for c in study("lrgdan", settings=["literal"])] == list(SOME)
+    assert [c.normal_class for c in study("lrgdan", settings=["literal"])] == list(range(10))
+    assert [c.normal_class for c in study("agad", ["cifar10"], settings=["no adcon, apart"])] == list(SOME)
 
 
 def test_what_no_study_has_is_named(capsys):

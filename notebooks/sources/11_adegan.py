@@ -30,8 +30,8 @@
 # - draw an image from others of one pattern, and use the error as a score;
 # - tell by a measurement whether anomalies lie where a method expects them.
 #
-# **You need** lessons [02](02_image_discriminator.ipynb), [04](04_mutual_information.ipynb) (contrasts) and
-# [05](05_dual_scoring.ipynb).
+# **You need** lessons [02](02_image_discriminator.ipynb), [04](04_mutual_information.ipynb) (pairs and strangers)
+# and [05](05_dual_scoring.ipynb).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
 # and about 45 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
@@ -114,17 +114,17 @@ pd.Series(nearest).mul(100).round(1)
 #
 # | ADe-GAN's idea | as printed | as built here |
 # |---|---|---|
-# | find patterns | on images that a generator drew | on real images, by clustering codes |
-# | within a pattern | more noise for the generator | an image is drawn from others of its pattern |
+# | find patterns | on images drawn from a pattern's number and noise | on real images, by clustering codes |
+# | within a pattern | noise mixed under one number | an image is drawn from others of its pattern |
 # | between patterns | drawn images that should have no pattern | mixed codes that every image is told from |
 # | score | error and pattern in one formula | error and distance of codes, both rising |
 #
-# ### Codes that know what a change leaves
+# ### Codes that survive a small change
 #
-# Patterns are to be found in *codes*, so the codes must be good. Our extractor $E$ learns them by a **contrast**
-# (lesson 04): two slightly changed views of one image should have similar codes, and be told from the views of all
-# other images in the batch. Turned by a few degrees, a boot is the same boot. All codes have length 1, so that their
-# similarity is a cosine.
+# Patterns are to be found in *codes*, so the codes must be good. Our extractor $E$ learns them by a **contrast**:
+# two slightly changed views of one image are a pair (lesson 04) and should have similar codes; the views of all
+# other images in the batch are strangers. Turned by a few degrees, a boot is the same boot. All codes have length
+# 1, so that their similarity is a cosine.
 
 
 # %%
@@ -139,9 +139,10 @@ def contrast(z, mixed=None, temperature=0.2):
 
 
 # %% [markdown]
-# After two fifths of the training, **k-means** (it moves each of K centres to the mean of the codes nearest to it,
-# until nothing moves) cuts the codes into {{ n_patterns | int }} groups. These are the patterns. From then on images of
-# one pattern are no longer pushed apart, and interpolations enter.
+# After two fifths of the training, **k-means** (each centre moves to the mean of the codes nearest to it, until
+# none moves) cuts the codes into {{ n_patterns | int }} patterns; a softmax of its cosines to their centres gives a
+# code's pattern probabilities. From then on images of one pattern are no longer pushed apart, and interpolations
+# enter.
 #
 # ### Between two patterns
 #
@@ -198,14 +199,14 @@ columns = min(map(len, shown.values()))
 figure = plots.image_grid({name: images[:columns] for name, images in shown.items()})
 plots.show(
     figure,
-    alt=f"The eight largest patterns, a row each, with the first {columns} training images of it. Most rows hold one "
-    "kind of outline, such as trousers, low shoes or boots; tops of several classes share rows.",
+    alt=f"The eight largest patterns, a row each, with the first {columns} training images of it. Some rows hold "
+    "shoes and some hold tops, with strays of other kinds; tops of several classes share rows.",
 )
 
 # %% [markdown]
-# Nobody told $E$ what a sleeve is, and yet the rows have themes. If each pattern were named after the class that it
-# holds most of, {{ purity | pct }} % of the normal test images would be named right, and {{ purity_pixels | pct }} %
-# after k-means on the pixels themselves.
+# Mostly mixtures: rows of tops, rows of shoes, with strays. If each pattern were named after the class that it
+# holds most of, {{ purity | pct }} % of the normal test images would be named right. K-means on the pixels
+# themselves has {{ purity_pixels | pct }} %: as names of classes these patterns are no gain.
 #
 # ## 4. Drawn from one pattern
 #
@@ -216,7 +217,7 @@ plots.show(
 # **Predict:** what will a bag be drawn as? And what if the ten may come from *all* training images?
 
 # %%
-flat, bank = test.flatten(1), train[:: 1 + len(train) // 6000].flatten(1)
+flat, bank = test.flatten(1), train.flatten(1)
 _, index = Bank(bank).nearest(flat, 10)
 from_any = nearest_mixture(flat, bank[index]).view_as(test).clamp(0, 1)
 from_one = model.reconstruct(task.test)
@@ -246,8 +247,8 @@ tried = {
 pd.Series(tried).mul(100).round(1)
 
 # %% [markdown]
-# A bag must be drawn from whatever pattern it was taken for, and it shows: from one pattern the error has
-# {{ auroc_one | pct }}, from any {{ auroc_any | pct }}. (What is drawn from any looks more like a bag.)
+# A bag must be drawn from whatever pattern it was taken for: from one pattern the error has {{ auroc_one | pct }},
+# from any {{ auroc_any | pct }}. So small a difference, of one training, may be luck.
 #
 # The **score** of the rebuilt system is the mean of the two, error and distance of codes, each as the number of
 # deviations from what held-out normal images have (lesson 05). Both rise with what is odd, whatever the other says. The
@@ -263,11 +264,20 @@ pd.Series(tried).mul(100).round(1)
 
 # %%
 generator = torch.Generator().manual_seed(seed)
-first, second = torch.randint(len(codes), (2, 2 * len(codes)), generator=generator)
-apart = (found[first] != found[second]).nonzero()[: len(codes), 0]
-between = normalize((codes[first[apart]] + codes[second[apart]]) / 2, dim=1)
+first, second = torch.randint(len(codes), (2, 4 * patterns * len(codes)), generator=generator)
+same = found[first] == found[second]
+as_many = min(len(codes), int(same.sum()), int((~same).sum()))
+
+
+def mixed_codes(kept):
+    """As many mixed codes as there are training images, of the pairs that are kept."""
+    chosen = kept.nonzero()[:as_many, 0]
+    return normalize((codes[first[chosen]] + codes[second[chosen]]) / 2, dim=1)
+
+
 _, test_codes = model.extract(task.test)
-to_image, to_between = (Bank(b).nearest(test_codes)[0][:, 0].numpy() for b in (codes, between))
+banks = (codes, mixed_codes(~same), mixed_codes(same))
+to_image, to_between, to_within = (Bank(b).nearest(test_codes)[0][:, 0].numpy() for b in banks)
 plane = np.stack([to_image, to_between], 1)
 figure = plots.score_plane(
     plane[y == 0],
@@ -285,12 +295,13 @@ plots.show(
 )
 
 # %% [markdown]
-# {{ 100 * share_between | int }} % of the bags lie nearer to a mixture, and
-# {{ 100 * share_between_normal | int }} % of the normal images do. So "between two patterns" is a place where anomalies
-# are over-represented, and still not the place where most of them are: what is new can lie anywhere.
+# {{ 100 * share_between | int }} % of the bags lie nearer to a mixture, and {{ 100 * share_between_normal | int }}
+# % of the normal images do. Is it because the mixtures are of *two* patterns? As many mixtures *within* a pattern
+# are nearer than any training image for {{ 100 * share_within | int }} % of the bags. So anomalies are
+# over-represented near mixtures of any kind, and most are not there: what is new can lie anywhere.
 #
-# What, then, does the *training* earn? We train once more without patterns and mixtures, with the contrast alone, and
-# once not at all. The scores stay the same. **Predict** the order of the three.
+# What, then, does the *training* earn? We train once more without patterns and mixtures, with the contrast alone,
+# and once not at all. Each is scored in the same way. **Predict** the order of the three.
 
 # %%
 trained = {
@@ -306,11 +317,11 @@ earned = pd.DataFrame(earned).T.set_axis(["error", "codes", "both"], axis=1)
 earned.mul(100).round(1)
 
 # %% [markdown]
-# Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which one
-# training each cannot tell from luck. And the codes of a network that was hardly trained have
-# {{ auroc_codes_untrained | pct }}: of bags, views that are turned and resized teach $E$ next to nothing. Which views
-# are right depends on the things (lesson 03 asks the same of transformations). For digits these are: in the table of
-# the next section the codes alone are far above neighbours on pixels.
+# Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which
+# one training each cannot tell from luck. And the codes of a network that was hardly trained have
+# {{ auroc_codes_untrained | pct }}: of bags, views that are turned and resized teach $E$ next to nothing. Which
+# views are right depends on the things (lesson 03 asks the same of transformations). For digits they may be: in the
+# table of the next section the codes alone are far above neighbours on pixels.
 #
 # ## 6. On complete data
 #
@@ -326,6 +337,8 @@ lines = {
     "ADe-GAN as printed": by_digit.loc["adegan, dual"],
     "ADe-GAN rebuilt": by_digit.loc["adegan_rebuilt, rebuilt, dual"],
 }
+by_kind = tables.left_out(study_rows("adegan"), "fashion_mnist")
+clothes = {"rebuilt": by_kind.loc["adegan_rebuilt, rebuilt, dual"], "knn": by_kind.loc["knn, k=5, PCA-64"]}
 figure, axis = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
 for (name, line), colour, marker in zip(lines.items(), ("#555555", "#d55e00", "#0072b2"), "sox", strict=True):
     digits = line.drop("mean").dropna()
@@ -342,11 +355,13 @@ plots.show(
 
 # %% [markdown]
 # The digit that neighbours lose is the 1, because a short straight stroke is near to almost everything. There the
-# rebuilt system gains most, {{ rebuilt_one | int }} against {{ knn_one | int }}, then on the look-alikes 9, 7 and 4.
-# (The codes alone would have {{ codes_one | int }} on the 1: any pattern can draw a stroke, so its error says nothing.)
-# Where neighbours are good already, little is left to gain.
+# rebuilt system gains most, {{ rebuilt_one | int }} against {{ knn_one | int }}, then on the look-alikes 9, 7 and
+# 4. (The codes alone would have {{ codes_one | int }} on the 1: any pattern can draw a stroke, so its error says
+# nothing.) On Fashion-MNIST the means are {{ clothes_rebuilt | f1 }} and {{ clothes_knn | f1 }}, but neighbours are
+# better where tops are left out: on shirts they have {{ shirts_knn | int }}, the rebuilt system
+# {{ shirts_rebuilt | int }}.
 #
-# What the paper's own version gives, in one table:
+# What the paper's version gives (built after its text, with a penalty of ours that keeps $D$ from winning):
 
 # %%
 means = by_digit["mean"]
@@ -366,19 +381,21 @@ pd.Series(
 ).round(1).to_frame()
 
 # %% [markdown]
-# As printed, the pattern says nothing (a coin has 50) and the plain neighbour is better than the whole system. The
-# reason is in section 2: there $E$ learns patterns on *drawn* images, and about real ones it has never been asked.
-# Built on real images, the same idea reaches {{ digits_rebuilt | f1 }}, above the published 90.7, which itself is the
-# best of seven numbers of patterns, chosen on the test set. Its codes alone have a little more, because of the 1; on
-# six of the ten digits the error helps them.
+# As printed, the pattern says nothing (a coin has 50) and the plain neighbour is better than the whole system. A
+# likely reason: $E$ learns to name patterns on *drawn* images, and real ones it must only restore. Rebuilt on real
+# images it reaches {{ digits_rebuilt | f1 }}, above the published 90.7, which is the best of seven numbers of
+# patterns, chosen on the test set. Ours is not spotless: settings were chosen on training images of 4 and 9 (and of
+# a garment), and the error joined after a look at test digits 0 to 4. The codes alone, a contrast and neighbours,
+# have a little more.
 #
 # ## Recap
 #
 # - Nine kinds of normal: hard where the tenth lies among them, easy where it stands apart. Nearest neighbours are the
 #   line to beat.
-# - Patterns can be found without labels, if the codes know what a small change leaves. They are not classes.
-# - *Within* is the stronger half of the idea: what cannot be drawn from one pattern is odd.
-# - A contrast is as good as its views: these taught much about digits and next to nothing about bags.
+# - Patterns can be found without labels, if the codes survive a small change. They are not classes.
+# - *Within*: what cannot be drawn from one pattern is odd. On bags, patterns of an $E$ that was hardly trained did
+#   as well.
+# - A contrast is as good as its views: on bags, codes of a network that was hardly trained did as well.
 # - *Between* describes a minority of the anomalies. A method's picture of its anomalies can be measured.
 #
 # Next: [lesson 12](12_how_to_read_a_paper.ipynb) takes the paper's formula as one of its cases.
@@ -406,11 +423,14 @@ record(
     purity_pixels=by_pixels.max().sum() / len(kinds),
     auroc_plain=earned.loc["contrast alone", "both"],
     share_between=nearer[y == 1].mean(),
+    share_within=(to_within < to_image)[y == 1].mean(),
     share_between_normal=nearer[y == 0].mean(),
     digits_rebuilt=means["adegan_rebuilt, rebuilt, dual"],
     rebuilt_one=lines["ADe-GAN rebuilt"][1],
     codes_one=by_digit.loc["adegan_rebuilt, rebuilt, latent", 1],
     knn_one=lines["neighbours, PCA-64"][1],
+    **{f"clothes_{name}": line["mean"] for name, line in clothes.items()},
+    **{f"shirts_{name}": line[6] for name, line in clothes.items()},
 )
 
 # %% [markdown]
