@@ -743,11 +743,11 @@ plots.show(
 )
 
 # %% [markdown]
-# Even after a single step the reading is {{ read_first | f2 }} (0.69 to 1.03 over five seeds; same file): a code keeps
-# much of its image before it has learned to. The squared error alone takes it to
-# {{ reading_without | f2 }}, about where it ends with the part. So the part asks for something that is largely paid
-# for already. (This near the ceiling a difference might hide. [Appendix A1](A1_mutual_information.ipynb) narrows the
-# code until readings are far below it, and finds none either.)
+# Even after a single step the reading is {{ read_first | f2 }} (0.69 to 1.03 over five seeds; same file): a code
+# keeps much of its image before it has learned to. The squared error alone takes it to {{ reading_without | f2 }},
+# about where it ends with the part. So the part asks for something that is largely paid for already. (This near the
+# ceiling a difference might hide. [Appendix A1](A1_mutual_information.ipynb) narrows the code, and finds none
+# either.)
 #
 # ## 5. What the detector gains
 #

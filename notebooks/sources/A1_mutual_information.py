@@ -23,7 +23,7 @@
 #
 # - estimate mutual information in nats by two further bounds, and name the price of each;
 # - explain why few pairs, small batches and shuffled strangers spoil an estimate;
-# - tell what a bound can't say: no estimate from $n$ samples can be trusted far above $\log n$.
+# - tell what a bound can't say: from $n$ samples none can promise much more than $\log n$ nats.
 #
 # **You need** lesson 04.
 #
@@ -208,10 +208,10 @@ listed = "; ".join(f"{name}: " + ", ".join(f"{v:.2f}" for v in line) for name, l
 plots.show(figure, alt=f"Estimates against the true information, both in nats. {listed}.")
 
 # %% [markdown]
-# Small amounts are measured well by both. At the high end the network that was trained by DV loses the thread,
-# and the one trained by JS stays near the truth. Don't take its last point for more than one draw, though: a few
-# strangers with a huge $e^T$ carry the second term of the reading. Three weaknesses of the bound can be seen one
-# by one.
+# Small amounts are measured well by both. At the high end the network that was trained by DV falls behind, and the
+# one trained by JS stays near the truth. Each point there is one draw: a few strangers with a huge $e^T$ carry the
+# second term. That can push a reading down, and where none is drawn it lifts one above the truth, bound or not.
+# Three weaknesses of the bound can be seen one by one.
 #
 # **Few pairs.** The network gets the same 64 pairs at every step, and is read on them and on fresh ones. **Small
 # batches.** Fresh pairs, 16 at a time. **Averages of logarithms.** No training at all: the *best* $T$, read in
@@ -244,13 +244,13 @@ pd.DataFrame(
 
 # %% [markdown]
 # On the 64 pairs the DV estimate climbs to {{ few_train | int }} nats, because nothing stops it: the bound holds
-# for true averages and not for averages over 64 pairs. $I_{JS}$ has its ceiling and can't run away upwards,
-# though on fresh pairs it falls below zero, too. With fresh batches of 16 the DV network "sees"
-# {{ small_train | f1 }} nats in training and has lost touch with the truth outside. And even the best $T$ reads
-# {{ batch_8 | f2 }} in batches of 8, where {{ truth_middle | f2 }} is right. A mean of logarithms is not the
-# logarithm of a mean, so small batches are biased, and so is their gradient. That is why the course trains by
-# $I_{JS}$. There is a law behind it: an estimate from $n$ samples can't be trusted far above $\log n$ nats,
-# whatever the method (McAllester & Stratos, 2020).
+# for true averages and not for averages over 64 pairs. $I_{JS}$ has its ceiling and can't run away upwards, though
+# on fresh pairs it falls below zero, too. With fresh batches of 16 the DV network "sees" {{ small_train | f1 }}
+# nats in training and has lost touch with the truth outside. And even the best $T$ reads {{ batch_8 | f2 }} in
+# batches of 8, where {{ truth_middle | f2 }} is right. A mean of logarithms is not the logarithm of a mean, so
+# small batches are biased, and so is their gradient. That is why the course trains by $I_{JS}$. A limit of another
+# kind: no *lower bound* that is to hold for every distribution can promise much more than $\log n$ nats from $n$
+# samples (McAllester & Stratos, 2020).
 #
 # ## 3. InfoNCE: which of these belongs to it?
 #
@@ -335,8 +335,8 @@ soft, sharp = train_views(0.5, rho_middle), train_views(0.05, rho_middle)
 print(f"temperature 0.5: {soft:.2f} nats; 0.05: {sharp:.2f}; truth {true_information(rho_middle):.2f}")
 
 # %% [markdown]
-# A soft $T$ can't say "surely", so its *estimate* is poor. As a training signal it is liked for that: it does not
-# stop asking when a pair is half clear. A good regulariser and a good measure are two things.
+# A soft $T$ can't say "surely", so its *estimate* is poor. As a training signal it has its use (CSI, Tack et al.,
+# 2020): it does not stop asking when a pair is half clear. A good regulariser and a good measure are two things.
 #
 # ## 4. Strangers, but which?
 #
@@ -374,9 +374,9 @@ pd.DataFrame(biased, columns=columns, index=pd.Index(sizes, name="batch")).round
 #
 # ## 5. When information is scarce
 #
-# Lesson 04 gave two reasons why the regulariser adds nothing: the reconstruction asks for the same, and the
-# ceiling is near. Here the second is taken away. The code gets {{ n_narrow }} numbers, each scaled to variance 1,
-# and then noise of deviation $\sigma$ is added, so that no encoder can send more through this channel than
+# Lesson 04 gave two reasons why the regulariser adds nothing: the reconstruction asks for the same, and the ceiling
+# is near. Here we try to take the second away. The code gets {{ n_narrow }} numbers, each scaled to variance 1, and
+# then noise of deviation $\sigma$ is added, so that no encoder can send more through this channel than
 #
 # $$I(x; z) \le \frac{d}{2} \log \Big( 1 + \frac{1}{\sigma^2} \Big) \qquad \text{(Shannon, 1948)}$$
 
@@ -479,9 +479,12 @@ judged.round(2)
 
 # %% [markdown]
 # The part works: alone, without a decoder, it takes the reading from {{ untrained_reading | f2 }} to
-# {{ alone_reading | f2 }}. But the reconstruction alone reaches {{ without_reading | f2 }}, far from the ceiling,
-# and adding the part to it does not raise the reading. So the ceiling is not the reason for lesson 04's null. The
-# reconstruction asks for the same thing, and asks more loudly.
+# {{ alone_reading | f2 }}. But the reconstruction alone reaches {{ without_reading | f2 }}, and adding the part
+# does not raise that. Is there room above? Below 2 log 2 = 1.39, yes. But a channel has a ceiling of its own: in
+# section 4 the best $T$ read {{ shifted_8 | f2 }} from {{ truth_middle | f2 }} nats, about what ours can carry. So
+# this does not decide between lesson 04's two reasons. It agrees with the first, on one seed. And the two orders
+# are not the same: the part leaves the reading where it was, while the latent AUROC goes from
+# {{ without_latent | pct }} to {{ with_latent | pct }}. One seed; it may be luck.
 
 # %% tags=["machinery"]
 middle = toy_correlations.index(rho_middle)
@@ -533,14 +536,21 @@ record(
 # </details>
 # <details><summary>Solution</summary>
 #
-# $\log 64 = 4.16$ and $\log 512 = 6.24$. She reads the cap both times. All that she knows is that the
-# information is larger than 6.2. A deterministic encoder of continuous images has no finite $I$ at all: from
-# enough numbers, the image can be found again exactly.
+# $\log 64 = 4.16$ and $\log 512 = 6.24$. She reads the cap both times. All that she knows is that the information
+# is larger than 6.2. A deterministic encoder of continuous images has no finite $I$ at all: even one number, known
+# without noise, has endlessly many digits.
 #
 # </details>
 #
 # **2. Try.** Let $T$ compare a code *with itself*, $(z, z)$ against $(z, \text{shifted } z)$, for codes that are pure
 # chance. First predict its $I_{JS}$. What does the test tell about images?
+#
+# <details><summary>Solution</summary>
+#
+# Near its ceiling, because each code knows itself. It tells nothing about images. So a $T$ that sees a map of the
+# encoder itself may measure how well the encoder agrees with itself (lesson 04, section 4).
+#
+# </details>
 #
 # ## References
 #
@@ -551,7 +561,7 @@ record(
 # - A. van den Oord, Y. Li, O. Vinyals. *Representation learning with contrastive predictive coding*
 #   (InfoNCE). 2018. arXiv:1807.03748.
 # - B. Poole, S. Ozair, A. van den Oord, A. A. Alemi, G. Tucker. *On variational bounds of mutual
-#   information.* ICML 2019.
+#   information.* ICML 2019 (the bounds, side by side).
 # - D. McAllester, K. Stratos. *Formal limitations on the measurement of mutual information.* AISTATS 2020.
 # - J. Tack, S. Mo, J. Jeong, J. Shin. *CSI: novelty detection via contrastive learning on distributionally
 #   shifted instances.* NeurIPS 2020.
