@@ -418,7 +418,7 @@ def test_what_is_said_of_agad_rebuilt_holds():
 
 
 def test_what_is_said_of_shares_of_labels_on_features_holds():
-    """The rebuilt system hardly moves, the classifier climbs and stays below it; drawings cost, alone they are no use."""
+    """The rebuilt system hardly moves, the classifier climbs and stays below it; drawings alone are no use."""
     rows = [row for row in study_rows("agad") if row["detector"] == "agad_features" and row["seed"] == 0]
     found = 100 * pd.DataFrame(rows).pivot_table(index=["setting", "evaluation"], values="auroc").auroc
     shares = (0.01, 0.03, 0.05, 0.1, 0.2)
@@ -537,8 +537,8 @@ def test_what_is_said_of_adegan_on_features_holds():
     assert abs(rebuilt - contrast) < 0.2 and rebuilt < neighbour and anywhere < neighbour + 0.1
     page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
     said = (
-        f"it has {rebuilt:.1f}, without patterns and mixtures {contrast:.1f}, where what is drawn may be drawn from any "
-        f"pattern {anywhere:.1f}, and the fifth neighbour of the same features {neighbour:.1f}"
+        f"it has {rebuilt:.1f}, without patterns and mixtures {contrast:.1f}, where what is drawn may be drawn from "
+        f"any pattern {anywhere:.1f}, and the fifth neighbour of the same features {neighbour:.1f}"
     )
     assert said in page, said
 
