@@ -170,7 +170,7 @@ print(
 # context:
 #
 # - *upright*, as it should be;
-# - *turned* by 90, 180 or 270 degrees: as in lesson 03: its strokes are right, only what it shows is wrong;
+# - *turned* by 90, 180 or 270 degrees, as in lesson 03: its strokes are right, only what it shows is wrong;
 # - *redrawn* by $G$, as above: this is the paper's own pseudo-anomaly, at a fixed strength;
 # - later, *told of*: an anomaly that somebody has labelled.
 #
@@ -324,10 +324,11 @@ told_of = "; ".join(f"{name}: {', '.join(f'{v:.1f}' for v in line)}" for name, l
 plots.show(figure, alt=f"Four lines of AUROC on CIFAR-10 at {percent} per cent of labels. {told_of}.")
 
 # %% [markdown]
-# At 1 % the rebuilt system is ahead on both. From 3 % on the classifier leads on the kinds that are named, by less than
-# a point. On the others it climbs, and at 20 % it has {{ classifier_most | f1 }}: less than the rebuilt system without
-# a single label. And the paper's own part? A critic of drawings alone has {{ drawn_alone | f1 }} on features, worse
-# than a coin, and added to the distances it takes {{ features_rebuilt | f1 }} down to {{ features_drawn | f1 }}.
+# At 1 % the rebuilt system is ahead on both. From 3 % on the classifier leads on the kinds that are named, by a
+# point at most. On the others it climbs, and at 20 % it has {{ classifier_most | f1 }}: less than the rebuilt
+# system without a single label. And the paper's own part? A critic of drawings alone has {{ drawn_alone | f1 }} on
+# features, worse than a coin, and added to the distances it takes {{ features_rebuilt | f1 }} down to
+# {{ features_drawn | f1 }}.
 #
 # ## Recap
 #

@@ -200,7 +200,7 @@ listed = ", ".join(f"{name} {100 * value:.1f}" for name, value in aurocs.items()
 plots.show(figure, alt=f"Three bars of AUROC in per cent of the same trained network: {listed}.")
 
 # %% [markdown]
-# Shuffled, the flaw changes {{ 100 * (shuffled_set - eval_mode) | f1 }} points; sorting adds
+# Shuffled, the flaw moves the AUROC by {{ 100 * (shuffled_set - eval_mode) | f1 }} points; sorting adds
 # {{ 100 * (sorted_set - shuffled_set) | f1 }} to the very same network. On CIFAR-10, over ten classes, the sorted
 # flaw lifts {{ cifar_honest | f1 }} to {{ cifar_sorted | f1 }}: much of the way to 98.3. Nothing was trained on a
 # label, and yet labels came in by the back door: the *order* of the test set carried them, and batch norm read
