@@ -43,7 +43,7 @@ def with_ending(name, ending):
 def file_at(path):
     """The file that writing to `path` means: ~ expanded, and of a link what it leads to.
 
-    Raises DataError where that is no file.
+    Raises DataError where that is no file, or where a file stands in the place of a folder.
     """
     path = expand(path)
     if path.is_symlink():
@@ -167,8 +167,8 @@ def atomic_write(path):
 
     A reader therefore sees the old file, or the complete new one, and never a part of it. A link stays: the file that
     it leads to is replaced. What is no regular file, such as a named pipe, gets the content written into it. Raises
-    DataError where `path` is a folder, and for a pipe that nobody opens to read within READER_COMES seconds; what the
-    system refuses, such as a full disk, is an OSError that names `path`.
+    DataError where `path` is a folder or lies in a file, and for a pipe that nobody opens to read within READER_COMES
+    seconds; what the system refuses, such as a full disk, is an OSError that names `path`.
     """
     path, temporary = file_at(path), None
     try:

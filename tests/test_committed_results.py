@@ -526,9 +526,12 @@ def test_what_is_said_of_adegan_rebuilt_holds():
     rows = [r for r in study_rows("adegan") if (r["dataset"], r["detector"]) == ("mnist", "adegan_rebuilt")]
     gain = tables.paired_settings(rows, "rebuilt", "rebuilt, pretext alone")
     page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
-    assert "it has {:.1f}: they bring {:+.1f} ({:.1f} to {:+.1f}), better on nine".format(
-        sum(contrast.values()) / 10, gain["mean"], gain["low"], gain["high"]
-    ) in page
+    assert (
+        "it has {:.1f}: they bring {:+.1f} ({:.1f} to {:+.1f}), better on nine".format(
+            sum(contrast.values()) / 10, gain["mean"], gain["low"], gain["high"]
+        )
+        in page
+    )
     assert gain["won"] == 9 and rebuilt[1] - contrast[1] == pytest.approx(9, abs=0.5)
     means = [sum(found.values()) / 10 for found in (clothes, others)]
     assert "On Fashion-MNIST it has {:.1f} where the fifth neighbour has {:.1f}".format(*means) in page

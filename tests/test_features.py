@@ -3,13 +3,15 @@
 What all detectors have in common is tried in test_detectors.py and test_contract.py.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 
-from dualad_lib import DataError, Detector, DualAD, defects
+from dualad_lib import DataError, Detector, DualAD, FeatureADeGAN, FeatureAGAD, FeatureLRGDAN, defects
 from dualad_lib.data import load_inspection
 from dualad_lib.detectors import features as shared
 from dualad_lib.detectors.feature_dualad import FeatureDualAD
@@ -138,12 +140,18 @@ def test_a_file_of_other_weights_is_refused(kind, fitted, tmp_path, monkeypatch)
         Detector.load(tmp_path / "m.safetensors")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+PLAYERS = {
+    kind.__name__: kind for kind in (FeatureAGAD, FeatureLRGDAN, FeatureADeGAN)
+}  # they train on whole images
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *PLAYERS])
 def test_images_of_two_channels_and_unknown_networks_are_refused(kind, screws):
+    make = KINDS.get(kind) or functools.partial(PLAYERS[kind], device="cpu", precision="float32", steps=2)
     two = screws[0][:, :1].repeat(1, 2, 1, 1)
     with pytest.raises(DataError, match="the backbone sees 1 or 3 channels, got 2"):
-        KINDS[kind]().fit(two)
-    unknown = KINDS[kind]()
+        make().fit(two)
+    unknown = make()
     unknown.set_params(
         **{"features" if "features" in unknown.get_params() else "backbone": "efficientnet_lite9"}
     )

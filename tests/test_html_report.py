@@ -619,7 +619,7 @@ SUM = """() => {
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
+def test_two_thousand_images_stay_fluid(browser, opened, tmp_path, monkeypatch):
     made, make = {}, html_report._photo  # each photograph is compressed once, which is what takes long
     monkeypatch.setattr(
         html_report,
@@ -631,6 +631,9 @@ def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
     photographs = [len(found["src"]) for found in Page(text).all("img") if "class" not in found]
     assert np.mean(photographs) > 5000  # as real ones
     assert path.stat().st_size < 25e6
+    idle = browser.new_page()
+    pace = max(1, np.median([idle.evaluate(SUM) for _ in range(3)]) / 0.3)  # of this machine, now
+    idle.close()
     start = time.perf_counter()
     page = opened(path)
     page.locator(".card img").first.evaluate("image => image.decode()")
@@ -642,6 +645,5 @@ def test_two_thousand_images_stay_fluid(opened, tmp_path, monkeypatch):
     page.locator("#name").fill("part_019")
     assert page.locator("#shown").inner_text() == "Showing 100 of 2,000"
     filtered = time.perf_counter() - start
-    pace = max(1, np.median([page.evaluate(SUM) for _ in range(3)]) / 0.3)  # of this machine, now
     assert loaded < 5 * pace and filtered < pace
     assert decoded < 1500  # of 4,000; the others wait until the reader comes near

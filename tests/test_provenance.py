@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from taught import taught_differences
 
+from dualad_lib.course.manifest import load_course
 from dualad_lib.course.notebook import read_source
 from dualad_lib.course.provenance import (
     ROOT,
@@ -17,6 +18,7 @@ from dualad_lib.course.provenance import (
     module_hashes,
     results_folder,
 )
+from dualad_lib.course.runner import prepare
 
 FILES = {
     "__init__.py": '"""Lazy."""\n_EXPORTS = {"PCA": "detectors", "auroc": "evaluation", "deep": "detectors.base"}\n',
@@ -130,6 +132,13 @@ def create(name):
         ("create('first')", ["dualad"]),  # a stage of DualAD
         ("create(given)", ["one", "two"]),  # any, then
         ("create('two'), SYSTEMS[given]", ["one", "two"]),
+        ("create('two'), [create(name) for name in STAGES if given]", ["one", "two"]),
+        (
+            "from dualad_lib.detectors import SYSTEMS as all_of_them\ncreate('two'), all_of_them[given]",
+            ["one", "two"],
+        ),
+        ("create('two'), fit_folder(given)", ["one", "two"]),  # it has a detector of its own
+        ("study_rows('two'), create(given)", ["one", "two"]),  # a study that is called like a detector
     ],
 )
 def test_a_lesson_stands_on_the_detectors_that_it_names(code, expected, tmp_path):
@@ -153,6 +162,16 @@ def test_a_lesson_stands_on_the_detectors_that_it_names(code, expected, tmp_path
         module_hashes(tree, tmp_path)["dualad_lib.detectors.registry"]
         != before["dualad_lib.detectors.registry"]
     )
+
+
+def test_a_detector_that_a_parameter_names_counts():
+    lesson = load_course().select(["08"])[0]
+    own = prepare(lesson).stamp["library_modules"]
+    other = prepare(lesson, texts={"detector": "padim"}).stamp["library_modules"]
+    assert set(other) - set(own) >= {"dualad_lib.detectors.padim"}
+    assert {
+        name: other[name] for name in own if name != "dualad_lib.detectors.registry"
+    }.items() <= own.items()
 
 
 def test_dump_is_the_same_on_every_python_version():

@@ -27,6 +27,7 @@ _KEPT = tuple(
     )
 )
 _REGISTRY = f"{PACKAGE}.detectors.registry"
+_ANY = ("SYSTEMS", "STAGES", "fit_folder")  # who speaks of these may ask for any detector
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -56,14 +57,15 @@ def code_hash(nb):
     )
 
 
-def library_hashes(nb, root=ROOT):
+def library_hashes(nb, root=ROOT, given=()):
     """One hash for each library module that the notebook's code imports, directly or through other modules.
 
-    And one for the committed results that it reads, by `study_rows("NAME")` or `committed()`.
+    And one for the committed results that it reads, by `study_rows("NAME")` or `committed()`. given: parameters that
+    come from outside, plain values; a detector may be named there.
     """
     cells = [cell for cell in code_cells(nb) if "bootstrap" not in cell.metadata.get("tags", ())]
     tree = ast.Module(body=[node for cell in cells for node in cell_tree(cell).body], type_ignores=[])
-    return {**module_hashes(tree, root), **_results_hashes(tree, root)}
+    return {**module_hashes(tree, root, given), **_results_hashes(tree, root)}
 
 
 def _results_hashes(tree, root):
@@ -82,15 +84,37 @@ def _results_hashes(tree, root):
     return found
 
 
-def module_hashes(tree, root=ROOT):
+def module_hashes(tree, root=ROOT, given=()):
     """Module name to hash, for the package's modules in the import closure of `tree`; sorted by name.
 
-    Of the registry of detectors count those that `tree` names ("pca"), so that another one makes no lesson stale; all,
-    where it names none or speaks of SYSTEMS.
+    Of the registry of detectors count those that `tree` or `given` names ("pca"), so that another one makes no lesson
+    stale; all, where no name stands there or the code may choose for itself (it goes through SYSTEMS or STAGES, or fits
+    a folder, for which the library names one).
     """
-    library = _Library(root, tree)
+    library = _Library(root, _named(tree, given))
     library.follow(tree, PACKAGE, is_package=True)
     return {module: digest(dump(library.tree(module))) for module in sorted(library.used)}
+
+
+def _named(tree, given):
+    """Words that may be names of detectors; none where the code may choose any of them."""
+    nodes = list(ast.walk(tree))
+    lists = {
+        a.asname or a.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for a in node.names
+        if a.name in _ANY
+    }
+    spoken = {getattr(node, "id", getattr(node, "attr", None)) for node in nodes}
+    if spoken & (lists | set(_ANY)):
+        return set()
+    read = [
+        node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "study_rows"
+    ]
+    studies = {id(argument) for call in read for argument in call.args}
+    nodes = [node for node in nodes if id(node) not in studies] + list(ast.walk(ast.parse(repr(list(given)))))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 def combined(hashes):
@@ -145,11 +169,11 @@ def _joined(values):
 class _Library:
     """The package's source files, and which of them a piece of code needs."""
 
-    def __init__(self, root, asking=None):
+    def __init__(self, root, named=frozenset()):
         self.root = Path(root)
         self.used = set()
         self.tree = cache(self._tree)
-        self.asking = asking
+        self.named = named  # words; of the registry only detectors of these names are used, if there is one
 
     def file(self, module):
         path = self.root.joinpath(*module.split("."))
@@ -160,28 +184,17 @@ class _Library:
 
     def _tree(self, module):
         tree = ast.parse(self.file(module).read_text(encoding="utf-8"))
-        if module == _REGISTRY and (chosen := self._named()):
+        if module == _REGISTRY and (chosen := self._detectors(tree)):
             tree.body = [node for node in tree.body if not _lists_detectors(node)]
-            named = [ast.alias(name) for name in sorted(chosen)]
-            tree.body.append(ast.ImportFrom(None, named, 1))
+            tree.body.append(ast.ImportFrom(None, [ast.alias(name) for name in sorted(chosen)], 1))
         return tree
 
-    def _named(self):
-        """Modules of the detectors whose names stand in the asking code; none, if it may ask for any."""
-        nodes = list(ast.walk(self.asking)) if self.asking else []
-        if any(getattr(node, "id", getattr(node, "attr", None)) == "SYSTEMS" for node in nodes):
-            return set()
-        words = {
-            node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-        home = self.file(_REGISTRY).parent
-        found = {
-            path.stem
-            for path in home.glob("*.py")
-            if words & _systems(ast.parse(path.read_text(encoding="utf-8")))
-        }
-        stages = ast.parse(self.file(_REGISTRY).read_text(encoding="utf-8"))
-        return found | ({"dualad"} if words & _keys(stages, "STAGES") else set())
+    def _detectors(self, registry):
+        """Modules of the detectors that are named."""
+        files = self.file(_REGISTRY).parent.glob("*.py")
+        names = {path.stem: _systems(ast.parse(path.read_text(encoding="utf-8"))) for path in files}
+        found = {module for module, own in names.items() if own & self.named}
+        return found | ({"dualad"} if _keys(registry, "STAGES") & self.named else set())
 
     def follow(self, tree, module, is_package):
         """Use everything that `tree`, standing in `module`, imports from the package, wherever the import stands."""

@@ -61,8 +61,8 @@ class FeatureADeGAN(PatternGame, FeatureNeighbours, Trained):
         return self.parts_["E"].encoder.mean.shape
 
     def _fit(self, images, **options):
+        self.parts_ = self._build()  # first: it refuses parameters that make no sense
         features = self._pooled(images)
-        self.parts_ = self._build()
         self.parts_["E"].encoder.learn(features)
         self._start(features)
         self._end(features, self._train_on(self._game(), features, images, **options))

@@ -357,8 +357,9 @@ def _ended(client, futures, say):
 
 
 def _has_workers(client):
-    with suppress(KeyError, ValueError):  # of a client that has lost its scheduler
-        return bool(client.scheduler_info()["workers"])
+    with suppress(OSError, ValueError, AttributeError):  # of a client that has lost its scheduler
+        # the scheduler itself is asked: what `scheduler_info` gives, the client refreshes beside, without the workers
+        return bool(client.nthreads())
     return False
 
 
