@@ -55,7 +55,8 @@ def prepare(lesson, profile="lesson", texts=None):
     try:
         asked = {**lesson.profiles.get(profile, {}), **strict.from_text(nb, texts or {})}
         values, overrides = strict.check(nb, asked)
-        modules = provenance.library_hashes(nb, given=overrides.values())
+        given = {"given": overrides.values()} if overrides else {}
+        modules = provenance.library_hashes(nb, **given)
         code = provenance.code_hash(nb)
     except RunError as error:
         raise RunError(f"{lesson.name}: {error}") from error
