@@ -532,6 +532,20 @@ def test_what_is_said_of_adegan_rebuilt_holds():
         )
         in page
     )
+    rows = [
+        r
+        for r in study_rows("adegan")
+        if (r["dataset"], r["detector"]) == ("fashion_mnist", "adegan_rebuilt")
+    ]
+    cost = tables.paired_settings(rows, "rebuilt", "rebuilt, pretext alone")
+    alone = sum(by_digit("adegan_rebuilt", "rebuilt, pretext alone", "dual", "fashion_mnist").values()) / 10
+    assert cost["won"] == 1
+    assert (
+        "cost {:.1f} ({:.1f} to {:.1f}): the contrast alone has {:.1f}, better on nine".format(
+            -cost["mean"], cost["low"], cost["high"], alone
+        )
+        in page
+    )
     assert gain["won"] == 9 and rebuilt[1] - contrast[1] == pytest.approx(9, abs=0.5)
     means = [sum(found.values()) / 10 for found in (clothes, others)]
     assert "On Fashion-MNIST it has {:.1f} where the fifth neighbour has {:.1f}".format(*means) in page
