@@ -546,6 +546,16 @@ def test_what_is_said_of_adegan_rebuilt_holds():
         )
         in page
     )
+    one = tables.paired_settings(
+        [r for r in study_rows("adegan") if (r["dataset"], r["detector"]) == ("mnist", "adegan_rebuilt")],
+        "rebuilt",
+        "rebuilt, drawn from any",
+    )
+    assert (
+        "is worth {:+.1f} ({:.1f} to {:+.1f}), better on five".format(one["mean"], one["low"], one["high"])
+        in page
+    )
+    assert one["won"] == 5
     assert gain["won"] == 9 and rebuilt[1] - contrast[1] == pytest.approx(9, abs=0.5)
     means = [sum(found.values()) / 10 for found in (clothes, others)]
     assert "On Fashion-MNIST it has {:.1f} where the fifth neighbour has {:.1f}".format(*means) in page
