@@ -7,15 +7,14 @@ import torch
 from ..networks import PatternExtractor
 from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureEncoder
-from .feature_neighbours import FeatureNeighbours
-from .features import FeatureDetector
+from .feature_neighbours import FeatureNeighbours, TrainsOnFeatures
 from .rebuilt_adegan import PatternGame
 from .system import System
 from .trained import Trained
 
 
 @dataclass(eq=False, repr=False)
-class FeatureADeGAN(PatternGame, FeatureNeighbours, Trained):
+class FeatureADeGAN(TrainsOnFeatures, PatternGame, FeatureNeighbours, Trained):
     """`RebuiltADeGAN` on the pooled head features of a frozen backbone: the same game, and the same scores.
 
     A view of a feature is the feature with noise of `pretext` deviations on it. What is drawn is a feature: the nearest
@@ -48,7 +47,6 @@ class FeatureADeGAN(PatternGame, FeatureNeighbours, Trained):
     device: str = "auto"
 
     FOLDS = 100
-    exports = False
 
     @torch.no_grad()
     def _parts(self):
@@ -73,15 +71,6 @@ class FeatureADeGAN(PatternGame, FeatureNeighbours, Trained):
 
     def _score(self, images):
         return super()._score(self._pooled(images))
-
-    def _state(self):
-        return super(FeatureDetector, self)._state()  # that of Trained: with the networks
-
-    def _own_state(self):
-        return {**super()._own_state(), **self._feature_state()}
-
-    def _restore(self, state):
-        super(FeatureDetector, self)._restore(self._restored(state))
 
 
 SYSTEM = System(

@@ -11,8 +11,7 @@ from ..networks.backbone import DEFAULT
 from ..networks.redrawing import FeatureCritic, FeatureRedrawer
 from ..scoring import Fusion, Gaussian, Scores, fusion_of, fusion_rows, precise
 from ..training import Turn
-from .feature_neighbours import FeatureNeighbours
-from .features import FeatureDetector
+from .feature_neighbours import FeatureNeighbours, TrainsOnFeatures
 from .system import System
 from .told import Told
 from .trained import Trained
@@ -21,7 +20,7 @@ NOISE = 0.3  # deviation of the noise on what G restores, in deviations of a fea
 
 
 @dataclass(eq=False, repr=False)
-class FeatureAGAD(Told, FeatureNeighbours, Trained):
+class FeatureAGAD(TrainsOnFeatures, Told, FeatureNeighbours, Trained):
     """The idea of AGAD (Shi & Zhang, 2023) on the pooled head features of a frozen backbone. With or without labels.
 
     G restores features of normal images from noisy ones, through a code of latent_dim numbers. C tells features of
@@ -51,7 +50,6 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
     device: str = "auto"
 
     FOLDS = 100
-    exports = False
 
     @property
     def _names(self):
@@ -125,15 +123,12 @@ class FeatureAGAD(Told, FeatureNeighbours, Trained):
     def _combine(self, raw):
         return Scores(latent=self.fusion_(raw))
 
-    def _state(self):
-        return super(FeatureDetector, self)._state()  # that of Trained: with the networks
-
     def _own_state(self):
         return {"bank": self.bank_.vectors, "fusion": fusion_rows(self.fusion_), **self._feature_state()}
 
     def _restore(self, state):
         self.judges_ = len(state["fusion"]) != 3  # 3: the distances alone
-        super(FeatureDetector, self)._restore(self._restored(state))
+        super()._restore(state)
 
     def _restore_own(self, state):
         self._learn(state["bank"])

@@ -17,8 +17,7 @@ from ..networks.redrawing import FeatureDiscriminator, FeatureRedrawer, SectionC
 from ..scoring import precise
 from ..training import Player, Turn
 from .base import choose
-from .feature_neighbours import FeatureNeighbours
-from .features import FeatureDetector
+from .feature_neighbours import FeatureNeighbours, TrainsOnFeatures
 from .rebuilt_lrgdan import ASKED, GameScore
 from .system import System
 from .trained import Trained
@@ -27,7 +26,7 @@ NOISE = 0.3  # deviation of the noise on what is restored, in deviations of a fe
 SECTIONS = 4  # pieces of the hidden layer of D' that have to name the order each for itself
 
 
-class FeatureLRGDAN(GameScore, FeatureNeighbours, Trained):
+class FeatureLRGDAN(TrainsOnFeatures, GameScore, FeatureNeighbours, Trained):
     """`RebuiltLRGDAN` on pooled head features of a frozen backbone: the same players, losses and parts of the score.
 
     A turn of an image is an order of its pixels. A feature has no frame to turn; T_t puts its channels in one of
@@ -45,7 +44,6 @@ class FeatureLRGDAN(GameScore, FeatureNeighbours, Trained):
 
     AFTERWARDS = (*Trained.AFTERWARDS, "asked")
     FOLDS = 100
-    exports = False
 
     def __init__(
         self,
@@ -196,15 +194,6 @@ class FeatureLRGDAN(GameScore, FeatureNeighbours, Trained):
         log_p = log_softmax(precise(self.parts_["T_g"](h)), 1)[:, t]
         pieces = log_softmax(precise(self.parts_["T_l"](h)), 2)[..., t].mean(1)
         return -(log_p + pieces) / 2
-
-    def _state(self):
-        return super(FeatureDetector, self)._state()  # that of Trained: with the networks
-
-    def _own_state(self):
-        return {**super()._own_state(), **self._feature_state()}
-
-    def _restore(self, state):
-        super(FeatureDetector, self)._restore(self._restored(state))
 
     def _restore_own(self, state):
         self._order(len(self.parts_["G"].mean))

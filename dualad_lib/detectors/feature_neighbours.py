@@ -78,4 +78,19 @@ class FeatureNeighbours(FeatureDetector):
         self._set_threshold(np.asarray(state["calibration_scores"].cpu()))
 
 
+class TrainsOnFeatures:
+    """First base of a `FeatureNeighbours` that is `Trained`: its file holds the networks, and names the backbone."""
+
+    exports = False
+
+    def _state(self):
+        return super(FeatureDetector, self)._state()  # that of Trained: with the networks
+
+    def _own_state(self):
+        return {**super()._own_state(), **self._feature_state()}
+
+    def _restore(self, state):
+        super(FeatureDetector, self)._restore(self._restored(state))
+
+
 SYSTEM = System("feature_neighbours", FeatureNeighbours, small={"side": 64, "precision": "float32"})
