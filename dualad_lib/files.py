@@ -46,13 +46,6 @@ def file_at(path):
     Raises DataError where that is no file, or where a file stands in the place of a folder.
     """
     path = expand(path)
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # it is to be made, or is said better below
-    except (OSError, ValueError) as error:  # a name too long, or one with a null byte
-        why = getattr(error, "strerror", None) or error
-        raise DataError(f"{shown(path)} cannot be written: {why}.") from error
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself

@@ -37,7 +37,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
             continue
         if profile == "smoke":
             params = {**options.get("params", {}), **(SMOKE if detector in ABLATION else _small(detector))}
-            if name == "features" or "side" in params:
+            if "side" in params or (name in ("features", "photographs") and detector != "pca"):
                 params["side"] = 64
             dataset, of_cell, options = (
                 small,

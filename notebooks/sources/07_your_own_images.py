@@ -148,7 +148,8 @@ def dualad(line):
 
 
 dualad(
-    f"fit --normal good --calibration held --rate {rate} --steps {steps} --seed {seed} --out screws.safetensors"
+    f"fit --normal good --calibration held --rate {rate} --image-size {image_size} --steps {steps} "
+    f"--seed {seed} --out screws.safetensors"
 )
 dualad("score --model screws.safetensors --images new --out scores.csv --report report.html")
 
