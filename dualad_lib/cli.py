@@ -5,7 +5,7 @@ import sys
 from functools import partial
 
 from dualad_lib import arguments as takes
-from dualad_lib.console import INTERRUPTED, ends_on_interrupt, forgiving_streams, short_warnings
+from dualad_lib.console import ends_on_interrupt, forgiving_streams, short_warnings
 from dualad_lib.defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 from dualad_lib.errors import DualADError
 from dualad_lib.files import check_places, expand, shown, writable
@@ -15,20 +15,21 @@ from dualad_lib.progress import say
 def main(argv=None):
     """Run the command line; return the exit status: 0 good, 1 something failed or is stale, 2 wrong use.
 
-    130 after Ctrl-C.
+    130 after Ctrl-C, 143 after SIGTERM.
     """
     forgiving_streams()
+    stop = None
     try:
-        with ends_on_interrupt() as interrupted:
+        with ends_on_interrupt() as stop:
             try:
                 return _main(sys.argv[1:] if argv is None else argv)
             except Exception:  # what an interrupted import of a library written in C may raise instead
-                if interrupted.is_set():
+                if stop.status:
                     raise KeyboardInterrupt from None
                 raise
     except KeyboardInterrupt:
         print("dualad: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return getattr(stop, "status", 0) or 130
 
 
 def _main(argv):

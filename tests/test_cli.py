@@ -12,7 +12,7 @@ import pytest
 
 from dualad_lib.arguments import join_parameters, place
 from dualad_lib.cli import COMMANDS, main
-from dualad_lib.console import ends_on_interrupt
+from dualad_lib.console import STOPS, ends_on_interrupt
 from dualad_lib.course.provenance import ROOT
 
 
@@ -253,7 +253,7 @@ def test_a_pipe_that_breaks_and_is_not_standard_output_is_an_error(monkeypatch, 
     assert capsys.readouterr().err == "dualad: error: s.csv: Broken pipe\n"
 
 
-# --- Ctrl-C -------------------------------------------------------------------------------------------------------
+# --- Ctrl-C, SIGTERM, SIGHUP -------------------------------------------------------------------------------------------------------
 
 STUBBORN = """
 import sys, time
@@ -273,47 +273,65 @@ sys.exit(cli.main(["list"]))
 """
 
 
-def test_ctrl_c_ends_what_does_not_heed_it():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_what_does_not_heed_it(number):
     process = subprocess.Popen(
         [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout.readline() == b"begun\n"
     time.sleep(0.3)  # between the line and its `try` the process would heed the signal
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert error == b"dualad: interrupted\n"
     assert time.monotonic() - start >= 1  # its time to clean up was left to it
 
 
-def test_ctrl_c_is_130_also_where_a_library_makes_another_error_of_it(monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_has_its_status_also_where_a_library_makes_another_error_of_it(monkeypatch, capsys, number):
     def import_of_numpy():
         try:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         except KeyboardInterrupt:
             time.sleep(0.2)
             raise ImportError("numpy._core.multiarray failed to import") from None
 
     monkeypatch.setattr("dualad_lib.experiments.report.report", import_of_numpy)
-    assert main(["report"]) == 130
+    assert main(["report"]) == 128 + number
     assert capsys.readouterr().err == "dualad: interrupted\n"
 
 
 def test_signals_are_left_as_they_were():
     before, threads = signal.set_wakeup_fd(-1), threading.active_count()
     signal.set_wakeup_fd(before)
-    with ends_on_interrupt() as interrupted:
+    handlers = [signal.getsignal(number) for number in STOPS]
+    with ends_on_interrupt() as stop:
         assert threading.active_count() == threads + 1
-    assert not interrupted.is_set()
+        assert [signal.getsignal(number) for number in STOPS] == [stop] * len(STOPS)
+    assert stop.status == 0
     now = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(before)
     assert (now, threading.active_count()) == (before, threads)
+    assert [signal.getsignal(number) for number in STOPS] == handlers
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ends_on_interrupt() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            time.sleep(0.1)
+        assert stop.status == 0 and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
-def test_ctrl_c_in_a_lesson_kills_its_kernel_and_runs_no_other(make_course, tmp_path):
+def test_ctrl_c_in_a_lesson_kills_its_kernel_and_runs_no_other(make_course, tmp_path, number):
     slow = "# %%\nimport os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
     make_course({"01_a": slow, "02_b": slow}, timeout=600)
     command = [sys.executable, "-m", "dualad_lib.cli", "run", "--output", "out"]
@@ -325,10 +343,10 @@ def test_ctrl_c_in_a_lesson_kills_its_kernel_and_runs_no_other(make_course, tmp_
         assert time.monotonic() < end, "the lesson did not begin"
         time.sleep(0.05)
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     said = process.communicate(timeout=60)[0].decode()
     assert time.monotonic() - start < 10  # 5 seconds, and a busy machine
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert said.endswith("dualad: interrupted\n")
     assert "FAILED" not in said
     assert "02_b" not in said
