@@ -253,7 +253,7 @@ def test_a_pipe_that_breaks_and_is_not_standard_output_is_an_error(monkeypatch, 
     assert capsys.readouterr().err == "dualad: error: s.csv: Broken pipe\n"
 
 
-# --- Ctrl-C, SIGTERM, SIGHUP -------------------------------------------------------------------------------------------------------
+# --- Ctrl-C, SIGTERM, SIGHUP --------------------------------------------------------------------------------
 
 STUBBORN = """
 import sys, time
