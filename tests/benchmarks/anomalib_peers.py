@@ -13,8 +13,8 @@ its threshold, on ten held-out images. "scored": images a second, score and heat
 
 Ball screws: the shipped sample at 104 x 256, the first 20 photographs of each place against all later ones. Magnetic
 tiles, where DUALAD_DATA has them: 224 x 224, split by part. Ours and anomalib's alternate, each repeat has a seed of
-its own (which coreset, which channels), the values are medians over the repeats, the ratios medians of those within a repeat:
-a shared machine slows both. Writes
+its own (which coreset, which channels), the values are medians over the repeats, the ratios medians of those within a
+repeat: a shared machine slows both. Writes
 figures/results/benchmark_anomalib.csv, in which the rows of a data set or a name that is not asked for stay.
 Keep the machine idle.
 """
