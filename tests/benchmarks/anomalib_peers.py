@@ -12,9 +12,8 @@ with a Gaussian of 4 pixels, anomalib's default. "fit": from images in memory to
 its threshold, on ten held-out images. "scored": images a second, score and heat map together.
 
 Ball screws: the shipped sample at 104 x 256, the first 20 photographs of each place against all later ones. Magnetic
-tiles, where DUALAD_DATA has them: 224 x 224, split by part. Ours and anomalib's alternate, each repeat has a seed of
-its own (which coreset, which channels), the values are medians over the repeats, the ratios medians of those within a
-repeat: a shared machine slows both. Writes
+tiles, where DUALAD_DATA has them: 224 x 224, split by part. Ours and anomalib's alternate, the values are medians over
+the repeats, the ratios medians of the ratios within a repeat: a shared machine slows both. Writes
 figures/results/benchmark_anomalib.csv, in which the rows of a data set or a name that is not asked for stay.
 Keep the machine idle.
 """
@@ -48,11 +47,11 @@ UNITS = {"fit": "s", "scored": "images/s", "image AUROC": "", "pixel AUROC": ""}
 class Peer:
     """An anomalib torch model behind two calls: fit(images), scores and maps of images; uint8 (N, C, H, W)."""
 
-    def __init__(self, kind, levels, seed=0, **parameters):
+    def __init__(self, kind, levels, **parameters):
         from anomalib.models.image.padim.torch_model import PadimModel
         from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         self.coreset = parameters.pop("coreset", None)
         self.model = {"PatchCore": PatchcoreModel, "PaDiM": PadimModel}[kind](
             backbone=PACKAGED[DEFAULT][0],
@@ -157,8 +156,9 @@ def measured(dataset, found, train, test, repeats, quick, names=None):
             run = {}
             sides = ("ours", "anomalib") if repeat % 2 == 0 else ("anomalib", "ours")
             for side in sides:
-                made, options = (Ours, own) if side == "ours" else (Peer, others)
-                model = made(kind, levels, **options, seed=repeat)
+                model = (
+                    Ours(kind, levels, **own, seed=repeat) if side == "ours" else Peer(kind, levels, **others)
+                )
                 fit = (lambda m=model: m.fit(learn, held)) if side == "ours" else lambda m=model: m.fit(learn)
                 spent = seconds(fit)
                 model.scores_and_maps(images[:4])
