@@ -789,15 +789,24 @@ def test_what_readme_says_of_the_rebuilt_systems_holds():
 
 
 def test_where_features_help_and_where_they_do_not():
-    """What RESULTS says of clothes and digits: DualAD on features beside DualAD from nothing, ten classes each."""
-    gains = {}
+    """What RESULTS says of clothes and digits: DualAD on features beside DualAD from nothing, and its parts there."""
+    page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
+    gains, parts, information = {}, {}, {}
     for dataset in ("mnist", "fashion_mnist"):
-        own = [r for r in study_rows("features") if (r["dataset"], r["score"]) == (dataset, "dual")]
+        rows = [r for r in study_rows("features") if (r["dataset"], r["detector"]) == (dataset, "dualad")]
+        own = [r for r in rows if (r["setting"], r["score"]) == ("features", "dual")]
         assert sorted(r["normal_class"] for r in own) == list(range(10))
-        assert {r["setting"] for r in own} == {"features"}
         gains[dataset] = 10 * sum(r["auroc"] for r in own) - mean(dataset, "dualad", "dual")
+        parts[dataset] = tables.paired_settings(rows, "features, AE+D+FC", "features, AE")
+        information[dataset] = tables.paired_settings(rows, "features", "features, AE+D+FC")
     assert 0 < gains["fashion_mnist"] < 1
-    assert gains["mnist"] == pytest.approx(-4, abs=0.5)
+    assert f"from nothing by {-gains['mnist']:.1f}: a network" in page
+    for step in (*parts.values(), *information.values()):
+        assert step.classes == 10 and abs(step["mean"]) < 0.05
+    assert all(step.low < 0 < step.high for step in parts.values())
+    constraint = [f"{parts[name]['mean']:+.2f}" for name in ("mnist", "fashion_mnist")]
+    assert f"dual score by {constraint[0]} points on digits and {constraint[1]} on clothes" in page
+    assert {f"{abs(step['mean']):.2f}" for step in information.values()} == {"0.00"}
 
 
 def test_what_readme_says_of_features_holds():
