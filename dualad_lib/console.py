@@ -63,11 +63,9 @@ def ends_on_interrupt(grace=GRACE):
 
     def watch():
         while word := reader.recv(1):
-            if word[0] in replaced:
-                stop.status = 128 + word[0]
-                if not ended.wait(grace):
-                    os.write(2, b"dualad: interrupted\n")
-                    os._exit(stop.status)
+            if word[0] in replaced and not ended.wait(grace):
+                os.write(2, b"dualad: interrupted\n")
+                os._exit(128 + word[0])
 
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=watch, name="stop", daemon=True)

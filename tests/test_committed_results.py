@@ -811,6 +811,32 @@ def test_where_features_help_and_where_they_do_not():
     assert round(c["mean"], 2) == 0
 
 
+def test_what_is_said_of_anomalib_holds():
+    page = " ".join((ROOT / "RESULTS.md").read_text(encoding="utf-8").split())
+    value = {
+        (r["dataset"], r["what"], r["measure"]): float(r["value"]) for r in benchmark("anomalib", RESULTS)
+    }
+    for measure, least, said in (
+        ("fit", 3, "fits {:.0f} to {:.0f} times"),
+        ("scored", 2, "scores {} to {} times"),
+    ):
+        ratios = [v for (*_, m), v in value.items() if m == f"{measure}, times as fast"]
+        assert len(ratios) == 5 and min(ratios) >= least
+        ends = [round(end, 1) for end in (min(ratios), max(ratios))]
+        assert said.format(*ends) in page
+
+    def ahead(name, measure, dataset="magnetic_tiles"):
+        own, other = (value[dataset, f"{side}: {name}", f"{measure} AUROC"] for side in ("ours", "anomalib"))
+        return 100 * (own - other)
+
+    for name in ("PatchCore", "PaDiM", "PatchCore, coreset 0.1"):
+        assert min(ahead(name, measure, "ball_screws_sample") for measure in ("image", "pixel")) > -0.5
+    less, more = -ahead("PaDiM", "image"), ahead("PaDiM", "pixel")
+    assert f"our PaDiM has {less:.1f} points less by image and {more:.1f} more by pixel" in page
+    more, less = ahead("PatchCore", "image"), -ahead("PatchCore", "pixel")
+    assert f"our PatchCore {more:.1f} more and {less:.1f} less" in page
+
+
 def test_what_readme_says_of_features_holds():
     """Frozen features reach what the course did not; DualAD on them is no worse than PatchCore; cracks are missed."""
     whole = study_rows("features")
