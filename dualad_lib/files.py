@@ -43,9 +43,15 @@ def with_ending(name, ending):
 def file_at(path):
     """The file that writing to `path` means: ~ expanded, and of a link what it leads to.
 
-    Raises DataError where that is no file, or where a file stands in the place of a folder.
+    Raises DataError where that is no file, where a file stands in the place of a folder, or for what can be no path.
     """
     path = expand(path)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a null character
+        raise DataError(f"{shown(path)} cannot be written: {getattr(error, 'strerror', error)}.") from error
     if path.is_symlink():
         path = Path(os.path.realpath(path))
     if path.is_dir() or path.is_symlink():  # a link that is still one leads back to itself
@@ -68,8 +74,6 @@ def writable(path):
             if not os.access(path, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return path
-        with suppress(FileNotFoundError):
-            os.lstat(path)  # too long a name, or a file where a folder should be
         # what is missing is made in the first folder that is there
         folder = next(folder for folder in path.parents if folder.exists())
         with tempfile.TemporaryFile(dir=folder):

@@ -47,3 +47,15 @@ def test_the_frontiers_geom_has_72_transformations_and_learns(monkeypatch):
     score = frontier.geom(60, "fashion_mnist")(task.train)
     chosen = slice(0, 2000, 20)
     assert auroc(task.test_labels[chosen].numpy(), score(task.test[chosen])) > 0.85
+
+
+def test_a_table_that_grows_keeps_the_machine_of_each_row(monkeypatch, tmp_path):
+    """A run that goes on elsewhere must not say that it measured what stood there."""
+    monkeypatch.syspath_prepend(ROOT / "tests/benchmarks")
+    import common
+
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(common, "machine", lambda: "this one")
+    common.write([{"a": "1", "machine": "another"}, {"a": 2}], "grown")
+    rows = list(csv.DictReader((tmp_path / "benchmark_grown.csv").read_text().splitlines()))
+    assert [row["machine"] for row in rows] == ["another", "this one"]

@@ -162,6 +162,15 @@ def test_an_impossible_blur_is_refused(hasty, blur):
             hasty[0].anomaly_map(TEST[:2], blur)
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a/" * 3000 + "b"])
+def test_what_can_be_no_path_is_said(name, tmp_path):
+    model = build("pca").fit(stripes(40, 0))
+    with pytest.raises(DataError, match=r"cannot be written: .*(too long|null)"):
+        model.save(tmp_path / name)
+    with pytest.raises(DataError, match="there is no model file|is not a readable safetensors file"):
+        Detector.load(tmp_path / name)
+
+
 def test_a_model_is_found_at_home_where_it_was_saved(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

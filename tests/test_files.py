@@ -143,6 +143,7 @@ def test_whether_a_place_can_be_written_is_known_before_and_leaves_nothing(tmp_p
     for path, words in (
         (tmp_path / "file" / "a" / "b.csv", r"b\.csv cannot be written: Not a directory\."),
         (tmp_path / ("x" * 300), "xx cannot be written: File name too long"),
+        (tmp_path / "a\0b", "cannot be written: .*null"),
         (tmp_path, "is a folder, not a file"),
     ):
         with pytest.raises(DataError, match=words):

@@ -309,7 +309,7 @@ class Detector(OutlierMixin, BaseEstimator):
 
         path = expand(path)
         name = shown(path)
-        if path.is_dir():
+        if os.path.isdir(path):  # False for what can be no path, which the next lines refuse
             raise DataError(f"{name} is a folder: give the model file (.safetensors) that was saved.")
         try:
             os.fsencode(path).decode("utf-8")  # its bytes: a locale without UTF-8 shows them as surrogates

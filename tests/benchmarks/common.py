@@ -60,9 +60,9 @@ def game(detector, images):
 
 
 def write(rows, name):
-    """Write rows as figures/results/benchmark_NAME.csv, whole, and say so."""
+    """Write rows as figures/results/benchmark_NAME.csv, whole, and say so. Rows that had a machine keep it."""
     path = RESULTS / f"benchmark_{name}.csv"
-    rows = [{**row, "machine": machine()} for row in rows]
+    rows = [{**row, "machine": row.get("machine") or machine()} for row in rows]
     with atomic_write(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
