@@ -934,7 +934,7 @@ def test_what_results_say_of_larger_tiles_holds():
     assert (chosen.seed.apply(sorted).map(str) == str(list(range(5)))).all()
     assert (100 * chosen[["image_auroc", "pixel_auroc"]].mean()).round(1).to_dict("index") == {
         "PatchCore": {"image_auroc": 83.2, "pixel_auroc": 75.3},
-        "PatchCore, EfficientNet-Lite2": {"image_auroc": 83.3, "pixel_auroc": 75.0},
+        "PatchCore, EfficientNet-Lite2": {"image_auroc": 82.9, "pixel_auroc": 75.0},
     }
 
 
