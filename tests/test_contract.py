@@ -417,7 +417,7 @@ def test_every_entry_of_a_header_is_checked(file):
         refused(load, header={**header, "parameters": json.dumps({**own, key: value})})
     for bad in ("[10, 10]", '["a", 1, 2]', "[1, 24, 24]", "[0, 10, 10]", "[1, 10, 10.5]", "{}", "[1, 10"):
         refused(load, header={**header, "image_shape": bad})
-    for key, value in (("format", "dualad-2"), ("detector", "Nova")):
+    for key, value in (("format", "dualad-1"), ("format", "another"), ("detector", "Nova")):
         refused(load, header={**header, key: value})
     for key in header:
         refused(load, header={k: v for k, v in header.items() if k != key})

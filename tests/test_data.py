@@ -70,6 +70,11 @@ def test_as_images_keeps_values_and_order_and_clamps_rounding():
         (np.zeros((2, 8, 8, 3)), "channels last"),
         (torch.zeros(2, 8, 8, 1), "channels last"),
         (np.zeros((8, 8, 3)), "one image with channels last"),
+        (np.zeros((2, 8, 8, 4)), "channels last"),
+        (np.zeros((2, 8, 8, 2)), "channels last"),
+        (np.zeros((8, 8, 4)), "one image with channels last"),
+        ([torch.zeros(4, 4, dtype=torch.bfloat16)] * 2, "must hold arrays of numbers"),
+        ([[[0.0, 0.0], [0.0]]] * 2, "must hold arrays of numbers"),
         (np.full((2, 4, 4), 255.0), "divide by 255"),
         (np.full((2, 4, 4), -0.5), "from -0.5 to -0.5"),
         (np.full((2, 4, 4), 1.001), "1.001"),
@@ -555,6 +560,19 @@ def test_image_folder_with_labels(tmp_path):
     assert task.skipped == ()
     assert task.name == "image_folder/train"
     assert task.normal_name == "normal"
+
+
+def test_image_folder_warns_of_test_images_that_train(tmp_path):
+    for folder, count in (("train", 5), ("test/good", 7), ("test/bad", 2)):
+        (tmp_path / folder).mkdir(parents=True)
+        for i in range(count):
+            Image.new("L", (8, 8), 10 * i + (100 if folder == "test/bad" else 0)).save(
+                tmp_path / folder / f"{i}.png"
+            )
+    with pytest.warns(
+        UserWarning, match=r"^5 of 9 test images are also trained on, pixel by pixel: .*0\.png, "
+    ):
+        load_image_folder(tmp_path / "train", tmp_path / "test", image_size=8)
 
 
 def test_image_folder_without_labels_or_without_test(tmp_path):

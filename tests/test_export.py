@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 _GAME = {"width": 16, "latent_dim": 8, "steps": 10, "batch_size": 8, "copies": 1}
 KINDS = {
-    "patchcore": lambda: PatchCore(precision="bfloat16", device="cpu"),  # the file computes in float32
+    "patchcore": lambda: PatchCore(device="cpu"),
     "padim": lambda: PaDiM(components=12, side=96, device="cpu"),
     "feature_neighbours": lambda: FeatureNeighbours(precision="float32", device="cpu"),
     "feature_dualad": lambda: FeatureDualAD(**_GAME, view="places", device="cpu"),
@@ -48,14 +48,6 @@ def new(screws):
     return torch.cat([x, defects.damage(x, "paste")[0], torch.zeros(1, *x.shape[1:])])
 
 
-def in_float32(model):
-    """The same fit, seen in float32."""
-    twin = type(model)(**{**model.get_params(), "precision": "float32"})
-    twin._freeze(model.image_shape_)
-    twin._restore(model._state())
-    return twin
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnxruntime_finds_the_same(kind, screws, new, tmp_path):
@@ -68,13 +60,12 @@ def test_onnxruntime_finds_the_same(kind, screws, new, tmp_path):
     assert [o.name for o in session.get_outputs()] == names
     assert names == (["score"] if kind in WITHOUT_MAPS else ["score", "map"])
 
-    exact = in_float32(model)
-    scores = exact.anomaly_scores(new).final
+    scores = model.anomaly_scores(new).final
     run = session.run(None, {"image": new.numpy()})
     assert run[0].shape == (7,) and run[0].dtype == np.float32
     assert np.abs(run[0] - scores).max() <= 1e-3 * max(1, np.abs(scores).max())
     if len(names) == 2:
-        maps = exact.anomaly_map(new)
+        maps = model.anomaly_map(new)
         assert run[1].shape == (7, 40, 96) and run[1].dtype == np.float32
         assert np.abs(run[1] - maps).max() <= 1e-3 * max(1, np.abs(maps).max())
 
@@ -88,10 +79,7 @@ def test_onnxruntime_finds_the_same(kind, screws, new, tmp_path):
     assert about["detector"] == type(model).__name__ and about["image_shape"] == [3, 40, 96]
     assert about["threshold"] == model.threshold_ and about["false_alarm_rate"] == 0.05
     assert np.array_equal(about["calibration_scores"], model.calibration_scores_)
-    if kind != "patchcore":  # whose threshold is of bfloat16
-        assert np.allclose(
-            conformal_p_values(about["calibration_scores"], run[0]), model.p_values(new), atol=0.3
-        )
+    assert np.allclose(conformal_p_values(about["calibration_scores"], run[0]), model.p_values(new), atol=0.3)
 
 
 @pytest.fixture
@@ -104,6 +92,12 @@ def never(monkeypatch):
 def test_what_has_no_graph_cannot_be_exported(kind, never, tmp_path):
     with pytest.raises(DataError, match=f"a {kind.__name__} cannot be exported: fit a detector on features"):
         export_onnx(kind(), tmp_path / "m.onnx")
+
+
+def test_a_threshold_of_bfloat16_is_not_exported_beside_scores_of_float32(screws, never, tmp_path):
+    model = FeatureNeighbours(precision="bfloat16", side=64, device="cpu").fit(screws[:20])
+    with pytest.raises(DataError, match="set its threshold in bfloat16.*fit it with precision='float32'"):
+        export_onnx(model, tmp_path / "m.onnx")
 
 
 def test_what_is_not_fitted_cannot_be_exported(never, tmp_path):
@@ -122,7 +116,7 @@ def test_missing_packages_are_one_error_that_says_what_to_install(
             raise ImportError(name)
         return own(name, *args, **options)
 
-    model = FeatureNeighbours(device="cpu").fit(screws[:20])
+    model = FeatureNeighbours(precision="float32", device="cpu").fit(screws[:20])
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DataError, match=r"pip install 'dualad\[export\]'"):
         export_onnx(model, tmp_path / "m.onnx")
@@ -146,7 +140,7 @@ def test_parameters_set_since_the_fit_do_not_reach_the_file(screws, monkeypatch,
 
 
 def test_an_export_that_fails_leaves_the_old_file(screws, monkeypatch, tmp_path):
-    model = FeatureNeighbours(device="cpu").fit(screws[:20])
+    model = FeatureNeighbours(precision="float32", device="cpu").fit(screws[:20])
     path = tmp_path / "m.onnx"
     path.write_bytes(b"old")
     monkeypatch.setattr(torch.onnx, "export", lambda *a, **o: (_ for _ in ()).throw(OSError("disk full")))

@@ -108,6 +108,7 @@ def test_bfloat16_scores_are_near_those_of_float32(kind, fitted, screws):
     coarse = type(exact)(**{**exact.get_params(), "precision": "bfloat16"})
     coarse.image_shape_ = exact.image_shape_
     coarse._restore(exact._state())
+    coarse.precision_ = "bfloat16"
     one, other = finals(coarse, mixed), finals(exact, mixed)
     assert 0 < np.sqrt(np.mean((one - other) ** 2)) < 0.2 * other.std()
 

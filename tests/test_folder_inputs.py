@@ -543,3 +543,45 @@ def test_a_full_disk_is_one_line_and_old_files_stay_whole(fake, tmp_path, bags, 
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("dualad: error:") and "File too large" in error
     assert tree(tmp_path) == before
+
+
+def test_a_model_says_of_files_of_another_kind_that_it_did_not_learn_from_them(tmp_path, bags):
+    colour = np.stack([bags[:60]] * 3, 3) // np.array([1, 2, 3], np.uint8)
+    save(tmp_path / "grey", bags[:60])
+    save(tmp_path / "colour", colour)
+    save(tmp_path / "deep", bags[:60], factor=4)
+    known = {
+        "grey": {
+            "colour": "in colour, and the model learned from grey: read without it: ",
+            "deep": "of more than 8 bits",
+        },
+        "colour": {"grey": "grey, and the model learned from colour: "},
+    }
+    for learned, foreign in known.items():
+        out = tmp_path / f"{learned}.safetensors"
+        fit(tmp_path / learned, out, image_size=28)
+        for other in ("grey", "colour", "deep"):
+            said = []
+            score_folder(out, tmp_path / other, tmp_path / "s.csv", say=said.append)
+            told = [line for line in said if "and the model learned from" in line]
+            assert [foreign[other] in told[0]] == [True] if other in foreign else other != learned or not told
+
+
+def test_a_model_on_features_is_fitted_in_float32_for_its_file_may_move(tmp_path, bags):
+    normal = save(tmp_path / "n", bags[:30])
+    model, _ = fit(normal, tmp_path / "m.safetensors", "feature_neighbours", image_size=32)
+    assert model.precision_ == "float32"
+    asked = {"precision": "bfloat16", "side": 32}
+    model, _ = fit(normal, tmp_path / "m.safetensors", "feature_neighbours", image_size=32, parameters=asked)
+    assert model.precision_ == "bfloat16"
+
+
+def test_a_model_of_whole_images_says_so_and_refuses_heat_maps_before_it_reads(tmp_path, bags, monkeypatch):
+    out = tmp_path / "m.safetensors"
+    _, said = fit(save(tmp_path / "n", bags[:30]), out, "dualad", image_size=32, parameters={"steps": 2})
+    assert "each image as a whole (no heat maps)" in said[-1]
+    monkeypatch.setattr(score, "_judge", lambda *arguments: pytest.fail("read"))
+    with pytest.raises(
+        DataError, match=r"^this DualAD judges whole images.*`dualad fit --image-size` of 112 or more"
+    ):
+        score_folder(out, tmp_path / "n", tmp_path / "s.csv", heatmaps=tmp_path / "maps", say=quiet)

@@ -127,8 +127,8 @@ def test_ties_make_p_values_larger_never_smaller():
     assert np.mean(np.array(p) <= 0.05) <= 0.06
 
 
-@pytest.mark.parametrize("n", [19, 20, 57, 99, 100, 333])
-@pytest.mark.parametrize("rate", [0.05, 0.07, 0.1, 0.29])
+@pytest.mark.parametrize("n", [19, 20, 57, 99, 100, 149, 333])
+@pytest.mark.parametrize("rate", [0.05, 0.07, 0.1, 0.18, 0.29])
 def test_threshold_and_p_value_raise_the_same_alarms(n, rate):
     random = np.random.default_rng(n)
     calibration, scores = random.normal(size=n).round(1), random.normal(1, 2, 500).round(1)

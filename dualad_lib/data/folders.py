@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..files import expand, shown
 from ..progress import progress
 from . import image_io
+from .copies import equal_copies
 from .task import Task
 
 NORMAL_NAMES = ("normal", "good", "ok")
@@ -54,6 +55,14 @@ def load_image_folder(
         files, classes, names = _labelled_files(test)
         images, paths, more = plan.like(files).read(strict, label="test images")
         skipped += more
+        twice = equal_copies((*train, *images))[len(train) :] < len(train)
+        if twice.any():
+            copies = [path for path, again in zip(paths, twice, strict=True) if again]
+            warnings.warn(
+                f"{len(copies)} of {len(paths)} test images are also trained on, pixel by pixel: {listed(copies)}. "
+                "Their scores say nothing of new images; leave them out of one folder.",
+                stacklevel=2,
+            )
         if classes is not None:
             classes = torch.tensor([classes[path] for path in paths])
             labels = (classes > 0).long()
@@ -119,10 +128,12 @@ class Reader:
 
     Arguments as in `read_images`. files: what is there, sorted; own: drawings of this library, left out; size: (height,
     width); channels; white: of deep files, 65535 where there are none. Filled while `batches` runs: skipped, a dict
-    of path and reason; stretched and cut, lists of the paths of images that were distorted, and cut at white.
+    of path and reason; stretched and cut, lists of the paths of images that were distorted, and cut at white; kinds,
+    lists of the paths of grey, coloured and deep files. learned: the kinds that a model learned from, as such a dict or
+    names; then there is a remark on files of others.
     """
 
-    def __init__(self, source, image_size=64, channels=None, white=None, keep_aspect=False):
+    def __init__(self, source, image_size=64, channels=None, white=None, keep_aspect=False, learned=None):
         self.size = check_size(image_size)
         if channels not in (None, 1, 3):
             raise DataError(f"channels must be 1, 3 or None, not {channels!r}.")
@@ -138,10 +149,11 @@ class Reader:
             self.size = _frame([header.shape for header in known], self.size[0])
         self.channels, self.white = channels, white
         self.skipped, self.stretched, self.cut = {}, [], []
+        self.learned, self.kinds = learned, {}
 
     def like(self, source):
         """A Reader of another source that reads as this one does."""
-        return Reader(source, self.size, self.channels, self.white)
+        return Reader(source, self.size, self.channels, self.white, learned=self.kinds)
 
     def read(self, strict=False, label=""):
         """All images at once, as `read_images` returns them, with a warning where that is due."""
@@ -154,8 +166,8 @@ class Reader:
                 f"Skipped {len(self.skipped)} of {len(self.files)} image files: {self._reasons()}.",
                 stacklevel=3,
             )
-        if self.white != DEEPEST:
-            warnings.warn(self.remarks()[0], stacklevel=3)
+        for line in self._on_depth() + self._on_kinds():
+            warnings.warn(line, stacklevel=3)
         return torch.from_numpy(images[: len(read)]), tuple(read), tuple(self.skipped)
 
     def batches(self, count, strict=False, label=""):
@@ -181,7 +193,7 @@ class Reader:
                 yield path, picture.pixels
             elif strict:
                 raise DataError(
-                    f"{shown(path)} cannot be read as an image: {reason}. strict=False skips such files."
+                    f"{shown(path)} cannot be read as an image: {reason}. Without strict it would be skipped."
                 )
             else:
                 self.skipped[path] = reason
@@ -190,15 +202,29 @@ class Reader:
 
     def remarks(self):
         """Lines on what was done to the images that their owner may not expect."""
-        lines = []
-        if self.white != DEEPEST:
-            lines.append(f"files of more than 8 bits: the value {self.white} counts as white.")
+        lines = self._on_depth() + self._on_kinds()
         if self.cut:
             lines.append(f"cut at the value {self.white}, the white of the model: {listed(self.cut)}.")
         if self.stretched:
             frame = f"{self.size[0]} x {self.size[1]} (height x width)"
             lines.append(f"stretched to the model's frame, {frame}: {listed(self.stretched)}.")
         return lines
+
+    def _on_depth(self):
+        if self.white == DEEPEST:
+            return []
+        return [f"files of more than 8 bits: the value {self.white} counts as white."]
+
+    def _on_kinds(self):
+        """Lines on files of a kind that the model did not learn from."""
+        words = {
+            "deep": f"of more than 8 bits, and the model learned from 8: the value {self.white} counts as white",
+            "grey": "grey, and the model learned from colour",
+            "colour": "in colour, and the model learned from grey: read without it",
+        }
+        learned = words if self.learned is None else self.learned
+        foreign = {kind: self.kinds.get(kind) for kind in words if kind not in learned}
+        return [f"{words[kind]}: {listed(paths)}." for kind, paths in foreign.items() if paths]
 
     def _read_or_reason(self, path):
         """(the Picture, None), or (None, why the file cannot be read)."""
@@ -214,6 +240,8 @@ class Reader:
             self.stretched.append(path)
         if picture.cut:
             self.cut.append(path)
+        for kind in picture.kinds:
+            self.kinds.setdefault(kind, []).append(path)
 
     def _reasons(self):
         return listed([f"{shown(path)} ({reason})" for path, reason in self.skipped.items()], separator="; ")

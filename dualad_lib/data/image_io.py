@@ -61,11 +61,13 @@ class Header:
 
 @dataclass(frozen=True)
 class Picture:
-    """uint8 pixels (C, H, W); the (height, width) that the file has when upright; was a value above white in it."""
+    """uint8 pixels (C, H, W); the (height, width) that the file has when upright; was a value above white in it; the
+    kinds of file it is: "colour" or "grey", and "deep" where it has more than 8 bits."""
 
     pixels: np.ndarray
     shape: tuple
     cut: bool
+    kinds: tuple
 
 
 def beginning(path):
@@ -103,8 +105,7 @@ def read_header(path):
     """The Header of a file, or None where it can't be read (the reason comes when the pixels are read)."""
     try:
         with _opened(path) as image:
-            colour = image.mode not in GREY_MODES and not image.mode.startswith("I;16")
-            return Header(_upright_shape(image), colour, _is_deep(image))
+            return Header(_upright_shape(image), _is_colour(image), _is_deep(image))
     except Exception:
         return None
 
@@ -134,6 +135,7 @@ def read_picture(path, size, channels, white=65535):
 
     with _opened(path) as image:
         stored = image.size
+        kinds = ("colour" if _is_colour(image) else "grey", *(("deep",) if _is_deep(image) else ()))
         if (
             image.format == "JPEG"
         ):  # the decoder can halve: a loss that twice the size asked for does not show
@@ -149,7 +151,11 @@ def read_picture(path, size, channels, white=65535):
         picture = picture.convert("L" if channels == 1 else "RGB")
         picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)  # antialiases when it shrinks
     pixels = np.asarray(picture)
-    return Picture(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1), shape, cut)
+    return Picture(pixels[None] if channels == 1 else pixels.transpose(2, 0, 1), shape, cut, kinds)
+
+
+def _is_colour(image):
+    return image.mode not in GREY_MODES and not image.mode.startswith("I;16")
 
 
 @contextmanager

@@ -75,9 +75,12 @@ def _as_tensor(x: Any) -> torch.Tensor:
 def _stack(images):
     if len(images) == 0:
         raise DataError("No images given: the list is empty.")
-    arrays = [
-        image.detach().cpu().numpy() if torch.is_tensor(image) else np.asarray(image) for image in images
-    ]
+    try:
+        arrays = [
+            image.detach().cpu().numpy() if torch.is_tensor(image) else np.asarray(image) for image in images
+        ]
+    except (TypeError, ValueError) as error:  # bfloat16, lists of rows that differ
+        raise DataError(f"A list of images must hold arrays of numbers: {error}.") from error
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1:
         raise DataError(
@@ -93,12 +96,12 @@ def _check_shape(shape):
         raise DataError(f"Images must have shape (N, H, W) or (N, C, H, W), not {shape}.{one}")
     if 0 in shape:
         raise DataError(f"No images given: the array has shape {shape}.")
-    if len(shape) == 4 and shape[-1] in (1, 3) and shape[1] not in (1, 3):
+    if len(shape) == 4 and shape[-1] in (1, 2, 3, 4) and shape[1] not in (1, 3) and shape[1] > shape[-1]:
         raise DataError(
             f"Shape {shape} looks like channels last (N, H, W, C). "
             "Channels come second here: x.transpose(0, 3, 1, 2), or torch's x.permute(0, 3, 1, 2)."
         )
-    if len(shape) == 3 and shape[-1] in (1, 3) and min(shape[:2]) > 4:
+    if len(shape) == 3 and shape[-1] in (1, 3, 4) and min(shape[:2]) > 4:
         raise DataError(
             f"Shape {shape} looks like one image with channels last (H, W, C). "
             "Give (N, C, H, W): x.transpose(2, 0, 1)[None]."

@@ -23,7 +23,7 @@ from ..scoring import Scores, check_rate, conformal_p_values, finite, left_out, 
 from ..training import as_float, exact_products, flushed_denormals, resolve_device
 from .parameters import check_numbers
 
-FORMAT = "dualad-1"
+FORMAT = "dualad-2"  # one more whenever a file would give other scores than it gave
 MINIMUM = 10  # normal images that `fit` needs: nine to learn from, one to calibrate with
 
 
@@ -325,6 +325,8 @@ class Detector(OutlierMixin, BaseEstimator):
         except (SafetensorError, OSError) as error:
             raise DataError(f"{name} is not a readable safetensors file ({error}).") from error
         kinds = {kind.__name__: kind for kind in _descendants(Detector)}
+        if header.get("format") != FORMAT and str(header.get("format")).startswith("dualad-"):
+            raise DataError(f"{name} was written by another version of this library: fit the detector again.")
         if header.get("format") != FORMAT or header.get("detector") not in kinds:
             raise DataError(f"{name} was not written by this library's save (or by a newer version of it).")
         kind = kinds[header["detector"]]

@@ -344,7 +344,8 @@ class FeatureDualAD(FeatureDetector, DualAD):
     def _check_maps(self):
         if self._whole:
             raise DataError(
-                "this DualAD judges whole images, so it has no heat maps: fit it with view='places'."
+                "this DualAD judges whole images, so it has no heat maps: fit it on larger ones (`dualad fit "
+                f"--image-size` of {SMALL} or more), or with view='places'."
             )
 
     def _calibrate(self, raw, images):

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..errors import DataError
 from ..networks.backbone import load_backbone
+from ..networks.precision import PRECISIONS, dtype_of
 from ..scoring import precise
 from ..training import as_float, resolve_device
 from .base import Detector, as_fitted, check_blur
@@ -37,8 +38,14 @@ class FeatureDetector(Detector):
     padded = True
     exports = True  # whether `dualad export` can write it
 
+    def _freeze(self, image_shape):
+        super()._freeze(image_shape)
+        #: The precision of this fit, also where a file takes it: scores of another are not those behind the threshold.
+        self.precision_ = str(dtype_of(self.precision, resolve_device(self.device))).removeprefix("torch.")
+
     def _network(self):
-        return load_backbone(self.backbone, resolve_device(self.device), self.precision)
+        precision = getattr(self, "precision_", self.precision)
+        return load_backbone(self.backbone, resolve_device(self.device), precision)
 
     def _check_parameters(self):
         if self.image_shape_[0] not in (1, 3):
@@ -150,6 +157,7 @@ class FeatureDetector(Detector):
     def _restored(self, state):
         """State on the device; DataError where it was learned with other weights of the backbone."""
         device = resolve_device(self.device)
+        self.precision_ = PRECISIONS[int(state["precision"])]
         own, then = self._network().fingerprint, bytes(state["backbone"].tolist()).decode()
         if own != then:
             raise DataError(
@@ -164,6 +172,7 @@ class FeatureDetector(Detector):
     def _feature_state(self):
         return {
             "backbone": torch.tensor(list(self._network().fingerprint.encode()), dtype=torch.uint8),
+            "precision": torch.tensor(PRECISIONS.index(self.precision_)),
             "shape": torch.tensor(self.image_shape_),
             "calibration_scores": torch.from_numpy(self.calibration_scores_),
         }

@@ -19,9 +19,9 @@ def export_onnx(detector, path):
 
     Input "image": float32 (N, C, H, W) in [0, 1], of the model's frame. Outputs: "score", float32 (N,), the final
     score, and, of a detector with heat maps, "map", float32 (N, H, W). The file's metadata hold the frame, the
-    threshold, the false-alarm rate and the calibration scores (JSON), for verdicts and p-values. Precision is float32
-    whatever the detector computes in. Returns the names of the outputs. Raises DataError for a detector that is not
-    on features, or is not exported (its `exports` is False), or where the packages are missing.
+    threshold, the false-alarm rate and the calibration scores (JSON), for verdicts and p-values. It computes in
+    float32. Returns the names of the outputs. Raises DataError for a detector that is not on features, or is not
+    exported (its `exports` is False), or was fitted in bfloat16, or where the packages are missing.
     """
     if not (isinstance(detector, FeatureDetector) and detector.exports):
         raise DataError(
@@ -30,6 +30,11 @@ def export_onnx(detector, path):
         )
     detector._check_fitted()
     detector = detector._as_fitted()
+    if detector.precision_ != "float32":
+        raise DataError(
+            f"this {type(detector).__name__} set its threshold in {detector.precision_}, and an exported graph "
+            "computes in float32, so its scores would be others: fit it with precision='float32', as `dualad fit` does."
+        )
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter needs it)

@@ -6,6 +6,7 @@ from ..data.folders import Reader, check_apart
 from ..defaults import DEFAULT_DETECTOR, DEFAULT_FEATURES
 from ..detectors import STAGES, create
 from ..detectors.base import hold_back
+from ..detectors.features import FeatureDetector
 from ..detectors.parameters import check_numbers
 from ..detectors.trained import Trained
 from ..errors import DataError
@@ -87,15 +88,16 @@ def fit_folder(
             model.fit(images, calibration=held, checkpoint=state, label="training")
         else:
             model.fit(images, calibration=held)
-        model.reading_ = {"white": reader.white}
+        model.reading_ = {"white": reader.white, "kinds": sorted(reader.kinds)}
         model.save(out)
         state.unlink(missing_ok=True)
     frame = (
         f"{reader.size[0]} x {reader.size[1]} (height x width), {('grey', 'colour')[reader.channels == 3]}"
     )
     count = len(model.calibration_scores_)
-    seen = getattr(model, "backbone", None)
+    seen, whole = getattr(model, "backbone", None), getattr(model, "_whole", False)
     name = f"{detector} on features of {seen}" if seen else detector
+    name += ", each image as a whole (no heat maps)," if whole else ""
     say(
         f"{shown(out)}: {name} for images of {frame}, trained on {learned}; {count}{of_parts} held back to set the "
         f"threshold for a false-alarm rate of {model.false_alarm_rate:g}."
@@ -122,4 +124,9 @@ def unfitted(detector, features, parameters):
     known = create(detector, **({"features": parameters["features"]} if on_features else {})).get_params()
     for name in set(parameters) - set(known):
         raise DataError(f"{detector} has no {name!r} to set: it takes {', '.join(known)}.")
-    return create(detector, **parameters)
+    model = create(detector, **parameters)
+    if isinstance(model, FeatureDetector) and "precision" not in parameters:
+        model.set_params(
+            precision="float32"
+        )  # its file may score on a machine without bfloat16, or be exported
+    return model

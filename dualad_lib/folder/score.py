@@ -142,6 +142,8 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
         if report.suffix.lower() not in (".html", ".htm"):
             raise DataError(f"the report must end in .html, got {shown(report)}.")
     detector = Detector.load(model)
+    if heatmaps is not None and hasattr(detector, "scores_and_maps"):
+        detector._check_maps()
     reader = _reader(detector, images)
     _check_outputs(expand(model), images, reader.files, out, heatmaps, report)
     maps = True if heatmaps is not None else "where there are" if report is not None else False
@@ -207,7 +209,7 @@ def _reader(detector, images):
     if channels not in (1, 3):
         raise DataError(f"the model was fitted on images of {channels} channels, which no image file has.")
     reading = getattr(detector, "reading_", {})
-    return Reader(images, tuple(size), channels, reading.get("white", 65535))
+    return Reader(images, tuple(size), channels, reading.get("white", 65535), learned=reading.get("kinds"))
 
 
 def _judge(detector, reader, model, images, rate, strict, maps, say):

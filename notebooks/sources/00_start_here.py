@@ -241,9 +241,9 @@ plots.show(
 )
 
 # %% [markdown]
-# From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of highest.
-# The heat maps are bright along edges and stripes, of bags as of pullovers. And the three that pass are dark: where
-# an image has little light, there is little to get wrong. Neither is a bug; it is what this score measures.
+# From the left: two bags of lowest and two of highest score, then three anomalies of lowest and three of highest. The
+# heat maps are bright along edges and stripes, of bags as of pullovers. And the three that score lowest are dark:
+# where an image has little light, there is little to get wrong. Neither is a bug; it is what this score measures.
 #
 # Where should the alarm go off? At a **threshold**. On the held-out tenth, `fit` has set it so that at most 5 %
 # of new normal images should raise a **false alarm**. No label was needed.

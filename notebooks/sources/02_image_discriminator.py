@@ -437,8 +437,7 @@ for metric, (name, value) in zip(
     print(f"    {name}: {with_range(metric, value, 1, 1)}")
 
 # %% [markdown]
-# (Brackets, here and below: lowest and highest of five seeds in an earlier run; a value of this run may fall just
-# outside.)
+# (In brackets, here and below: lowest and highest of five seeds, of another machine.)
 #
 # The spectator wins more and more: blur is easy to recognise, and towards the end $G$ hardly moves any more. In the
 # game, under the same schedule, $D$ ends closer to knowing nothing: $G$ has learned to hide from it. (From others,

@@ -753,7 +753,7 @@ plots.show(
 #
 # Now the part joins lesson 03's detector. Its latent score reads the features $h$, while $T$ looks at $z$; so the last
 # row, *code*, is section 4's latent score on the detector's own $z$. Beside each change: lesson 00's bootstrap
-# interval, and the lowest and highest of five seeds (same file).
+# interval, and, but for *code*, the lowest and highest of five seeds (same file).
 #
 # **Predict:** for which of the four scores will the gain be clear of zero?
 
@@ -794,9 +794,10 @@ pair = pd.DataFrame(pair).T
 # zero, but redraws no trainings: we see no sign that section 4's gain carries over.
 #
 # **Does the part earn its place?** In this detector, no. Over ten classes each of MNIST and Fashion-MNIST it changes
-# the dual score's mean AUROC by less than a tenth of a point; on MNIST that is a loss, -0.08, whose interval leaves
-# out zero. On CIFAR-10, with another network and beside a contrastive term (pairs and strangers among *views* of
-# images), no change can be told from zero either ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
+# the dual score's mean AUROC by less than a tenth of a point (on MNIST by -0.08; the interval over classes leaves out
+# zero, but another seed moves the mean as much). On CIFAR-10, with another network and beside a contrastive term
+# (pairs and strangers among *views* of images), no change can be told from zero either
+# ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
 #
 # As a way to *look*, estimators of this kind were worth building: the run's own estimate and the outsiders both caught
 # the wrong sign, and the AUROC did not. For that no term in the loss is needed. But where there is no decoder, as in

@@ -673,7 +673,7 @@ for name, (when, _, is_marked) in panels.items():
     print(f"{name:>8}: alarm", f"on day {alarm_days[name]:.1f}," if name in alarm_days else "never,", mark)
 figure = plots_parts.timelines(panels, threshold, "days", "score, in units of the spacing", alarm_days)
 for axis in figure.axes:
-    for own, grey, what in ((bank, "#bbbbbb", "bank"), (held, "#e2e2e2", "threshold")):
+    for own, grey, what in ((bank, "#bbbbbb", "fills the\nbank"), (held, "#e2e2e2", "sets the\nthreshold")):
         axis.axvspan(days[own].min(), days[own].max(), color=grey, alpha=0.6, linewidth=0, zorder=-1)
         axis.text(days[own].mean(), 0.6, what, transform=axis.get_xaxis_transform(), ha="center", fontsize=9)
 plots.show(
@@ -695,6 +695,9 @@ plots.show(
 told = torch.cat([alarms[name] for name in names if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
 told_titles = [f"{names[data.places[i]]}, alarm on day {days[i]:.1f}" for i in told]
+before = at(names[0], [31])  # of the three in a row at 277.5 mm the one before the last
+told, last = torch.cat([told, before]), torch.cat([last, at(names[0], [int((data.places == 0).sum())])])
+told_titles.append(f"{names[0]}, just before, day {days[before[0]]:.1f}")
 figure = plots_parts.heat_maps(
     data.images[told],
     enlarged(heat[told]),
@@ -705,14 +708,15 @@ figure = plots_parts.heat_maps(
 )
 plots.show(
     figure,
-    alt="The five photographs that raised an alarm, each with the heat above the threshold and the outlines of the "
-    "last day. No heat touches an outline. At 277.5 mm it lies on the track below, at 585 and 597.5 mm at the upper "
-    "edge, at 635 mm faintly at the lower edge. At 477.5 mm, without outline, patches lie all over the track.",
+    alt="The photographs that raised an alarm, each with the heat above the threshold and the outlines of the "
+    "last day; the sixth, the one before the alarm at 277.5 mm, is green. No heat touches an outline. At 277.5 mm it "
+    "lies on the track below, at 585 and 597.5 mm at the upper edge, at 635 mm faintly at the lower edge. At 477.5 mm, without outline, patches lie all over the track.",
 )
 
 # %% [markdown]
-# At none of the five is it the pit, not even at 585 mm, where one was already marked. And on the ninth day all five
-# lines rise together, also at 477.5 mm, where no pit ever comes.
+# At none of the five is it the pit, not even at 585 mm, where one was already marked. And the sixth, which helped to
+# raise the early alarm at 277.5 mm, came out *green*, as one did at 635 mm on the same day: not the part had changed
+# but the picture. On the ninth day all five lines rise together, also at 477.5 mm, where no pit ever comes.
 #
 # So did we measure damage, or time? Ask a rival that looks at no photograph: a **calendar**, whose score is the
 # day. **Predict** its image AUROC.

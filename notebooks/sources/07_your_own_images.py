@@ -343,7 +343,7 @@ for count, own in drawn.items():
 # together, tell it: `--by '[0-9.]+mm'` holds back places as wholes.
 #
 # Twins are a fault of the folder. The larger danger: tomorrow is a **later day**, or the camera looks at a **new
-# place**. So we deal the same photographs in five ways, with the plain nearest neighbours of lesson 06, which
+# place**. So we deal the same photographs in several ways, with the plain nearest neighbours of lesson 06, which
 # fit in a second:
 #
 # - **dealt at random**: one by one, as in section 1;
@@ -455,10 +455,9 @@ rows = ["false alarms, mean over places", "pitted found, likewise"]
 pd.DataFrame(of_deals, rows).T  # in brackets: from the lowest to the highest of five seeds
 
 # %% [markdown]
-# Dealt at random, the promise is kept. Copies make it {{ by_copies | pct0 }} % here, which the control, with about as
-# few *other* photographs, also reaches on one seed: so small a bank keeps little of any copy, and this run does not
-# show the harm. But in a bank of *all* cells each copy would score 0, and every new photograph raise an alarm:
-# arithmetic, not measured here.
+# Dealt at random, the promise is kept. Copies make it {{ by_copies | pct0 }} % here, for so small a bank keeps little
+# of any copy. In a bank of *all* cells a copy scores 0, so the threshold falls to 0, and every new photograph raises an
+# alarm.
 #
 # On later days it is {{ by_later | pct0 }} %, on a new place {{ by_image | pct0 }} %, and the control says that it is
 # not for want of photographs. (More pits are found, too: whatever is new raises an alarm. At 277.5 mm that is nearly
@@ -523,8 +522,8 @@ for name, short in zip(after, ("light", "blur", "noise"), strict=True):
 pd.DataFrame(cameras, columns).T  # in brackets: from the lowest to the highest of five seeds
 
 # %% [markdown]
-# Under more light, or noise, nearly everything is an alarm. The blur does little here, but look at its range over five
-# seeds (in brackets): you can't know beforehand.
+# Under more light, or noise, nearly everything is an alarm. The blur does little here (to lesson 06's detector, on its
+# own photographs, it was the end), but look at its range over five seeds (in brackets): you can't know beforehand.
 #
 # Recalibrated, the detector is near its promise again: {{ fa_light_repaired | pct0 }}, {{ fa_blur_repaired | pct0 }}
 # and {{ fa_noise_repaired | pct0 }} %, all on the same {{ n_held }} good parts, and {{ fa_repaired_mean | pct0 }} % on
@@ -608,7 +607,8 @@ plots.show(
 )
 
 # %% [markdown]
-# The colours begin lower than in section 2, where all of this would be bare. The heat lies near the border.
+# The colours begin lower than in section 2, where all of this would be bare. The heat lies near the border, and some
+# of these photographs came out green, as lesson 06 found: look at the picture before you blame the part.
 #
 # Now your own folder, with `good/` and `new/`. You have none? Photograph forty good buttons, leaves or biscuits, and
 # for `new/` ten more and ten damaged ones. In Colab, drag a zip into the files pane, run `!unzip -q parts.zip

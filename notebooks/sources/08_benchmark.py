@@ -145,10 +145,11 @@ table.loc[order].round(1).astype(object).fillna("")
 # to {{ with_fc_cifar10 | f1 }}. The least comes from mutual information. And the plain autoencoder beats one
 # nearest neighbour, which learns nothing, on MNIST alone.
 #
-# How much would such a mean move with another seed? Whoever has several seeds can take one mean for each of them,
-# and from the spread of those means an interval. Only the full DualAD on the grey sets has three (RESULTS.md: ± 0.1
-# and ± 0.2); every other row has one, and nobody knows how far it would move. So a few tenths should not impress
-# you. (Pairs, below, use only seeds that both have, so they can differ from this table by a tenth or two.)
+# How much would such a mean move with another seed? Whoever has several seeds can take one mean for each of them, and
+# from the spread of those means an interval. Only the full DualAD has several, three on the grey sets (RESULTS.md: ±
+# 0.1 and ± 0.2) and two on CIFAR-10; every other row has one, and nobody knows how far it would move. So a few tenths
+# should not impress you. (Pairs, below, use only seeds that both have, so they can differ from this table by a tenth
+# or two.)
 #
 # Nor does an interval over seeds answer the other question: *would this method win on other kinds of objects?*
 # For that, the classes are the sample.
@@ -319,7 +320,7 @@ plots.show(
 #
 # Three habits for such a table:
 #
-# - **Who ran it?** Deep SVDD and OCGAN lose 1 to 8 points when somebody else runs them.
+# - **Who ran it?** A method often loses some points when somebody else runs it.
 # - **Too good?** When a method without labels is far above its whole family, ask for the code and test it:
 #   shuffle the test set, score the images one by one. [Lesson 12](12_how_to_read_a_paper.ipynb) does this to
 #   AGAD. Being far above proves nothing by itself: when GEOM came out, it was far above too.

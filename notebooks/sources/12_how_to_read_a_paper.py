@@ -15,7 +15,7 @@
 #
 # {{ colab_badge }}
 #
-# Three systems of this course were published with figures between 90 and 99, and none of the three, built as
+# Three systems of this course were published with figures above 90, and none of the three, built as
 # printed, comes near them here. That is no reason to sneer: most of their ideas are good, and lessons 09 to 11
 # build them so that they work. But somewhere between the idea and the table something went wrong, and in each case
 # a reader could have grown suspicious without running a line of code. This lesson shows what to look for. It takes
@@ -265,7 +265,7 @@ plots.show(
 #
 # **Ask of every figure:** which images chose the step, the seed, the threshold and the weights?
 #
-# ## 4. A formula whose signs cannot be right
+# ## 4. A formula whose signs fight each other
 #
 # The last story needs no network. ADe-GAN combines two findings about an image. The first is an error $e$ of
 # its reconstruction, and the second is the probability $m$ of its most probable *pattern* (a kind of normal
