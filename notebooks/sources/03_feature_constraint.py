@@ -642,24 +642,21 @@ def features(network, x, t, of="h"):
 
 def read(network, turns, of="h"):
     """Latent score (N,) of the test images: Mahalanobis and nearest neighbour, averaged over turns."""
-    network, known, held_out = (
-        network.cpu().eval(),
-        x_train[:-100],
-        x_train[-100:],
-    )  # it trained on most of these
-    raw = {"held out": [], "test": []}
+    # The last hundred only give a scale to each distance: the network was trained on most of them.
+    network, known, last = network.cpu().eval(), x_train[:-100], x_train[-100:]
+    raw = {"last": [], "test": []}
     for t in turns:
         h = features(network, known, t, of)
         normal = LowRank.fit(h)  # the 128 widest directions: for all 512 the images are too few
         bank = normal.whiten(normal.project(h)[0])
-        for name, x in (("held out", held_out), ("test", x_test)):
+        for name, x in (("last", last), ("test", x_test)):
             along, left = normal.project(features(network, x, t, of))
             mahalanobis = normal.mahalanobis(along, left)  # squared, variances drawn a little to their mean
             raw[name].append(torch.stack([mahalanobis, nearest_distance(bank, normal.whiten(along))]))
     # (2, n), averaged over the turns
     usual, new = (torch.stack(found).mean(0).numpy() for found in raw.values())
-    # Both as logarithms, in deviations of the last hundred: so they can be added. (For a threshold or for weights that
-    # would not do, as the network knows these images: lesson 05.)
+    # Both as logarithms, in deviations of the last hundred: so they can be added. (A threshold, or weights, would need
+    # images that the network does not know: lesson 05.)
     return sum(LogStandard.fit(u)(v) for u, v in zip(usual, new, strict=True)) / 2
 
 

@@ -710,7 +710,8 @@ plots.show(
     figure,
     alt="The photographs that raised an alarm, each with the heat above the threshold and the outlines of the "
     "last day; the sixth, the one before the alarm at 277.5 mm, is green. No heat touches an outline. At 277.5 mm it "
-    "lies on the track below, at 585 and 597.5 mm at the upper edge, at 635 mm faintly at the lower edge. At 477.5 mm, without outline, patches lie all over the track.",
+    "lies on the track below, at 585 and 597.5 mm at the upper edge, at 635 mm faintly at the lower edge. At "
+    "477.5 mm, without outline, patches lie all over the track.",
 )
 
 # %% [markdown]
