@@ -794,8 +794,8 @@ pair = pd.DataFrame(pair).T
 # zero, but redraws no trainings: we see no sign that section 4's gain carries over.
 #
 # **Does the part earn its place?** In this detector, no. Over ten classes each of MNIST and Fashion-MNIST it changes
-# the dual score's mean AUROC by less than a tenth of a point (on MNIST by -0.08; the interval over classes leaves out
-# zero, but another seed moves the mean as much). On CIFAR-10, with another network and beside a contrastive term
+# the dual score's mean AUROC by less than a tenth of a point (on MNIST by -0.08, and another seed moves the mean as
+# much). On CIFAR-10, with another network and beside a contrastive term
 # (pairs and strangers among *views* of images), no change can be told from zero either
 # ([RESULTS](../RESULTS.md#from-nothing-but-one-classs-images)).
 #

@@ -685,12 +685,12 @@ plots.show(
 )
 
 # %% [markdown]
-# Three alarms come before the first mark, two of them by about two days: early warnings? (Over five seeds the
+# Three alarms come before the first mark, two by about two days: early warnings? (Over five seeds the
 # earliest comes between day 4 and day 6.) But one comes nearly four days late, and one where nothing is ever
 # marked. And where 5 % was promised, {{ false_later | pct0 }} % of the later unmarked photographs are above the
-# threshold. (At 585 mm the marks vanish for three days, and pits do not heal: some unmarked photographs show one.)
+# threshold. (At 585 mm the marks vanish for three days, and pits do not heal.)
 #
-# Look at what raised each alarm. Colours begin at the threshold; the outlines are those of the last day.
+# Look at what raised them. Colours begin at the threshold; the outlines are of the last day.
 # %%
 told = torch.cat([alarms[name] for name in names if name in alarms])
 last = torch.cat([at(names[data.places[i]], [int((data.places == data.places[i]).sum())]) for i in told])
@@ -715,12 +715,12 @@ plots.show(
 )
 
 # %% [markdown]
-# At none of the five is it the pit, not even at 585 mm, where one was already marked. And the sixth, which helped to
-# raise the early alarm at 277.5 mm, came out *green*, as one did at 635 mm on the same day: not the part had changed
-# but the picture. On the ninth day all five lines rise together, also at 477.5 mm, where no pit ever comes.
+# At none of the five is it the pit, not even at 585 mm, where one was already marked. The sixth, which helped to raise
+# the early alarm, is *green*, as one at 635 mm that day: not the part changed. On the ninth day all
+# five lines rise, also at 477.5 mm, where no pit ever comes.
 #
-# So did we measure damage, or time? Ask a rival that looks at no photograph: a **calendar**, whose score is the
-# day. **Predict** its image AUROC.
+# Damage, or time? Ask a rival that looks at no photograph: a **calendar**, whose score is the day. **Predict** its
+# image AUROC.
 # %%
 calendar = torch.from_numpy(days).float()
 by_image = {}

@@ -456,8 +456,7 @@ pd.DataFrame(of_deals, rows).T  # in brackets: from the lowest to the highest of
 
 # %% [markdown]
 # Dealt at random, the promise is kept. Copies make it {{ by_copies | pct0 }} % here, for so small a bank keeps little
-# of any copy. In a bank of *all* cells a copy scores 0, so the threshold falls to 0, and every new photograph raises an
-# alarm.
+# of any copy. In a bank of *all* cells a copy scores 0, so does the threshold, and every new photograph is an alarm.
 #
 # On later days it is {{ by_later | pct0 }} %, on a new place {{ by_image | pct0 }} %, and the control says that it is
 # not for want of photographs. (More pits are found, too: whatever is new raises an alarm. At 277.5 mm that is nearly
@@ -522,8 +521,8 @@ for name, short in zip(after, ("light", "blur", "noise"), strict=True):
 pd.DataFrame(cameras, columns).T  # in brackets: from the lowest to the highest of five seeds
 
 # %% [markdown]
-# Under more light, or noise, nearly everything is an alarm. The blur does little here (to lesson 06's detector, on its
-# own photographs, it was the end), but look at its range over five seeds (in brackets): you can't know beforehand.
+# Under more light, or noise, nearly everything is an alarm. The blur does little here (to lesson 06's detector it
+# was the end), but look at its range over five seeds: you can't know beforehand.
 #
 # Recalibrated, the detector is near its promise again: {{ fa_light_repaired | pct0 }}, {{ fa_blur_repaired | pct0 }}
 # and {{ fa_noise_repaired | pct0 }} %, all on the same {{ n_held }} good parts, and {{ fa_repaired_mean | pct0 }} % on
@@ -608,7 +607,7 @@ plots.show(
 
 # %% [markdown]
 # The colours begin lower than in section 2, where all of this would be bare. The heat lies near the border, and some
-# of these photographs came out green, as lesson 06 found: look at the picture before you blame the part.
+# photographs are green, as lesson 06 found: look at the picture before you blame the part.
 #
 # Now your own folder, with `good/` and `new/`. You have none? Photograph forty good buttons, leaves or biscuits, and
 # for `new/` ten more and ten damaged ones. In Colab, drag a zip into the files pane, run `!unzip -q parts.zip
