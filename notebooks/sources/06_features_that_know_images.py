@@ -716,7 +716,7 @@ plots.show(
 
 # %% [markdown]
 # At none of the five is it the pit, not even at 585 mm, where one was already marked. The sixth, which helped to raise
-# the early alarm, is *green*, as one at 635 mm that day: not the part changed. On the ninth day all
+# the early alarm, is *green*, as one at 635 mm that day: the picture had changed. On the ninth day all
 # five lines rise, also at 477.5 mm, where no pit ever comes.
 #
 # Damage, or time? Ask a rival that looks at no photograph: a **calendar**, whose score is the day. **Predict** its
