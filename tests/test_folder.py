@@ -207,6 +207,9 @@ def test_a_warning_is_one_line_that_names_no_file_of_the_library(folders, tmp_pa
     assert main([*fit, "--detector", "pca", *QUICK[:2], "--rate", "0.01"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("dualad: warning: 22 calibration images cannot promise") and ".py" not in line
+    score = ["score", "--model", str(tmp_path / "m.safetensors"), "--images", str(folders / "normal")]
+    assert main([*score, "--out", str(tmp_path / "s.csv"), "--rate", "0.2"]) == 0
+    assert capsys.readouterr().err == "", "the rate of the file was warned of, and another one was asked for"
 
 
 def test_calibration_images_come_from_a_folder_of_their_own(folders, tmp_path, capsys):

@@ -320,6 +320,7 @@ def _serial(scheduler, workers, threads, say):
     return nullcontext(grid_module._in_turn)
 
 
+@pytest.mark.slow
 def test_cells_are_done_in_their_order(tmp_path):
     cells = grid(["digits"], ["knn", "pca", "kde"], range(4), profile="smoke")
     reproduce(cells, tmp_path, "python", workers=1, say=quiet)
@@ -408,6 +409,7 @@ def test_a_running_scheduler_is_used_by_its_address(tmp_path):
     assert len(log) == 4
 
 
+@pytest.mark.slow
 def test_workers_keep_the_memory_that_a_training_step_needs_again(monkeypatch):
     from distributed import Client
 

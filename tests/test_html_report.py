@@ -332,6 +332,7 @@ write_report(sys.argv[1], entries(), threshold=1, calibration_scores=[1], false_
 """
 
 
+@pytest.mark.slow
 def test_killed_while_images_are_read_it_leaves_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "a.html")], env=os.environ)
     assert done.returncode == -9 and not list(tmp_path.iterdir())

@@ -1,5 +1,7 @@
 """The measurement behind lesson 07: splits, alarms, shifts, maps, and the files they end in."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from dualad_lib import PCA, RunError
 from dualad_lib.data import load_inspection
 from dualad_lib.data.inspection import DEFECTS, SHIFTS, Inspection
 from dualad_lib.data.patches import cut, image_scores
+from dualad_lib.experiments import grid as grid_module
 from dualad_lib.experiments import inspected
 from dualad_lib.experiments.grid import Cell, reproduce
 from dualad_lib.experiments.inspected import FLAW, MEASURES, Inspector, identify, measure
@@ -29,7 +32,8 @@ def test_rows_are_of_all_anomalies_and_of_each_kind_on_every_split(tmp_path):
     assert identify(**options).rows() == rows and identify(**{**options, "splits": 3}).rows() is None
 
 
-def test_measures_end_in_a_file_of_their_own(tmp_path):
+def test_measures_end_in_a_file_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid_module, "_pool", lambda *asked: nullcontext(grid_module._in_turn))
     options = {"params": CELL["params"], "splits": 2, "maps": 1, "shifts": True}
     cell = Cell("digits", "pca", 0, 0, "smoke", "tiles", options, "dualad_lib.experiments.inspected")
     for _ in range(2):  # the second time all is read

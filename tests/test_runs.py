@@ -465,6 +465,7 @@ def test_a_notebook_without_code_is_refused(make_course, source):
         run(course=make_course({"01_a": source}))
 
 
+@pytest.mark.slow
 def test_failures_are_reported_and_the_next_lesson_runs(make_course, tmp_path):
     course = make_course(
         {
@@ -539,6 +540,7 @@ def test_bands_are_measured_over_seeds(make_course, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
+@pytest.mark.slow
 def test_kill_9_leaves_no_metrics_and_the_next_run_completes(make_course, tmp_path):
     wait, pid_file = tmp_path / "wait", tmp_path / "pid"
     wait.touch()

@@ -15,19 +15,26 @@ def benchmark(name, folder):
 
 
 def faster_table(rows):
-    """Markdown table of DualAD now beside an earlier state of the code: seconds, how many times as fast, AUROC."""
+    """Markdown tables of DualAD now beside an earlier state of the code, one a machine: seconds, how many times as
+    fast, AUROC.
+    """
     if not rows:
         return "Not measured yet."
+    return "\n\n".join(_faster_on(machine, own) for machine, own in pd.DataFrame(rows).groupby("machine"))
+
+
+def _faster_on(machine, rows):
     lines = []
-    for before, now in zip(rows[::2], rows[1::2], strict=True):
-        cells = [f"{before['dataset']}, class {before['class']}, {int(now['images']):,} images"]
+    for (dataset, normal_class), pair in rows.groupby(["dataset", "class"], sort=False):
+        before, now = (pair[pair.state == state].iloc[0] for state in ("before", "now"))
+        cells = [f"{dataset}, class {normal_class}, {int(now['images']):,} images"]
         for name in ("fit_seconds", "score_2000_seconds", "score_one_ms"):
             old, new = float(before[name]), float(now[name])
             cells.append(f"{old:.3g} / {new:.3g} ({_times(old / new)} times)")
         cells.append(" / ".join(f"{100 * float(row['auroc']):.1f}" for row in (before, now)))
         lines.append(cells)
     heads = ["before / now", "fit, s", "2,000 scores, s", "one score, ms", "AUROC"]
-    return f"On {rows[0]['machine']}; the times are of one thread.\n\n{table(heads, lines)}"
+    return f"On {machine}; the times are of one thread.\n\n{table(heads, lines)}"
 
 
 #: Methods of the frontier, in the order of its legend, as it names them.

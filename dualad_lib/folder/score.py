@@ -2,6 +2,7 @@
 
 import csv
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import date
 
@@ -90,8 +91,15 @@ class Pictures:
         parts = [images.numpy(), maps]
         if self.reconstructs:
             parts.append((255 * self.detector.reconstruct(images).clamp(0, 1)).round().byte().cpu().numpy())
-        for i in range(len(images)):
-            self.file.write(b"".join(part[i].tobytes() for part in parts))
+        try:
+            for i in range(len(images)):
+                self.file.write(b"".join(part[i].tobytes() for part in parts))
+            self.file.flush()
+        except OSError as error:
+            raise RunError(
+                f"images and their heat maps wait in {shown(tempfile.gettempdir())} until all are scored, and there: "
+                f"{error.strerror}. Make room, or set TMPDIR to a folder on another disk."
+            ) from error
         every = max(1, maps[0].size // SAMPLE)
         self.sample.append(maps.reshape(len(maps), -1)[:, ::every].ravel())
         self.shape, self.count = tuple(images.shape[1:]), self.count + len(images)
@@ -141,7 +149,7 @@ def score_folder(model, images, out, heatmaps=None, rate=None, strict=False, say
         report = writable(report)
         if report.suffix.lower() not in (".html", ".htm"):
             raise DataError(f"the report must end in .html, got {shown(report)}.")
-    detector = Detector.load(model)
+    detector = _load(model, rate)
     if heatmaps is not None and hasattr(detector, "scores_and_maps"):
         detector._check_maps()
     reader = _reader(detector, images)
@@ -199,8 +207,16 @@ def _report(judged, path):
 
 def judge(model, images, rate=None, strict=False, maps=False, say=print):
     """Read and score a folder batch by batch, as `score_folder` does; return what was found as Judged."""
-    detector = Detector.load(model)
+    detector = _load(model, rate)
     return _judge(detector, _reader(detector, images), model, images, rate, strict, maps, say)
+
+
+def _load(model, rate):
+    """The detector of a file. What its own rate can promise does not matter where another one is asked for."""
+    with warnings.catch_warnings():
+        if rate is not None:
+            warnings.filterwarnings("ignore", ".*cannot promise a false-alarm rate")
+        return Detector.load(model)
 
 
 def _reader(detector, images):

@@ -147,12 +147,12 @@ def measured(dataset, found, train, test, repeats, quick, names=None):
     learn, held = found.images[train[draw[HELD:]]], found.images[train[draw[:HELD]]]
     print(f"{dataset}: {len(learn)} to learn from, {len(test)} to score, {truth.sum()} anomalous", flush=True)
     for name, kind, levels, own, others in pairs(quick):
-        if names and name not in names:
-            continue
+        if (names and name not in names) or (dataset == "magnetic_tiles" and "0.1" in name):
+            continue  # anomalib chooses a coreset of 16,000 patches for longer than ten minutes
         runs = []
         Ours(kind, levels, 0, **own).fit(learn[:12], held)  # what a process pays once
         Peer(kind, levels, 0, **others).fit(learn[:12])
-        for repeat in range(repeats if "0.1" not in name or dataset != "magnetic_tiles" else 1):
+        for repeat in range(repeats):
             run = {}
             sides = ("ours", "anomalib") if repeat % 2 == 0 else ("anomalib", "ours")
             for side in sides:
@@ -230,7 +230,8 @@ def main():
             table[name] = [row for row in table[name] if arguments.names and row["what"] not in again] + new
         except DataNotFoundError as error:
             print(f"{name} left out: {str(error).splitlines()[0]}")
-    write([row for found in table.values() for row in found], "anomalib")
+            continue
+        write([row for found in table.values() for row in found], "anomalib")
 
 
 SETS = {"ball_screws_sample": screws, "magnetic_tiles": tiles}
