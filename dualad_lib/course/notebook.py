@@ -1,8 +1,10 @@
 """Notebooks as data: percent file to notebook, its code, its metrics, and what is committed of it."""
 
 import ast
+import copy
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 from dualad_lib.course.manifest import read_text
@@ -20,13 +22,11 @@ def read_source(lesson):
 
     Raises RunError when the file is missing, is no percent file or holds no code.
     """
-    import jupytext
-
     if not lesson.source.is_file():
         raise RunError(f"{lesson.name}: its source {lesson.source} is missing")
     text = read_text(lesson.source)
     try:
-        nb = jupytext.reads(text, fmt="py:percent")
+        nb = copy.deepcopy(_parsed(text))
     except Exception as error:  # whatever jupytext's own parsers of headers and cell options raise
         raise RunError(f"{lesson.name}: its source {lesson.source} is no percent file: {error}") from error
     nb.metadata = type(nb.metadata)(kernelspec=KERNELSPEC)
@@ -40,6 +40,14 @@ def read_source(lesson):
             f"{lesson.name}: its source {lesson.source} holds no code cell, so a run would execute nothing"
         )
     return nb
+
+
+@lru_cache(maxsize=64)
+def _parsed(text):
+    """A percent file as a notebook: the slow part of reading one, and a command may read a lesson several times."""
+    import jupytext
+
+    return jupytext.reads(text, fmt="py:percent")
 
 
 def read_notebook(path):
