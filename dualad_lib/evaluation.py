@@ -23,7 +23,12 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def fpr_at_tpr(labels: ArrayLike, scores: ArrayLike, tpr: float = 0.95) -> float:
-    """False positive rate at the highest threshold that finds a share of `tpr` of the anomalies (lower is better)."""
+    """False positive rate at the highest threshold that finds a share of `tpr` of the anomalies (lower is better).
+
+    tpr: in (0, 1].
+    """
+    if not 0 < tpr <= 1:
+        raise DataError(f"tpr is a share of the anomalies, in (0, 1]; got {tpr!r}.")
     false, true, _ = metrics.roc_curve(*_checked(labels, scores), drop_intermediate=False)
     return float(false[np.argmax(true >= tpr)])
 
@@ -34,6 +39,8 @@ def hter(labels: ArrayLike, scores: ArrayLike, threshold: float) -> float:
     The threshold must be fixed before the labels are seen, on calibration images (LR-GDAN, section 4).
     """
     labels, scores = _checked(labels, scores)
+    if not np.isfinite(threshold):
+        raise DataError(f"threshold must be a number, got {threshold!r}.")
     alarm = scores > threshold
     return float((alarm[labels == 0].mean() + (~alarm[labels == 1]).mean()) / 2)
 
@@ -62,16 +69,37 @@ def evaluate(labels: ArrayLike, scores: ArrayLike) -> dict[str, float]:
 
 
 def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    labels, scores = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    labels, scores = as_array(labels), as_array(scores).astype(np.float64)
     if labels.ndim != 1 or labels.shape != scores.shape:
         raise DataError(
             f"labels and scores must be two vectors of one length; got shapes {labels.shape} and {scores.shape}."
         )
-    if set(np.unique(labels)) != {0, 1}:
+    if set(labels.tolist()) != {0, 1}:
         raise DataError("labels must hold both 0 (normal) and 1 (anomalous), and nothing else.")
     if not np.isfinite(scores).all():
         raise DataError("scores hold NaN or infinity: find out why before measuring them.")
     return labels.astype(np.int64), scores
+
+
+def as_array(values: ArrayLike) -> np.ndarray:
+    """What was given as an array; of a tensor its values. Raises DataError for a masked array, whose mask would be
+    lost.
+    """
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        raise DataError("some of the values are masked: give those that count.")
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+
+
+def _checked_maps(masks: ArrayLike, maps: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Masks as bool and maps as float, (N, H, W) alike."""
+    masks, maps = as_array(masks), as_array(maps).astype(np.float64)
+    if masks.shape != maps.shape or masks.ndim != 3:
+        raise DataError(f"masks and maps must be (N, H, W) alike; got {masks.shape} and {maps.shape}.")
+    if not np.isin(masks, (0, 1)).all():
+        raise DataError("masks must hold 0 and 1, or false and true, and nothing else.")
+    if not np.isfinite(maps).all():
+        raise DataError("maps hold NaN or infinity: find out why before measuring them.")
+    return masks.astype(bool), maps
 
 
 def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
@@ -79,7 +107,8 @@ def pixel_auroc(masks: ArrayLike, maps: ArrayLike) -> float:
 
     masks: (N, H, W), true where something is wrong; maps: (N, H, W), higher = more anomalous. Both kinds must occur.
     """
-    return auroc(np.asarray(masks).reshape(-1).astype(int), np.asarray(maps, float).reshape(-1))
+    masks, maps = _checked_maps(masks, maps)
+    return auroc(masks.reshape(-1).astype(int), maps.reshape(-1))
 
 
 def per_region_overlap(masks: ArrayLike, maps: ArrayLike, limit: float = 0.3) -> float:
@@ -91,9 +120,9 @@ def per_region_overlap(masks: ArrayLike, maps: ArrayLike, limit: float = 0.3) ->
     """
     from scipy.ndimage import label
 
-    masks, maps = np.asarray(masks, bool), np.asarray(maps, float)
-    if masks.shape != maps.shape or masks.ndim != 3:
-        raise DataError(f"masks and maps must be (N, H, W) alike; got {masks.shape} and {maps.shape}.")
+    masks, maps = _checked_maps(masks, maps)
+    if not 0 < limit <= 1:
+        raise DataError(f"limit is a false-alarm rate in (0, 1], got {limit!r}.")
     if not masks.any() or masks.all():
         raise DataError("the overlap needs marked and unmarked pixels.")
     regions, count = np.zeros(masks.shape, int), 0

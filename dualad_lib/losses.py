@@ -10,6 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax, softplus
 
+from .errors import DataError
+
+
+def check_alike(a: Tensor, b: Tensor) -> None:
+    """Raise DataError where two tensors differ in shape: torch would repeat the smaller one, without a word."""
+    if a.shape != b.shape:
+        raise DataError(f"both must have one shape; got {tuple(a.shape)} and {tuple(b.shape)}.")
+
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     """Mean squared error of a reconstruction, L_rec = mean (x_hat - x)^2.
@@ -17,6 +25,7 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     x_hat, x: tensors of one shape, images in [0, 1]. Returns a scalar in [0, 1].
     Source: the reconstruction term of DualAD (Wan & Feng, 2024) and of every autoencoder before it.
     """
+    check_alike(x_hat, x)
     return (x_hat - x).square().mean()
 
 
@@ -26,6 +35,7 @@ def absolute_error(x_hat: Tensor, x: Tensor) -> Tensor:
     x_hat, x: tensors of one shape, images in [0, 1]. Returns a scalar in [0, 1].
     Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 3, as a mean over elements.
     """
+    check_alike(x_hat, x)
     return (x_hat - x).abs().mean()
 
 
@@ -62,6 +72,7 @@ def feature_matching(f_hat: Tensor, f: Tensor) -> Tensor:
 
     f_hat, f: (N, m). Returns a scalar >= 0. Source: Salimans et al., 2016, here image by image as in DualAD.
     """
+    check_alike(f_hat, f)
     return (f_hat - f).square().mean()
 
 
@@ -114,7 +125,7 @@ def info_nce(similarity: Tensor, positive: Tensor) -> Tensor:
     similarity: (N, M) logits of each of N views with M candidates (-inf: not a candidate); positive: (N,) the index of
     the one that belongs to it. At most log(M), whatever the true value. Source: van den Oord et al., 2018, eq. 4.
     """
-    candidates = torch.isfinite(similarity[0]).sum().log()
+    candidates = torch.isfinite(similarity).sum(1).log().mean()
     return candidates - cross_entropy(similarity, positive)
 
 
@@ -124,6 +135,7 @@ def code_distance(z_hat: Tensor, z: Tensor) -> Tensor:
     z_hat, z: (N, d). Returns a scalar >= 0. Source: LR-GDAN (Chen et al., IJCAI 2020), eq. 4, with the norm as a mean
     over the d coordinates; the tiny constant keeps the root's gradient finite where two codes are equal.
     """
+    check_alike(z_hat, z)
     return ((z_hat - z).square().mean(1) + 1e-12).sqrt().mean()
 
 

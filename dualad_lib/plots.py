@@ -11,6 +11,8 @@ import itertools
 
 import numpy as np
 
+from .evaluation import as_array, auroc
+
 # Okabe & Ito (2008), without the yellow that is too light for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 NORMAL, ANOMALOUS = COLOURS[0], COLOURS[1]
@@ -126,8 +128,10 @@ def score_histograms(normal, anomalous, threshold=None, xlabel="anomaly score", 
     threshold: a dashed line, and beside it the share of both kinds whose score is higher. The longest half per cent of
     all scores is drawn in the last bin, which then says so.
     """
-    normal, anomalous = (np.asarray(part, dtype=float) for part in (normal, anomalous))
+    normal, anomalous = (as_array(part).astype(float) for part in (normal, anomalous))
     everything = np.concatenate([normal, anomalous])
+    if not np.isfinite(everything).all():
+        raise ValueError("Scores hold NaN or infinity: find out why before drawing them.")
     low, high = everything.min(), np.quantile(everything, 0.995)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     figure, axis = _axes((6.8, 3.3))
@@ -177,8 +181,8 @@ def roc_curve(curves, title=None):
 
     figure, axis = _axes((4.6, 4.2))
     for i, (name, (labels, scores)) in enumerate(curves.items()):
-        false_alarms, hits, _ = metrics.roc_curve(labels, scores)
-        area = 100 * metrics.roc_auc_score(labels, scores)
+        area = 100 * auroc(labels, scores)
+        false_alarms, hits, _ = metrics.roc_curve(as_array(labels), as_array(scores))
         axis.plot(
             false_alarms,
             hits,
@@ -405,16 +409,18 @@ def frontier(panels, bold=()):
 
     panels: dict from a data set's name to a dict from a method's name to (seconds, AUROCs in percent), equally long
     and in rising order of seconds. bold: methods with thick lines. No axis goes below 50, a coin's AUROC. One legend
-    holds all methods, each with its own colour and marker.
+    holds all methods, each with its own marker; those with a line have a colour each, single points are grey.
     """
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    lined = [n for n in names if any(len(lines.get(n, ((),))[0]) > 1 for lines in panels.values())]
     figure, axes = _axes((2.2 + 4.2 * len(panels), 3.8), 1, len(panels))
     handles = {}
     for axis, (title, lines) in zip(axes[0], panels.items(), strict=True):
         for name, (seconds, reached) in lines.items():
             i, thick = names.index(name), name in bold
+            colour = _pick(COLOURS, lined.index(name)) if name in lined else "0.35"
             (handles[name],) = axis.plot(
-                seconds, reached, color=_pick(COLOURS, i), marker=_pick(MARKERS, i),
+                seconds, reached, color=colour, marker=_pick(MARKERS, i),
                 linewidth=2.6 if thick else 1.2, markersize=7 if thick else 5, zorder=3 if thick else 2,
             )  # fmt: skip
         axis.set_xscale("log")
@@ -690,8 +696,16 @@ def _axes(size, rows=None, columns=None):
 
 def _pictures(images, is_map):
     """Images as float (K, H, W) or (K, H, W, 3), pictures in [0, 1]."""
-    images = np.asarray(images)
+    images = as_array(images)
     images = images / 255 if images.dtype == np.uint8 else images.astype(float)
+    if not np.isfinite(images).all():
+        raise ValueError(
+            "Images hold NaN or infinity, which no colour shows: find out why before drawing them."
+        )
+    if not is_map and images.size and (images.min() < -0.5 or images.max() > 1.5):
+        raise ValueError(
+            f"Pictures are uint8, or float in [0, 1]; these go from {images.min():.3g} to {images.max():.3g}."
+        )
     if images.ndim == 4:
         images = images[:, 0] if images.shape[1] == 1 else np.moveaxis(images, 1, -1)
     if images.ndim < 3:

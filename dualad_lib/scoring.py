@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .errors import DataError
 from .evaluation import auroc
+from .losses import check_alike
 from .neighbours import Bank
 
 PIXEL_SCORES = ("l1", "l2", "relative")
@@ -70,6 +71,9 @@ def pixel_score(x: Tensor, x_hat: Tensor, kind: str = "l2") -> Tensor:
     `roughness` + SMOOTH: a complicated image is allowed a larger error than a plain one (as likelihoods are corrected
     by complexity: Serra et al., ICLR 2020). x, x_hat: (N, C, H, W) in [0, 1]. Returns (N,).
     """
+    if kind not in PIXEL_SCORES:
+        raise DataError(f"the kind of a pixel score is one of {', '.join(PIXEL_SCORES)}; got {kind!r}.")
+    check_alike(x, x_hat)
     if kind == "relative":
         return pixel_score(x, x_hat) / (roughness(x) + SMOOTH)
     difference = (x - x_hat).abs()
@@ -259,7 +263,8 @@ def _principal(centred, rank, full):
     """The `rank` largest variances and their directions (F, rank) of centred vectors (N, F), float64, rising."""
     if full:
         values, vectors = torch.linalg.eigh(centred.T @ centred / max(1, len(centred) - 1))
-        return values[-rank:], vectors[:, -rank:]
+        left = len(values) - rank
+        return values[left:], vectors[:, left:]
     from sklearn.utils.extmath import randomized_svd
 
     _, lengths, directions = randomized_svd(centred.float().cpu().numpy(), rank, n_iter=4, random_state=0)
@@ -273,7 +278,11 @@ def conformal_p_values(calibration: np.ndarray, scores: np.ndarray) -> np.ndarra
     If normal test images are exchangeable with the calibration images, P(p <= a) <= a for each of them.
     Source: conformal prediction (Vovk, Gammerman & Shafer, 2005).
     """
-    calibration = np.sort(calibration)
+    calibration, scores = np.sort(check_calibration(calibration)), np.asarray(scores, dtype=np.float64)
+    if np.isnan(scores).any():
+        raise DataError(
+            "scores hold NaN, which is neither high nor low: find out why before judging by them."
+        )
     above = len(calibration) - np.searchsorted(calibration, scores, side="left")
     return (1 + above) / (len(calibration) + 1)
 
@@ -312,6 +321,15 @@ def check_rate(rate: float) -> None:
         )
 
 
+def check_calibration(scores: np.ndarray) -> np.ndarray:
+    """Scores of calibration images (n,), as they are. Raises DataError where there is none, or one is no number."""
+    if np.ndim(scores) != 1 or not len(scores) or not np.isfinite(scores).all():
+        raise DataError(
+            "calibration scores must be (n,) finite numbers, of one held-out normal image at least."
+        )
+    return scores
+
+
 def threshold_at(calibration: np.ndarray, rate: float) -> float:
     """Smallest threshold with which `score > threshold` alarms for a share of at most `rate` of the normal images.
 
@@ -319,9 +337,9 @@ def threshold_at(calibration: np.ndarray, rate: float) -> float:
     with fewer the largest score is returned, with a warning.
     """
     check_rate(rate)
-    n = len(calibration)
-    rank = math.ceil(
-        round((n + 1) * (1 - rate), 9)
+    n = len(check_calibration(calibration))
+    rank = max(
+        1, math.ceil(round((n + 1) * (1 - rate), 9))
     )  # 150 * (1 - 0.18) is 123, and a little more in floating point
     if rank > n:
         needed = math.ceil(1 / rate - 1)

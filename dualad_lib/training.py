@@ -27,7 +27,7 @@ import torch
 from torch import nn
 
 from .errors import DataError, DualADError
-from .files import atomic_write
+from .files import atomic_write, writable
 from .progress import progress
 
 FLUSH_EVERY = 25  # steps between reading losses back from the device; reading each step would stall a GPU
@@ -123,7 +123,12 @@ def resolve_device(device="auto"):
 def _is_there(device):
     if device.type == "cuda":
         return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
-    return device.type != "mps" or torch.backends.mps.is_available()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    try:
+        return device.type != "meta" and torch.empty(0, device=device) is not None
+    except Exception:  # each kind of device that torch was built without has an error of its own
+        return False
 
 
 def as_float(images, device):
@@ -248,6 +253,7 @@ def train(
     batch_size = min(batch_size, len(images))
     history, first = defaultdict(list), 0
     if checkpoint is not None:
+        checkpoint = writable(checkpoint)
         first = _resume(checkpoint, players, history, fingerprint, steps)
     pending = defaultdict(list)
 

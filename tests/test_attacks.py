@@ -190,3 +190,8 @@ def test_suspicions_are_where_the_images_are_wherever_the_classifier_is(score, a
             x = torch.empty(4, 1, 9, 9, dtype=torch.uint8, device=images)
             assert SCORES[score](net, x).device.type == images
             assert classify(net, x).device.type == images
+
+
+def test_a_norm_is_one_of_two():
+    with pytest.raises(DataError, match="norm must be linf or l2, got 'Linf'"):
+        attacks.deepfool(None, torch.rand(1, 1, 4, 4), norm="Linf")

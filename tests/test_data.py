@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dualad_lib import load_image_folder, load_one_class
+from dualad_lib import load_image_folder, load_labelled_anomalies, load_one_class
 from dualad_lib.data import DATASETS, as_images, formats, load_part, places, read_images, registry
 from dualad_lib.data.readers.published import read_once
 from dualad_lib.errors import DataError, DataNotFoundError
@@ -740,3 +740,24 @@ def test_coil100_with_an_object_missing_names_it(tiny):
 def test_coil100_that_is_nowhere_says_how_to_get_it(tiny):
     with pytest.raises(DataNotFoundError, match=r"coil-100.zip(.|\n)*copy obj1__0.png"):
         load_one_class("coil100", 0)
+
+
+def test_a_link_inside_the_test_folder_gives_no_second_label(tmp_path):
+    for place, count in (("normal", 12), ("test/bad", 3), ("test/good", 5)):
+        (tmp_path / place).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.random.default_rng([count, i]).integers(0, 255, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{i}.png")
+    os.symlink("..", tmp_path / "test" / "bad" / "all")
+    os.symlink("good", tmp_path / "test" / "more")
+    task = load_image_folder(tmp_path / "normal", tmp_path / "test")
+    assert len(task.test) == 8 and task.test_labels.sum() == 3
+
+
+def test_arguments_that_contradict_one_another_are_refused():
+    with pytest.raises(DataError, match="Give one of the two"):
+        load_one_class("digits", normal_class=5, anomaly_class=3)
+    for kinds in (3, np.array([3]), iter([3])):
+        assert len(load_labelled_anomalies("digits", 0, 0.1, kinds=kinds))
+    with pytest.raises(DataError, match="share must lie in"):
+        load_labelled_anomalies("digits", 0, "0.1")

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from dualad_lib import DataError
+from dualad_lib import DataError, evaluation
 from dualad_lib.evaluation import (
     auroc,
     average_precision,
@@ -117,3 +118,32 @@ def test_the_overlap_wants_maps_as_large_as_masks():
     masks[0, 0, 0] = True
     with pytest.raises(DataError, match="alike"):
         per_region_overlap(masks, np.zeros((1, 2, 2)))
+
+
+Y, S = np.repeat([0, 1], [60, 30]), np.random.default_rng(0).normal(size=90)
+MARKED = np.zeros((1, 4, 8), bool)
+MARKED[0, 0, :4] = True
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: evaluation.fpr_at_tpr(Y, S, 95), "tpr is a share"),
+        (lambda: evaluation.fpr_at_tpr(Y, S, float("nan")), "tpr is a share"),
+        (lambda: evaluation.hter(Y, S, float("nan")), "threshold must be a number"),
+        (lambda: evaluation.per_region_overlap(MARKED, MARKED + 0.0, 30), "limit is a false-alarm rate"),
+        (lambda: evaluation.per_region_overlap(MARKED, MARKED + np.nan), "maps hold NaN"),
+        (lambda: evaluation.pixel_auroc(MARKED, (MARKED + 0.0).transpose(0, 2, 1)), "alike"),
+        (lambda: evaluation.pixel_auroc(MARKED * 0.9, MARKED + 0.0), "masks must hold 0 and 1"),
+        (lambda: evaluation.auroc(Y, np.ma.masked_less(S, 0)), "masked"),
+        (lambda: evaluation.auroc([None, 1], [1, 2]), "labels must hold both"),
+    ],
+)
+def test_what_would_give_a_wrong_figure_is_refused(call, words):
+    with pytest.raises(DataError, match=words):
+        call()
+
+
+def test_tensors_with_a_gradient_are_measured():
+    scores = torch.tensor(S, requires_grad=True)
+    assert evaluation.auroc(torch.tensor(Y), scores) == evaluation.auroc(Y, S)

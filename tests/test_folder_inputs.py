@@ -19,7 +19,7 @@ from dualad_lib.cli import main
 from dualad_lib.data.folders import image_files
 from dualad_lib.errors import DataError, RunError
 from dualad_lib.files import only_writer
-from dualad_lib.folder import fit_folder, score, score_folder
+from dualad_lib.folder import fit_folder, hold_back, score, score_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipped"),
@@ -596,3 +596,26 @@ def test_a_model_of_whole_images_says_so_and_refuses_heat_maps_before_it_reads(t
         DataError, match=r"^this DualAD judges whole images.*`dualad fit --image-size` of 112 or more"
     ):
         score_folder(out, tmp_path / "n", tmp_path / "s.csv", heatmaps=tmp_path / "maps", say=quiet)
+
+
+@pytest.mark.parametrize("dark", [6, 11])
+def test_a_picture_that_many_parts_share_joins_them_not(dark):
+    """Dark frames: they would make one part of nearly all, of which too much or nothing is held back."""
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 255, (12, 8, 1, 16, 16), dtype=np.uint8))
+    images[:dark, 7] = 0
+    names = [f"part{p:02d}_view{v}.png" for p in range(12) for v in range(8)]
+    for seed in range(5):
+        said = []
+        learn, held, words = hold_back.sides(
+            images.flatten(0, 1), names, hold_back.part_pattern(r"part\d+"), seed, said.append
+        )
+        assert len(learn) + len(held) == 96 and 7 <= len(held) <= 16, words
+        assert (learn.flatten(1).amax(1) == 0).sum() == dark
+        assert any(f"{dark} images are pictures that stand in more than two parts" in line for line in said)
+
+
+def test_one_part_that_holds_most_images_is_learned_from():
+    for seed in range(10):
+        learn, hold = hold_back._divide(np.repeat([0, 1], [95, 5]), seed, None)
+        assert (len(learn), len(hold)) == (95, 5)

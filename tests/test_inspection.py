@@ -14,6 +14,7 @@ from dualad_lib.data.inspection import (
     damage,
     parts_of_frames,
     split_by_part,
+    split_by_time,
     stand_in,
 )
 from dualad_lib.data.patches import cut, image_scores, join, per_image
@@ -178,3 +179,35 @@ def test_impossible_patches_are_refused():
         cut(torch.zeros(8, 8), 4)
     with pytest.raises(DataError, match="are not 9 for each image"):
         join(np.zeros((8, 4, 4)), (8, 8))
+
+
+def test_no_side_of_a_deal_of_parts_is_empty():
+    random = np.random.default_rng(0)
+    for seed in range(200):
+        parts = np.repeat(np.arange(5), random.integers(1, 12, 5))
+        sides = split_by_part(parts, seed=seed)
+        assert min(map(len, sides)) > 0 and sum(map(len, sides)) == len(parts)
+        assert not set(parts[sides[0].numpy()]) & set(parts[sides[2].numpy()])
+    assert [len(side) for side in split_by_part(np.repeat(np.arange(3), 57))] == [57, 57, 57]
+    for wrong in ((float("nan"), 0.5, 0.5), (0.5, 0.6), (1.0,)):
+        with pytest.raises(DataError, match="shares must be positive and sum to 1"):
+            split_by_part(np.arange(10), wrong)
+    with pytest.raises(DataError, match=r"parts must be \(N,\)"):
+        split_by_part(np.ones((5, 2)))
+    with pytest.raises(DataError, match="seed must be"):
+        split_by_part(np.arange(10), seed=-1)
+
+
+def test_cameras_and_defects_take_bytes_and_sensible_numbers():
+    images = torch.randint(0, 255, (2, 1, 8, 8)).byte()
+    for call in (lambda x: camera(x), lambda x: damage(x, "spot")):
+        with pytest.raises(DataError, match="images must be uint8"):
+            call(images.float() / 255)
+    for wrong in ({"brightness": float("nan")}, {"noise": -1.0}, {"blur": float("inf")}):
+        with pytest.raises(DataError, match="must be a number of 0 or more"):
+            camera(images, **wrong)
+
+
+def test_a_time_that_is_none_is_refused():
+    with pytest.raises(DataError, match="times hold NaN"):
+        split_by_time(np.array([1.0, np.nan, 3.0]), np.zeros(3), first=1)

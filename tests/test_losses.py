@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from dualad_lib import DataError, losses
 from dualad_lib.losses import (
     absolute_error,
     adversarial_loss,
@@ -185,3 +186,16 @@ def test_gradient_penalty_can_be_lowered_by_the_discriminator():
     penalty = gradient_penalty((x.flatten(1) @ weight.T).squeeze(1), x)
     (gradient,) = torch.autograd.grad(penalty, weight)
     assert penalty.item() == pytest.approx(5) and gradient.tolist() == [[4, -2]]
+
+
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "feature_matching", "code_distance"])
+def test_shapes_that_differ_are_refused_and_not_repeated(name):
+    x = torch.rand(4, 1, 6, 6)
+    with pytest.raises(DataError, match="both must have one shape"):
+        getattr(losses, name)(x[:, 0], x)
+
+
+def test_each_view_may_have_other_candidates():
+    similarity = torch.zeros(3, 4)
+    similarity[0, 1:], similarity[1, 2:] = -torch.inf, -torch.inf
+    assert losses.info_nce(similarity, torch.tensor([0, 1, 2])) == pytest.approx(0, abs=1e-6)

@@ -268,3 +268,17 @@ def test_a_canvas_has_the_style_of_the_course():
     assert axes.shape == (2, 3) and not axes[0, 0].spines["top"].get_visible()
     axes[1, 0].set_xlim(2, 5)
     assert axes[0, 0].get_xlim() == (2, 5) and figure.dpi == plots.DPI
+
+
+def test_what_no_picture_shows_is_refused():
+    images = np.random.default_rng(0).random((2, 8, 8))
+    for wrong, words in (
+        (255 * images, "float in .0, 1.; these go from"),
+        (images * np.nan, "NaN or infinity"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            plots.image_grid({"a": wrong})
+    with pytest.raises(ValueError, match="Scores hold NaN"):
+        plots.score_histograms([1, np.nan], [2, 3])
+    with pytest.raises(ValueError, match="labels must hold both"):
+        plots.roc_curve({"a": ([0, 0, 0], [1, 3, 2])})

@@ -366,3 +366,27 @@ def test_a_fusion_comes_back_from_its_numbers():
     assert again == fusion and np.array_equal(again(raw), fusion(raw))
     with pytest.raises(ValueError):
         fusion_of(("a",), fusion_rows(fusion))
+
+
+def test_scores_that_are_no_numbers_set_no_threshold_and_get_no_p_value():
+    c = np.arange(19.0)
+    for wrong in (c[:0], np.append(c, np.nan), c[None]):
+        for call in (lambda w=wrong: threshold_at(w, 0.05), lambda w=wrong: conformal_p_values(w, c)):
+            with pytest.raises(DataError, match="calibration scores must be"):
+                call()
+    with pytest.raises(DataError, match="scores hold NaN"):
+        conformal_p_values(c, np.array([np.nan]))
+    assert threshold_at(c, 1 - 1e-11) == 0
+
+
+def test_a_pixel_score_is_of_a_known_kind_and_of_images_of_one_shape():
+    x = torch.rand(3, 1, 8, 8)
+    with pytest.raises(DataError, match="one of l1, l2, relative; got 'L1'"):
+        pixel_score(x, x, "L1")
+    with pytest.raises(DataError, match="must have one shape"):
+        pixel_score(x, x[:, 0])
+
+
+def test_no_component_is_none():
+    assert LowRank.fit(torch.randn(9, 5), 0).components.shape == (5, 0)
+    assert LowRank.fit(torch.randn(1, 5)).components.shape == (5, 0)

@@ -452,3 +452,18 @@ for write in (lambda: model.save("m.safetensors"), lambda: Autoencoder(steps=1).
     assert done.stdout == "File too large\n" * 2
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
     assert (tmp_path / "m.safetensors").read_text() == "old"
+
+
+@pytest.mark.parametrize("device", ["xpu", "mtia", "hpu", "meta", "vulkan"])
+def test_a_device_that_torch_knows_and_this_machine_lacks_is_said(device):
+    with pytest.raises(DataError, match=r"(this machine has no device|no device that torch knows)"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("place", ["", "."])
+def test_a_checkpoint_that_cannot_be_written_is_said_before_the_training(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    with pytest.raises(DataError, match="is a folder"):
+        train([], torch.rand(4, 1, 8, 8), steps=3, batch_size=2, checkpoint=place, after_step=seen.append)
+    assert not seen

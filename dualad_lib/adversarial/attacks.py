@@ -55,6 +55,8 @@ def deepfool(classifier, x, steps=50, candidates=10, overshoot=0.02, norm="linf"
     way. norm: "linf" or "l2", in which the nearest border is sought. eps: bound of the change in that norm (None: no
     bound). The class that is left is the one the classifier names. Source: Moosavi-Dezfooli et al., 2016.
     """
+    if norm not in ("linf", "l2"):
+        raise DataError(f"norm must be linf or l2, got {norm!r}.")
     with torch.no_grad():
         order = classifier(x).argsort(1, descending=True)[:, :candidates]
     first, whole = order[:, 0], torch.zeros_like(x)

@@ -332,14 +332,16 @@ def _closed(error):
 
 def _labelled_files(folder):
     """Return the files under a test folder, the class number of each (or None) and the class names."""
-    children = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    groups = {child: files for child in children if (files := image_files(child))}
-    everything = image_files(folder)
+    everything = image_files(folder)  # once: of links to one folder, and to this one, only the first counts
     if not everything:
         raise DataError(f"{folder} holds no image file.")
+    loose = [path for path in everything if path.parent == folder]
+    groups = {}
+    for path in everything:
+        if path.parent != folder:
+            groups.setdefault(folder / path.relative_to(folder).parts[0], []).append(path)
     if not groups:
         return everything, None, ("normal",)
-    loose = [path for path in everything if path.parent == folder]
     if loose:
         raise DataError(
             f"{folder} has image files beside its sub-folders ({loose[0].name}), so their label is unknown. "

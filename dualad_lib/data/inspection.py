@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from .task import check_seed
 
 JUMP = 300  # frames: the views of one tile follow each other more closely
 #: Places of the ball screw on which settings may be chosen; results are reported on the others. Fixed beforehand:
@@ -89,7 +90,7 @@ def stand_in(train, test, normal_class=1, damaged=40, alike=0.7, seed=0):
 
 
 def damage(images, kind, seed=0):
-    """Draw a defect on each image: (damaged uint8 (N, C, H, W), masks bool (N, H, W) of the pixels that changed).
+    """Draw a defect on each image: (damaged uint8 (N, C, H, W), masks bool (N, H, W) of the pixels drawn on).
 
     images: uint8 (N, C, H, W), a part brighter than its background; kind: one of DEFECTS. A scratch is a thin line,
     a spot a small disc, both dark or bright, whichever shows; of the missing corner the background is left. Place,
@@ -97,6 +98,7 @@ def damage(images, kind, seed=0):
     """
     if kind not in DEFECTS:
         raise DataError(f"kind must be one of {', '.join(DEFECTS)}; got {kind!r}.")
+    _check_bytes(images)
     rng, (height, width) = np.random.default_rng([seed, DEFECTS.index(kind)]), images.shape[2:]
     y, x = np.mgrid[:height, :width]
     side = min(height, width)
@@ -144,6 +146,10 @@ def camera(images, brightness=1.0, blur=0.0, noise=0.0, seed=0):
     """
     from scipy.ndimage import gaussian_filter
 
+    _check_bytes(images)
+    for name, value in {"brightness": brightness, "blur": blur, "noise": noise}.items():
+        if not np.isfinite(value) or value < 0:
+            raise DataError(f"{name} must be a number of 0 or more, got {value!r}.")
     x = images.numpy() / 255 * brightness
     if blur:
         x = gaussian_filter(x, (0, 0, blur, blur), mode="nearest")
@@ -152,21 +158,32 @@ def camera(images, brightness=1.0, blur=0.0, noise=0.0, seed=0):
     return torch.from_numpy((255 * x.clip(0, 1)).round().astype(np.uint8))
 
 
+def _check_bytes(images):
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise DataError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}.")
+
+
 def split_by_part(parts, shares=(0.6, 0.2, 0.2), seed=0):
     """Deal the parts out at random: for each share the index (n_k,) of its images, all views of a part together.
 
-    parts: (N,) as in Inspection. Shares are of images and met as nearly as whole parts allow. Raises
-    DataError for shares that do not sum to 1, or fewer parts than sides.
+    parts: (N,) as in Inspection. Shares are of images and met as nearly as whole parts allow; each side gets at least
+    one part. Raises DataError for shares that do not sum to 1, or fewer parts than sides.
     """
-    if len(shares) < 2 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
+    if len(shares) < 2 or not min(shares) > 0 or not abs(sum(shares) - 1) <= 1e-9:
         raise DataError(f"shares must be positive and sum to 1, got {shares}.")
-    parts = np.asarray(parts)
+    parts, seed = np.asarray(parts), check_seed(seed)
+    if parts.ndim != 1:
+        raise DataError(f"parts must be (N,), the part of each image; got {parts.shape}.")
     if len(np.unique(parts)) < len(shares):
         raise DataError(f"{len(np.unique(parts))} parts cannot be dealt out to {len(shares)} sides.")
     order = np.random.default_rng(seed).permutation(np.unique(parts))
     sizes = np.array([(parts == part).sum() for part in order])
     middle = (np.cumsum(sizes) - sizes / 2) / len(parts)  # where the middle of each part stands in the deal
-    side = np.searchsorted(np.cumsum(shares)[:-1], middle)
+    side, before = np.searchsorted(np.cumsum(shares)[:-1], middle), -1
+    for i in range(
+        len(side)
+    ):  # no side is left out, and the parts that follow suffice for all sides that follow
+        side[i] = before = min(max(side[i], len(shares) - (len(side) - i)), before + 1)
     return [torch.from_numpy(np.flatnonzero(np.isin(parts, order[side == k]))) for k in range(len(shares))]
 
 
@@ -181,6 +198,10 @@ def split_by_time(times, places, first=20):
     times, places = np.asarray(times), np.asarray(places)
     if times.ndim != 1 or times.shape != places.shape:
         raise DataError(f"times and places must be (N,) of one length, got {times.shape} and {places.shape}.")
+    if times.dtype.kind == "f" and np.isnan(times).any():
+        raise DataError(
+            "times hold NaN: a photograph without a time is neither early nor late. Leave it out."
+        )
     smallest = min(np.unique(places, return_counts=True)[1], default=0)
     if not isinstance(first, int | np.integer) or not 0 < first < smallest:
         raise DataError(

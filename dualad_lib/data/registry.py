@@ -1,5 +1,6 @@
 """A data set by its name: from here to its reader, and from what that returns to a task."""
 
+import numbers
 import warnings
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -124,6 +125,11 @@ def load_one_class(
     if anomaly_class is not None:
         if protocol == "80_20":
             raise DataError("anomaly_class is for the protocol leave_one_class_out, not for 80_20.")
+        if normal_class not in (0, anomaly_class):
+            raise DataError(
+                f"normal_class={normal_class!r} and anomaly_class={anomaly_class!r}: where a class is the anomaly, all "
+                "others are normal. Give one of the two."
+            )
         normal_class, protocol = anomaly_class, "leave_one_class_out"
     normal_class, seed = _checked(dataset, normal_class, split, seed)
     check_choice("protocol", protocol, PROTOCOLS)
@@ -152,7 +158,7 @@ def load_labelled_anomalies(
     `load_one_class`, for a share outside (0, 1] and for kinds that are not other classes.
     """
     normal_class, seed = _checked(dataset, normal_class, split, seed)
-    if not 0 < share <= 1:
+    if isinstance(share, bool) or not isinstance(share, numbers.Real) or not 0 < share <= 1:
         raise DataError(f"share must lie in (0, 1], not {share!r}.")
     train = load_part(dataset, "train", root, download)
     if split == "development":
@@ -205,4 +211,4 @@ def load_inspection(
     if dataset not in DATASETS:
         known = ", ".join((*INSPECTIONS, *DATASETS))
         raise DataError(f"Unknown inspection set {dataset!r}; choose one of {known}.")
-    return stand_in(*(load_part(dataset, part) for part in ("train", "test")))
+    return stand_in(*(load_part(dataset, part, root) for part in ("train", "test")))

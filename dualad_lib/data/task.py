@@ -143,10 +143,9 @@ def labelled_anomalies(train, normal_class, share, seed=0, kinds=None):
     count = max(1, round(share * int((labels == normal_class).sum())))
     others = [k for k in np.unique(labels) if k != normal_class]
     if kinds is not None:
+        kinds = list(kinds) if np.iterable(kinds) else [kinds]
         if not kinds or not set(kinds) <= set(others):
-            raise DataError(
-                f"kinds must be classes beside the normal one, {normal_class}; got {list(kinds)}."
-            )
+            raise DataError(f"kinds must be classes beside the normal one, {normal_class}; got {kinds}.")
         others = [k for k in others if k in kinds]
     others = [rng.permutation(np.flatnonzero(labels == k)) for k in others]
     rng.shuffle(others)

@@ -21,9 +21,15 @@ def sides(images, names, by, seed, say):
     """
     parts = _parts_by(names, by) if by is not None else _parts_named(names, images, say)
     first = first_copies(images) if parts is None else equal_copies(images)
-    own = np.flatnonzero(first == np.arange(len(first)))  # each picture once
     _tell_copies(names, first, say)
-    groups = _joined(parts, first)[own] if parts is not None else _runs(images[own], say)
+    numbers = np.arange(len(first))
+    common = _common(parts, first, say) if parts is not None else np.zeros(len(first), bool)
+    own = np.flatnonzero((first == numbers) & ~common)  # each picture once
+    groups = (
+        _joined(parts, np.where(common, numbers, first))[own]
+        if parts is not None
+        else _runs(images[own], say)
+    )
     if groups is None and len(own) == len(first):
         return images, None, ""
     if len(own) < 2:
@@ -32,7 +38,7 @@ def sides(images, names, by, seed, say):
         )
     learn, hold = _divide(np.arange(len(own)) if groups is None else groups, seed, by)
     words = f" (all of {len(np.unique(groups[hold]))} parts)" if groups is not None else ""
-    return images[np.flatnonzero(np.isin(first, own[learn]))], images[own[hold]], words
+    return images[np.flatnonzero(np.isin(first, own[learn]) | common)], images[own[hold]], words
 
 
 def _tell_copies(names, first, say):
@@ -109,6 +115,22 @@ def _parts_by(names, by):
     return parts
 
 
+def _common(parts, first, say):
+    """Which images (N,) are one picture in more than two parts: a dark frame, a lens cap. They say nothing of a part.
+
+    They are learned from and set no threshold; to join their parts by them would make one part of nearly all.
+    """
+    pairs = np.unique(np.stack([first, np.unique(parts, return_inverse=True)[1]]), axis=1)
+    pictures, count = np.unique(pairs[0], return_counts=True)
+    common = np.isin(first, pictures[count > 2])
+    if common.any():
+        say(
+            f"{common.sum()} images are pictures that stand in more than two parts: they are learned from, and set no "
+            "threshold. Dark frames? Then leave them out."
+        )
+    return common
+
+
 def _joined(parts, first):
     """Number the parts (N,), those that hold copies of one picture as one."""
     from scipy.sparse import coo_array
@@ -122,13 +144,13 @@ def _joined(parts, first):
 def _divide(groups, seed, by):
     """(indices to learn from, indices to hold back) of images whose groups (N,) stay together; a tenth or one group."""
     sizes = np.unique(groups, return_counts=True)[1]
-    share = 0.1 if by is not None else max(0.1, sizes.max() / len(groups))
-    hold = ()
-    if len(sizes) > 1:
-        learn, hold = split_by_part(groups, (1 - share, share), seed)
-    if not len(hold):
+    share = 0.1 if by is not None else min(0.5, max(0.1, sizes.max() / len(groups)))
+    if len(sizes) < 2:
         raise DataError(
             f"{by.pattern if by else 'the grouping'!r} finds too few parts ({len(sizes)}) to hold a tenth back: "
             "give others as calibration."
         )
+    learn, hold = split_by_part(groups, (1 - share, share), seed)
+    if len(hold) > len(learn):  # one part holds most images
+        learn, hold = hold, learn
     return learn.numpy(), hold.numpy()
