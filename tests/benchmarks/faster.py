@@ -65,7 +65,7 @@ def main():
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    here = f"{machine()}, {'in bfloat16' if computes_bfloat16() else 'in float32'}"
+    here = f"{machine()}, {'with' if computes_bfloat16() else 'without'} bfloat16 in hardware"
     asked = {tuple(name.split(":")) for name in arguments.datasets}
     rows = benchmark("faster", RESULTS)
     rows = [row for row in rows if row["machine"] != here or (row["dataset"], row["class"]) not in asked]
