@@ -111,7 +111,7 @@ from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"  # small real sample that ships with the course
-normal_class = 8  # 8 = bag
+normal_class = 8  # 8: bag
 seed = 0
 n_components = (
     32  # directions that PCA keeps: as many as the networks of this course have numbers in their code

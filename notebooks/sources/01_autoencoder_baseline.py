@@ -65,7 +65,7 @@ from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"
-normal_class = 8  # 8 = bag
+normal_class = 8  # 8: bag
 seed = 0
 width = 8  # channels of the first convolution
 latent_dim = 32  # d, numbers in the code z

@@ -73,7 +73,7 @@ from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"
-normal_class = 8  # 8 = bag
+normal_class = 8  # 8: bag
 seed = 0
 width = 8  # channels of the first convolution, in G and in D
 latent_dim = 32  # d, numbers in the code z

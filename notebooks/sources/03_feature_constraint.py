@@ -77,7 +77,7 @@ from dualad_lib.transforms import jitter
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"
-normal_class = 8  # 8 = bag
+normal_class = 8  # 8: bag
 shown_classes = [7, 1, 3]  # anomalies in the pictures of codes: sneaker, trouser, dress
 seed = 0
 width = 8  # channels of the first convolution

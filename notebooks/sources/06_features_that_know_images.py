@@ -621,12 +621,14 @@ for i in right[[0, 2]]:
         crops += [crop(i, position), crop(bank[source // (height * wide)], source % (height * wide))]
         offers.append(float(heat[i].flatten()[position]))
         crop_titles += [f"{names[data.places[i]]}: {what} cell", f"nearest good: {offers[-1]:.1f} spacings"]
-figure = plots_parts.heat_maps(torch.stack(crops), titles=crop_titles, columns=4, width=2.2)
+outline = torch.zeros(len(crops), 2 * reach, 2 * reach, dtype=torch.bool)
+outline[:, reach - cell // 2 : reach + cell // 2, reach - cell // 2 : reach + cell // 2] = True
+figure = plots_parts.heat_maps(torch.stack(crops), masks=outline, titles=crop_titles, columns=4, width=2.2)
 plots.show(
     figure,
-    alt="Two rows of four crops: the hottest cell of a late photograph beside the nearest good cell, an ordinary cell "
-    "beside its own. The hottest cells show a torn pit, and the nearest good ones smooth metal with an edge; the "
-    "ordinary cells and their nearest neighbours look alike.",
+    alt="Two rows of four crops, the cell outlined: the hottest cell of a late photograph beside the nearest good "
+    "cell, an ordinary cell beside its own. The hottest cells show a torn pit, and the nearest good ones smooth metal "
+    "with an edge; the ordinary cells and their nearest neighbours look alike.",
 )
 
 

@@ -74,8 +74,8 @@ from dualad_lib.teaching import checks
 
 # %% tags=["parameters"]
 dataset = "fashion_mnist_sample"
-left_out = 8  # 8 = bag, the anomaly
-hard_class = 6  # 6 = shirt
+left_out = 8  # 8: bag, the anomaly
+hard_class = 6  # 6: shirt
 seed = 0
 patterns = 20
 width = 8
@@ -141,8 +141,9 @@ def contrast(z, mixed=None, temperature=0.2):
 # %% [markdown]
 # After two fifths of the training, **k-means** (each centre moves to the mean of the codes nearest to it, until
 # none moves) cuts the codes into {{ n_patterns | int }} patterns; a softmax of its cosines to their centres gives a
-# code's pattern probabilities. From then on images of one pattern are no longer pushed apart, and interpolations
-# enter.
+# code's pattern probabilities. From then on both views of an image are asked to name one pattern (`w_pattern` weighs
+# that), images of one pattern are no longer pushed apart, and interpolations enter. At the end k-means sets the
+# centres once more.
 #
 # ### Between two patterns
 #
@@ -199,20 +200,21 @@ columns = min(map(len, shown.values()))
 figure = plots.image_grid({name: images[:columns] for name, images in shown.items()})
 plots.show(
     figure,
-    alt=f"The eight largest patterns, a row each, with the first {columns} training images of it. Some rows hold "
-    "shoes and some hold tops, with strays of other kinds; tops of several classes share rows.",
+    alt=f"The eight largest patterns, a row each, with the first {columns} training images of it. One row holds "
+    "trousers, some hold mostly one kind of shoe, and in the others tops of several kinds share rows.",
 )
 
 # %% [markdown]
-# Mostly mixtures: rows of tops, rows of shoes, with strays. If each pattern were named after the class that it
-# holds most of, {{ purity | pct }} % of the normal test images would be named right. K-means on the pixels
+# Both: trousers, boots and sandals get rows nearly of their own, and tops of several classes share theirs. If each
+# pattern were named after the class that it holds most of, {{ purity | pct }} % of the normal test images would be named right. K-means on the pixels
 # themselves has {{ purity_pixels | pct }} %: as names of classes these patterns are no gain.
 #
 # ## 4. Drawn from one pattern
 #
 # Now the other half: *within* a pattern everything between is normal. So an image that belongs to a pattern can be
-# drawn as a mixture of a few images of it. We take the ten nearest of the pattern that $E$ names, and the mixture
-# of them that comes nearest to the image (a small least-squares problem; the weights sum to 1 and are kept small).
+# drawn as a mixture of a few images of it. We take the ten nearest (in pixels) of the pattern that $E$ names, and the
+# mixture of them that comes nearest to the image (a small least-squares problem; the weights sum to 1 and are drawn
+# towards equal ones).
 #
 # **Predict:** what will a bag be drawn as? And what if the ten may come from *all* training images?
 
@@ -318,10 +320,11 @@ earned.mul(100).round(1)
 
 # %% [markdown]
 # Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which
-# one training each cannot tell from luck. And the codes of a network that was hardly trained have
-# {{ auroc_codes_untrained | pct }}: of bags, views that are turned and resized teach $E$ next to nothing. Which
-# views are right depends on the things (lesson 03 asks the same of transformations). For digits they may be: in the
-# table of the next section the codes alone are far above neighbours on pixels.
+# one training each cannot tell from luck. Alone, the codes of a network that was hardly trained are nearly as good
+# ({{ auroc_codes_untrained | pct }}). But fused with the error they pull it down ({{ auroc_error_untrained | pct }} to
+# {{ auroc_untrained | pct }}), and trained ones do not ({{ auroc_plain | pct }} with the contrast alone). Which views
+# teach much depends on the things (lesson 03 asks the same of transformations). For digits they may: in the table of
+# the next section the codes alone are far above neighbours on pixels.
 #
 # ## 6. On complete data
 #
@@ -406,8 +409,8 @@ pd.Series(
 # - Patterns can be found without labels, if the codes survive a small change. They are not classes.
 # - *Within*: what cannot be drawn from one pattern is odd. On bags, patterns of an $E$ that was hardly trained did
 #   as well.
-# - The contrast carries the system; patterns and mixtures help digits a little and cost clothes a little. A
-#   contrast is as good as its views: on bags, codes of a network that was hardly trained did as well.
+# - The contrast carries the system; patterns and mixtures help digits a little and cost clothes a little. On bags
+#   training hardly betters the codes alone, but by two points the score that fuses them with the error.
 # - *Between* describes a minority of the anomalies. A method's picture of its anomalies can be measured.
 #
 # Next: [lesson 12](12_how_to_read_a_paper.ipynb) takes the paper's formula as one of its cases.
@@ -432,6 +435,8 @@ record(
     auroc_rebuilt=tried["both: ADe-GAN rebuilt"],
     auroc_codes_plain=earned.loc["contrast alone", "codes"],
     auroc_codes_untrained=earned.loc["not trained (one step)", "codes"],
+    auroc_error_untrained=earned.loc["not trained (one step)", "error"],
+    auroc_untrained=earned.loc["not trained (one step)", "both"],
     purity_pixels=by_pixels.max().sum() / len(kinds),
     auroc_plain=earned.loc["contrast alone", "both"],
     share_between=nearer[y == 1].mean(),

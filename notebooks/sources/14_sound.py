@@ -30,7 +30,7 @@
 # [05](05_dual_scoring.ipynb).
 #
 # **It takes** {{ run_minutes | f1 }} minutes and {{ run_memory_mb | int }} MB of memory on {{ run_device }},
-# and about 50 minutes of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
+# and about an hour of yours. Last verified: {{ run_date }}, torch {{ run_torch }}.
 
 # %% tags=["bootstrap"]
 # Installs the course's library where it is missing, as on Colab; torch is never touched.
