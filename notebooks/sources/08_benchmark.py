@@ -145,8 +145,8 @@ order += ["dualad_d", "dualad_d_fc", "dualad"]
 table.loc[order].round(1).astype(object).fillna("")
 
 # %% [markdown]
-# One line stands apart: with the Feature Constraint, the mean on CIFAR-10 jumps from {{ without_fc_cifar10 | f1 }}
-# to {{ with_fc_cifar10 | f1 }}. Mutual information adds nothing anywhere, and on CIFAR-10 the discriminator even costs.
+# One line stands apart: with the Feature Constraint, the mean on CIFAR-10 jumps from {{ without_fc_cifar10 | f1 }} to
+# {{ with_fc_cifar10 | f1 }}. Mutual information adds nothing anywhere, and on CIFAR-10 the discriminator even costs.
 # And the plain autoencoder beats one nearest neighbour, which learns nothing, on MNIST alone.
 #
 # How much would such a mean move with another seed? Whoever has several seeds can take one mean for each of them, and
@@ -263,8 +263,8 @@ steps.round(2)
 #
 # ## 5. What it costs
 #
-# Median seconds a class, for training and for scoring the test set. They were measured on two CPU cores; on
-# CIFAR-10 the four networks had one core each.
+# Median seconds a class, for training and for scoring the test set. They were measured on two CPU cores; on CIFAR-10
+# the four networks had one core each.
 #
 # **Predict:** how many times as long as the plain autoencoder does the full DualAD take on grey images? Which
 # part makes the difference?

@@ -138,11 +138,11 @@ def code_distance(z_hat, z):
 #
 # $$I(\tilde x; t) \ge \log K + \text{mean } \log p(t \mid \tilde x).$$
 #
-# Training raises the right side. Now comes the step from a loss to a score: the bound is a *mean over images*, so
-# each image has its own share of it, $\log K + \log p(t \mid \tilde x)$. Turn a new image in some ways and let $T$
-# name each: the less information it gives, the higher its score. (It is a bound if the $K$ are equally frequent. The
-# library asks twice: for the turn, one of 8, and for the spoil, one of 10 with "as it was" among them. A new image is
-# turned four ways and not spoilt, and both answers count.)
+# Training raises the right side. Now comes the step from a loss to a score: the bound is a *mean over images*, so each
+# image has its own share of it, $\log K + \log p(t \mid \tilde x)$. Turn a new image in some ways and let $T$ name
+# each: the less information it gives, the higher its score. (It is a bound if the $K$ are equally frequent. The library
+# asks twice: for the turn, one of 8, and for the spoil, one of 10 with "as it was" among them. A new image is turned
+# four ways and not spoilt, and both answers count.)
 
 
 # %%
@@ -402,8 +402,8 @@ record(
 
 # %% [markdown]
 # With the paper's game MNIST has {{ p1_printed | f1 }} where 98.5 was published; with our question it has
-# {{ p1_rebuilt | f1 }}. The 99.5 on Fashion-MNIST we cannot reach: {{ p1_rebuilt_fashion | f1 }} (95.0 over two seeds, as
-# in RESULTS).
+# {{ p1_rebuilt | f1 }}. The 99.5 on Fashion-MNIST we cannot reach: {{ p1_rebuilt_fashion | f1 }} (95.0 over two seeds,
+# as in RESULTS).
 #
 # Against one autoencoder with the same distances it gains, over two seeds, {{ mnist_mean | f1 }} points on MNIST
 # and {{ fashion_mnist_mean | f1 }} on Fashion-MNIST. It is better on {{ mnist_won | int }} of the digits, and on
@@ -508,10 +508,10 @@ checks.check_half_total_error(half_total_error)
 # <details><summary>Solution</summary>
 #
 # An 8 that is mirrored or upside down is still nearly an 8. The question "how was it turned?" has half an answer at
-# best, standing or lying, even for the normal class, so the information says little about whether an image is
-# normal. A 3 changes under nearly every turn. Things that change an 8: squeezing it, leaning it, swapping its lower
-# half for that of another one. That is why this lesson spoils images besides turning them: with complete data, it
-# lifts the digit 8 from 96.7 to 97.7 (one seed, and a digit that it was chosen on).
+# best, standing or lying, even for the normal class, so the information says little about whether an image is normal. A
+# 3 changes under nearly every turn. Things that change an 8: squeezing it, leaning it, swapping its lower half for that
+# of another one. That is why this lesson spoils images besides turning them: with complete data, it lifts the digit 8
+# from 96.7 to 97.7 (one seed, and a digit that it was chosen on).
 #
 # </details>
 #

@@ -84,9 +84,9 @@ task
 #
 # $G$ is an autoencoder with skip connections (a U-Net: each step of the decoder also sees the encoder's map of the same
 # size, so nothing has to pass a narrow code). It restores $x$ as $\hat x = G(x)$. This drawing looks *nearly* like a
-# normal image, and is none. AGAD hands it to $G$ again, and asks $G$ to fail on it. The hope is that whoever
-# fails on what is nearly normal will fail on real anomalies too. Besides the losses that you know ($\lvert x - \hat
-# x \rvert$, and those of a discriminator $D$ from lesson 02) there is one new one, the **contextual adversarial loss**:
+# normal image, and is none. AGAD hands it to $G$ again, and asks $G$ to fail on it. The hope is that whoever fails on
+# what is nearly normal will fail on real anomalies too. Besides the losses that you know ($\lvert x - \hat x \rvert$,
+# and those of a discriminator $D$ from lesson 02) there is one new one, the **contextual adversarial loss**:
 
 
 # %%
@@ -163,9 +163,9 @@ print(f"the error of this narrow G, against other garments {100 * error_of_g:.1f
 
 # %% [markdown]
 # The critic solves the task that it was given ({{ against_drawings | pct }}), but for the one that we have
-# ({{ against_others | pct }}) it is no better than this narrow $G$'s own error ({{ error_of_g | pct }}). A drawing differs from its original in *how* it is drawn, its
-# **strokes** (here a faint halo), so $C$ need not look at what it shows. What $C$ learns from a pseudo-anomaly is
-# of use only if naming it takes knowledge of bags.
+# ({{ against_others | pct }}) it is no better than this narrow $G$'s own error ({{ error_of_g | pct }}). A drawing
+# differs from its original in *how* it is drawn, its **strokes** (here a faint halo), so $C$ need not look at what it
+# shows. What $C$ learns from a pseudo-anomaly is of use only if naming it takes knowledge of bags.
 #
 # ## 3. Rebuilt
 #

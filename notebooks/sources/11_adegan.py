@@ -139,11 +139,11 @@ def contrast(z, mixed=None, temperature=0.2):
 
 
 # %% [markdown]
-# After two fifths of the training, **k-means** (each centre moves to the mean of the codes nearest to it, until
-# none moves) cuts the codes into {{ n_patterns | int }} patterns; a softmax of its cosines to their centres gives a
-# code's pattern probabilities. From then on both views of an image are asked to name one pattern (`w_pattern` weighs
-# that), images of one pattern are no longer pushed apart, and interpolations enter. At the end k-means sets the
-# centres once more.
+# After two fifths of the training, **k-means** (each centre moves to the mean of the codes nearest to it, until none
+# moves) cuts the codes into {{ n_patterns | int }} patterns; a softmax of its cosines to their centres gives a code's
+# pattern probabilities. From then on both views of an image are asked to name one pattern (`w_pattern` weighs that),
+# images of one pattern are no longer pushed apart, and interpolations enter. At the end k-means sets the centres once
+# more.
 #
 # ### Between two patterns
 #
@@ -206,8 +206,9 @@ plots.show(
 
 # %% [markdown]
 # Both: trousers, boots and sandals get rows nearly of their own, and tops of several classes share theirs. If each
-# pattern were named after the class that it holds most of, {{ purity | pct }} % of the normal test images would be named right. K-means on the pixels
-# themselves has {{ purity_pixels | pct }} %: as names of classes these patterns are no gain.
+# pattern were named after the class that it holds most of, {{ purity | pct }} % of the normal test images would be
+# named right. K-means on the pixels themselves has {{ purity_pixels | pct }} %: as names of classes these patterns are
+# no gain.
 #
 # ## 4. Drawn from one pattern
 #
@@ -319,12 +320,12 @@ earned = pd.DataFrame(earned).T.set_axis(["error", "codes", "both"], axis=1)
 earned.mul(100).round(1)
 
 # %% [markdown]
-# Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which
-# one training each cannot tell from luck. Alone, the codes of a network that was hardly trained are nearly as good
+# Patterns and mixtures change both scores together by {{ 100 * (auroc_rebuilt - auroc_plain) | f1 }} points, which one
+# training each cannot tell from luck. Alone, the codes of a network that was hardly trained are nearly as good
 # ({{ auroc_codes_untrained | pct }}). But fused with the error they pull it down ({{ auroc_error_untrained | pct }} to
 # {{ auroc_untrained | pct }}), and trained ones do not ({{ auroc_plain | pct }} with the contrast alone). Which views
-# teach much depends on the things (lesson 03 asks the same of transformations). For digits they may: in the table of
-# the next section the codes alone are far above neighbours on pixels.
+# teach much depends on the things (lesson 03 asks the same of transformations): on digits, in the table of the next
+# section, the codes alone are far above neighbours on pixels.
 #
 # ## 6. On complete data
 #

@@ -147,16 +147,17 @@ print(f"{n_pictures} detectors of one picture: AUROC from {low:.2f} to {high:.2f
 # ## 2. The company an image keeps
 #
 # AGAD was published with 98.3 on CIFAR-10, without a single label. Of what is trained from scratch only large
-# contrastive networks come near (94 to 95, lesson 08), and most methods that reconstruct have between 55 and 70.
-# Being far above everybody is not a fault. But it is a reason to ask how the test images were scored.
+# contrastive networks come near (94 to 95, lesson 08), and most methods that reconstruct have between 55 and 70. Being
+# far above everybody is not a fault. But it is a reason to ask how the test images were scored.
 #
 # The public code that AGAD's family of methods grew from does two things. It never calls `eval()` before it tests,
 # so that batch norm takes mean and deviation from *the batch that is being scored*. And its test set is sorted, so
 # that a batch holds one side only. (Lesson 00 shows both on a network of ours. Here we sort by class.)
 #
 # Let us train AGAD as printed (lesson 10: an autoencoder that must fail on its own drawings; `mixed=False` keeps these
-# in batches of their own) on bags, and score the same test images in three ways. Not one weight changes between them. (The training also notes what the test set
-# says every {{ look_every | int }} steps. Nobody should do that; the third story tells what for.)
+# in batches of their own) on bags, and score the same test images in three ways. Not one weight changes between them.
+# (The training also notes what the test set says every {{ look_every | int }} steps. Nobody should do that; the third
+# story tells what for.)
 # %%
 watched = {"in eval mode": [], "batch statistics, sorted": []}
 

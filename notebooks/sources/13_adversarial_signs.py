@@ -278,18 +278,17 @@ table = pd.DataFrame(table).T
 
 # %% [markdown]
 # A coin has 50. But whoever is named rightly scores lower from the start (*unchanged*): hold the noise against that.
-# The autoencoder and DualAD know normal images, and against attacks they are hardly better than
-# coins.
+# The autoencoder and DualAD know normal images, and against attacks they are hardly better than coins.
 #
 # Doubt sees DeepFool with {{ doubt_deepfool | pct }} and BIM with {{ doubt_bim | pct }}. DeepFool stops at the
 # border, where every classifier doubts; BIM goes on, and the classifier is surer of the wrong class. Squeezing is
 # the other way round on coats: it sees those best that went far. (Not so on the signs of section 6.)
 #
-# And the isolation forest, the best of all? Look at the noise before you celebrate: it alarms the forest
-# nearly as much as an attack. It cuts at single pixels, and the background of these pictures is exactly 0 in nearly
-# all clean images; whatever lifts those zeros alarms it. So it has found a property of this *data set*. Photographs
-# have no such background, and section 6 will show what its lead is worth. Roughness sees noise as well. Only doubt
-# and squeezing, which ask the attacked classifier, tell an attack from aimless noise.
+# And the isolation forest, the best of all? Look at the noise before you celebrate: it alarms the forest nearly as much
+# as an attack. It cuts at single pixels, and the background of these pictures is exactly 0 in nearly all clean images;
+# whatever lifts those zeros alarms it. So it has found a property of this *data set*. Photographs have no such
+# background, and section 6 will show what its lead is worth. Roughness sees noise as well. Only doubt and squeezing,
+# which ask the attacked classifier, tell an attack from aimless noise.
 #
 # ### Before and after
 #

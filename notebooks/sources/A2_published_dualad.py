@@ -199,9 +199,9 @@ for name, score in {**raw, "sum": total}.items():
 #
 # Three flaws can be switched, one at a time:
 #
-# 1. **First sample only.** $\lVert z - c \rVert^2$ is taken of the first image of each batch, in the loss, and in
-#    the factor that balances this loss against the reconstruction error before training. `first_sample=False` takes
-#    the mean.
+# 1. **First sample only.** $\lVert z - c \rVert^2$ is taken of the first image of each batch, in the loss, and in the
+#    factor that balances this loss against the reconstruction error before training. `first_sample=False` takes the
+#    mean.
 # 2. **The weight 50.** We replace the sum by the fusions of lesson 05. No retraining: the network is the same.
 # 3. **The best epoch on the test set** is what its trainer reports.
 #
@@ -252,16 +252,15 @@ plots.show(
 
 # %% [markdown]
 # From {{ published_last | pct }} at the last epoch the honest repairs change
-# {{ 100 * (published_mean - published_last) | f1 }} points (mean),
-# {{ 100 * (published_equal - published_last) | f1 }} (equal weights) and
-# {{ 100 * (published_separation - published_last) | f1 }} (separation weights). (Counted from one of the worst epochs.
-# And no repair reaches the pixel score alone, {{ published_pixel | pct }}: they only stop the latent score from
-# drowning it.) The first is no price at all: from epoch to epoch the curve varies by {{ jitter_first | pct }} points (one deviation, second half). Choosing the
-# epoch on test labels is worth {{ 100 * leak_epoch | f1 }}, with the same training. (Against
-# a typical epoch the leak is worth about half.) The curve is restless because the learning rate never
-# falls and no loss asks for detection, so which epoch comes last is luck, and a leak turns luck into points. One
-# class, one seed and a sample of the data: this shows how the flaws *work*, and is no verdict on the paper's
-# figures.
+# {{ 100 * (published_mean - published_last) | f1 }} points (mean), {{ 100 * (published_equal - published_last) | f1 }}
+# (equal weights) and {{ 100 * (published_separation - published_last) | f1 }} (separation weights). (Counted from one
+# of the worst epochs. And no repair reaches the pixel score alone, {{ published_pixel | pct }}: they only stop the
+# latent score from drowning it.) The first is no price at all: from epoch to epoch the curve varies by
+# {{ jitter_first | pct }} points (one deviation, second half). Choosing the epoch on test labels is worth
+# {{ 100 * leak_epoch | f1 }}, with the same training. (Against a typical epoch the leak is worth about half.) The curve
+# is restless because the learning rate never falls and no loss asks for detection, so which epoch comes last is luck,
+# and a leak turns luck into points. One class, one seed and a sample of the data: this shows how the flaws *work*, and
+# is no verdict on the paper's figures.
 #
 # How far can a leak go? For once the truth is known: two scores of pure noise, any mixture of which is worth
 # exactly 50. The weight is tuned on {{ n_few }} test images.
@@ -320,12 +319,12 @@ ageing = ageing.pivot(index="contamination", columns="detector")
 ageing.round(1)
 
 # %% [markdown]
-# At {{ contamination_last | pct0 }} % nearest neighbour loses {{ drop_knn | f1 }} points of AUROC: an odd image in
-# its bank makes images like it look normal. DualAD loses {{ drop_dualad | f1 }} and PCA {{ drop_pca | f1 }}. For
-# these two what is found falls faster still. False alarms stay rare ({{ alarms_clean | f1 }} and {{ alarms_aged | f1 }} %), so nobody
-# notices, and DualAD finds {{ found_aged | int }} % of the anomalies where it found {{ found_clean | int }} %. Odd
-# images in the held-out set push the threshold up. But at nearly the same false alarms most of the loss lies in the
-# order itself, where scores are high. DualAD's AUROC, a mean over all thresholds, shows a third of it.
+# At {{ contamination_last | pct0 }} % nearest neighbour loses {{ drop_knn | f1 }} points of AUROC: an odd image in its
+# bank makes images like it look normal. DualAD loses {{ drop_dualad | f1 }} and PCA {{ drop_pca | f1 }}. For these two
+# what is found falls faster still. False alarms stay rare ({{ alarms_clean | f1 }} and {{ alarms_aged | f1 }} %), so
+# nobody notices, and DualAD finds {{ found_aged | int }} % of the anomalies where it found {{ found_clean | int }} %.
+# Odd images in the held-out set push the threshold up. But at nearly the same false alarms most of the loss lies in the
+# order itself, where scores are high. DualAD's AUROC, a mean over all thresholds, shows little more than a third of it.
 
 # %% tags=["machinery"]
 as_published = flaws["first sample (published)"]
