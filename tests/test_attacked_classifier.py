@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from dualad_lib import PCA, Autoencoder, DataError
 from dualad_lib.adversarial.attacks import bim
@@ -75,6 +76,19 @@ def test_a_kept_classifier_is_found_again_and_trained_once(target, folder, monke
     assert torch.equal(classify(again.classifier, target.x), classify(target.classifier, target.x))
     assert again.adversarial.keys() == target.adversarial.keys()
     assert not list(folder.glob("*.tmp*"))
+
+
+def test_a_damaged_one_is_made_again(target, folder, tmp_path, monkeypatch):
+    (kept,) = folder.glob("digits-3-*.safetensors")
+    monkeypatch.setattr(
+        "dualad_lib.adversarial.classifier._attacked", lambda *rest, **options: load_file(kept)
+    )
+    copy = tmp_path / kept.name
+    for content in (b"", kept.read_bytes()[:-100]):
+        copy.write_bytes(content)
+        with pytest.warns(UserWarning, match="is damaged .* and is made again"):
+            assert torch.equal(load_attacked("digits", 3, tmp_path, **SMALL).x, target.x)
+        assert copy.stat().st_size == kept.stat().st_size
 
 
 def test_a_class_that_is_not_there_is_named(folder):

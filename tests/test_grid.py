@@ -21,6 +21,8 @@ from dualad_lib.experiments import grid as grid_module
 from dualad_lib.experiments import measuring
 from dualad_lib.experiments.grid import grid, reproduce, run_cell
 from dualad_lib.experiments.results import read_results
+from dualad_lib.experiments.settings import profile_settings
+from dualad_lib.experiments.studies import study
 
 MEASURED = ("auroc", "average_precision", "fpr95", "hter")
 
@@ -290,6 +292,10 @@ def test_a_grid_of_nothing_or_of_unknown_things_is_refused():
         lambda text: re.sub(r'"auroc": [\d.]+', '"auroc": NaN', text),
         lambda text: re.sub(r'"rows": \[.*\]', '"rows": []', text, flags=re.DOTALL),
         lambda text: re.sub(r'(rows.*"normal_class": )0', r"\g<1>3", text, flags=re.DOTALL),
+        lambda text: re.sub(r'(rows.*"seed": )0', r"\g<1>3", text, flags=re.DOTALL),
+        lambda text: re.sub(r'(rows.*"setting": )""', r'\g<1>"other"', text, flags=re.DOTALL),
+        lambda text: re.sub(r'"auroc": [\d.]+', '"auroc": 98.5', text),
+        lambda text: re.sub(r'"train_seconds": ', '"train_seconds": -', text),
         lambda text: "\ufeff" + text,
     ],
 )
@@ -304,6 +310,41 @@ def test_a_damaged_cell_is_named_and_measured_again(tmp_path, monkeypatch, damag
     assert errors == {}
     assert [r["auroc"] for r in again] == [r["auroc"] for r in rows]
     assert len(finished(tmp_path)) == 2
+
+
+def test_studies_and_tables_in_one_folder_keep_each_their_own_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr(grid_module, "_pool", _serial)
+    asked = {
+        "sound": study(
+            "sound", methods=["pca"], classes=[0], settings=[""], datasets=["spoken_digits"], profile="smoke"
+        ),
+        "tables": grid(["digits"], ["pca"], [0], profile="smoke"),
+    }
+    for known in (0, 1):
+        for name, cells in asked.items():
+            said = []
+            rows, _ = reproduce(cells, tmp_path, "python", say=said.append)
+            assert said[0] == f"1 cells, {known} of them finished before"
+            assert [row["command"] for row in rows] == [cells[0].command()]
+            assert (
+                rows[0]["command"] == read_results(tmp_path / "results" / f"{name}_digits.csv")[0]["command"]
+            )
+    assert (
+        len({cells[0].name for cells in asked.values()})
+        == len(list((tmp_path / "cells").glob("*.json")))
+        == 2
+    )
+
+
+def test_a_profile_that_is_none_is_said():
+    for wrong in (
+        lambda: profile_settings("papr", "mnist", "dualad"),
+        lambda: grid(["digits"], ["pca"], profile="papr"),
+        lambda: study("sound", profile="papr"),
+        lambda: measuring.measure("pca", "digits", 0, profile="papr"),
+    ):
+        with pytest.raises(RunError, match="profile 'papr': choose from .*smoke"):
+            wrong()
 
 
 def test_a_foreign_results_file_is_named_before_anything_is_measured(tmp_path):

@@ -9,7 +9,7 @@ from dualad_lib import DataError, RunError
 from dualad_lib.experiments import cells, measure, read_results, write_results
 from dualad_lib.experiments import measuring as module
 from dualad_lib.experiments.report import RESULTS
-from dualad_lib.experiments.results import COLUMNS, FLOATS
+from dualad_lib.experiments.results import COLUMNS, FLOATS, write_table
 
 TINY = {"width": 4, "latent_dim": 4, "steps": 4, "batch_size": 16, "device": "cpu"}
 
@@ -135,6 +135,37 @@ def test_a_damaged_results_file_is_named(tmp_path, damage, message):
     path.write_text(damage(path.read_text()))
     with pytest.raises(RunError, match=f"table.csv is no whole results file.*{message}"):
         read_results(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"auroc": 98.5}, r"auroc is 98\.5, not within \[0, 1\]"),
+        ({"hter": -3}, r"hter is -3\.0, not within \[0, 1\]"),
+        ({"auroc": None}, "auroc is missing"),
+        ({"score_seconds": -1}, r"score_seconds is -1\.0, not 0 or more"),
+        ({"normal_class": 77}, "normal_class is 77, and fashion_mnist has 0 to 9"),
+        ({"dataset": "cifar10"}, "it is of cifar10, and the file of fashion_mnist"),
+        ({"dataset": "mnist"}, "it is of mnist, and the file of fashion_mnist"),
+        ({"seed": 0}, "it is of the same score and model as line 2"),
+    ],
+)
+def test_rows_that_cannot_have_been_measured_are_refused(tmp_path, changes, message):
+    path = tmp_path / "tables_fashion_mnist.csv"
+    rows = [
+        {**_row(auroc=0.5, dataset="fashion_mnist", seed=seed), **(changes if seed else {})}
+        for seed in (0, 1)
+    ]
+    write_table(rows, path, COLUMNS, FLOATS)
+    with pytest.raises(
+        RunError, match=rf"tables_fashion_mnist\.csv is no whole results file \(line 3: {message}"
+    ):
+        read_results(path)
+
+
+def test_all_committed_results_can_have_been_measured():
+    files = [path for path in RESULTS.glob("*.csv") if not path.name.startswith(("bands_", "benchmark_"))]
+    assert sum(map(len, map(read_results, files))) > 3000
 
 
 def test_results_that_a_spreadsheet_saved_are_read(tmp_path):

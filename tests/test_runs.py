@@ -510,6 +510,42 @@ def test_a_failed_fresh_run_takes_the_old_metrics_away(make_course, tmp_path):
     assert sorted(os.listdir("out")) == ["01_a.ipynb", "01_a.metrics.json"]
 
 
+def test_a_run_that_does_not_end_leaves_what_another_run_wrote(make_course, tmp_path, monkeypatch):
+    course = make_course({"01_a": '# %% tags=["parameters"]\nx = 1\n\n# %%\nassert x == 1\n'})
+    out, quiet = tmp_path / "out", {"course": course, "say": lambda line: None}
+    run(output=out, **quiet)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (outcome,) = run(texts={"x": "2"}, output=out, **quiet)
+    assert "AssertionError" in outcome.error
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "_papermill", lambda *job: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(output=out, fresh=True, **quiet)
+    (out / "01_a.failed.ipynb").unlink()
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    said = []
+    run(output=out, course=course, say=said.append)
+    assert "already done" in said[0]
+
+
+def test_a_notebook_of_no_run_is_not_replaced(make_course, tmp_path):
+    course = make_course({"01_a": "# %%\nx = 1\n", "02_b": "# %%\nx = 1\n"})
+    out, quiet = tmp_path / "out", {"course": course, "say": lambda line: None}
+    out.mkdir()
+    nbformat.write(notebook("mine = 1"), out / "02_b.ipynb")
+    for text in ((out / "02_b.ipynb").read_text(), "cut off"):
+        (out / "02_b.ipynb").write_text(text)
+        with pytest.raises(
+            RunError, match=r"02_b\.ipynb is no notebook of an earlier run.* choose another folder"
+        ):
+            run(output=out, **quiet)
+        assert os.listdir(out) == ["02_b.ipynb"] and (out / "02_b.ipynb").read_text() == text
+    (out / "02_b.ipynb").unlink()
+    run(output=out, **quiet)
+    (out / "02_b.ipynb").write_text("damaged")  # of a run: its metrics stand beside it
+    assert [outcome.error for outcome in run(output=out, **quiet)] == ["", ""]
+
+
 def test_bands_are_judged_only_for_the_lesson_profile_itself(make_course):
     lesson = make_course(entries={"01_tiny": {"bands": {"value": [1, 2], "other": [0, 1]}}}).lessons[0]
     result = {"profile": "lesson", "default_parameters": True, "metrics": {"value": 1.5, "free": 7}}

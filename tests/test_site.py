@@ -3,9 +3,11 @@
 import functools
 import http.server
 import json
+import os
 import shutil
 import threading
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
 import pytest
@@ -13,6 +15,7 @@ from browser import chromium
 
 from dualad_lib.course.manifest import load_course
 from dualad_lib.course.provenance import ROOT
+from dualad_lib.errors import RunError
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed: uv sync")
 SERIOUS = ("serious", "critical")
@@ -295,3 +298,32 @@ def test_without_a_chromium_the_reason_is_said(monkeypatch):
     monkeypatch.setattr("browser._found_or_installed", lambda: None)
     with pytest.raises(pytest.skip.Exception, match="apt install chromium"):
         chromium()
+
+
+def test_a_site_of_another_is_not_replaced_and_what_killed_builds_left_goes(tmp_path, monkeypatch):
+    from dualad_lib.course import site
+
+    monkeypatch.setattr(site, "prepare", lambda source, with_try: source.mkdir())
+
+    def sphinx(words):
+        Path(words[-1]).mkdir()
+        (Path(words[-1]) / "index.html").write_text("new")
+
+    monkeypatch.setattr("sphinx.cmd.build.build_main", sphinx)
+    theirs, ours, killed, running = (
+        tmp_path / n for n in ("theirs", "ours", ".site-killed", ".site-running")
+    )
+    for folder in (theirs, killed, running):
+        folder.mkdir()
+        (folder / ".buildinfo").touch()
+    os.utime(killed, (0, 0))
+    with pytest.raises(RunError, match="holds something else than a site of this command"):
+        site.build_site(theirs, say=print)
+    assert killed.exists()
+    for _ in range(2):  # the second one replaces the first
+        assert site.build_site(ours, say=print).read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == [".site-running", "ours", "theirs"]
+    (killed / "old").mkdir(parents=True)  # killed between the old site and the new one: nothing else has it
+    os.utime(killed, (0, 0))
+    site.build_site(tmp_path / "other", say=print)
+    assert (killed / "old").exists()

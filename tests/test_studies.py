@@ -1,13 +1,16 @@
 """Studies: their cells, their commands, and the flawed evaluations that stand beside the honest one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from dualad_lib import RunError, cli
 from dualad_lib.data import load_one_class
-from dualad_lib.detectors import create
+from dualad_lib.detectors import FeatureNeighbours, create
 from dualad_lib.evaluation import auroc
-from dualad_lib.experiments import measuring, whole_images
+from dualad_lib.experiments import measuring, pooled, whole_images
 from dualad_lib.experiments.grid import reproduce
 from dualad_lib.experiments.measuring import measure, sorted_batches
 from dualad_lib.experiments.results import read_results
@@ -154,3 +157,22 @@ def test_features_of_a_batch_are_computed_once_and_change_nothing(tmp_path, monk
         assert all(row["train_seconds"] is None for row in rows)  # nobody could compare them
         for file in (tmp_path / "cells").glob("*.json"):
             file.unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda raw: raw[: len(raw) // 2], lambda raw: b"", lambda raw: b"no tensors"]
+)
+def test_damaged_features_are_made_again(tmp_path, damage):
+    from dualad_lib.experiments.caches import read_tensors
+
+    path = tmp_path / "features.pt"
+    torch.save({"keys": ["a"], "features": torch.ones(1, 2)}, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.warns(UserWarning, match=r"features\.pt is damaged .* and is made again"):
+        assert read_tensors(path) is None
+    network = SimpleNamespace(fingerprint="f", dtype="d")
+    with pytest.warns(UserWarning, match="is made again"), pooled.pooled_once(path):
+        made = FeatureNeighbours.remembered(
+            lambda images: torch.ones(len(images), 2), network, 8, torch.zeros(3, 4)
+        )
+    assert made.shape == (3, 2) and set(torch.load(path)) == {"keys", "features"}

@@ -715,6 +715,22 @@ def test_a_table_of_grades_replaces_nothing_but_what_it_grades(tmp_path, monkeyp
     assert found[:2] == [head, by_hand] and "cy.ipynb" in found[-1]
 
 
+def test_a_submission_counts_once_whatever_its_path(tmp_path, monkeypatch, capsys):
+    written(tmp_path, solved())
+    monkeypatch.chdir(tmp_path)
+    absolute = str(tmp_path / "ada.ipynb")
+    for paths in (["ada.ipynb", "ada.ipynb"], ["ada.ipynb", "./ada.ipynb"], ["ada.ipynb", absolute]):
+        for what in ("grade", "validate"):
+            assert cli.main(["course", what, *paths, "--output", str(tmp_path / f"{what}.out")]) == 2
+            assert "one submission is named twice" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["ada.ipynb"]
+    table = tmp_path / "g.csv"
+    table.write_text(f"{','.join(desk.COLUMNS)}\n./ada.ipynb,00,1,1,3,before\nbob.ipynb,00,1,3,3,by hand\n")
+    written(tmp_path, {"cells": []})  # nothing to grade, which is a row too
+    assert desk.grade_all([absolute], str(table), say=lambda text: None) == 2
+    assert [line.split(",")[0] for line in table.read_text().splitlines()[1:]] == ["bob.ipynb", absolute]
+
+
 def test_what_student_code_says_cannot_steer_a_terminal():
     assert desk._line("a\x00\x1b[31m\u202eb \n c \ud800") == "a\\x00\\x1b[31m\\u202eb c \\ud800"
 

@@ -1,5 +1,6 @@
 """A classifier that is attacked, and the images it was attacked with: what detectors of attacks are measured on."""
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -143,8 +144,9 @@ def differentiable_score(model):
 
 
 def _kept(data, dataset, normal_class, folder, boundary_steps, **options):
-    """The state of `_attacked`, read from the folder, where the first who asks for it has written it."""
+    """The state of `_attacked`, read from the folder; who finds none there, or a damaged one, writes it."""
     from filelock import FileLock
+    from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
     words = "-".join(f"{name}{value}" for name, value in {**options, "steps": boundary_steps}.items())
@@ -152,9 +154,13 @@ def _kept(data, dataset, normal_class, folder, boundary_steps, **options):
     path = Path(folder) / f"{dataset}-{normal_class}-{words}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            with atomic_write(path) as temporary:
-                save_file(_attacked(data, normal_class, boundary_steps, **options), temporary)
+        if path.exists():
+            try:
+                return load_file(path)
+            except (OSError, SafetensorError) as error:
+                warnings.warn(f"{path} is damaged ({error}) and is made again.", stacklevel=3)
+        with atomic_write(path) as temporary:
+            save_file(_attacked(data, normal_class, boundary_steps, **options), temporary)
     return load_file(path)
 
 

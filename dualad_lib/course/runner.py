@@ -127,9 +127,11 @@ def run(
     """Run lessons, write NAME.ipynb and NAME.metrics.json for each into `output`; return a list of Outcome.
 
     Every lesson is checked before the first one runs. A lesson whose metrics file is of the same source, library,
-    parameters and profile is not run again, unless `fresh`. A failed lesson does not stop the next.
+    parameters and profile is not run again, unless `fresh`. A failed lesson does not stop the next. What an earlier run
+    wrote stays until the new one is whole; but where the same run then fails, its metrics go: it is no longer done.
 
-    Raises RunError when a lesson's name or parameters are wrong, DataError where a file cannot be written.
+    Raises RunError when a lesson's name or parameters are wrong, or a notebook there is of no run; DataError where a
+    file cannot be written.
     """
     course = course or load_course()
     output = Path(output or Path("runs") / profile)
@@ -139,6 +141,11 @@ def run(
         if notebook.resolve() == job.lesson.notebook.resolve():
             raise RunError(
                 f"{output} is the course itself, whose notebooks `dualad build` writes: choose another folder."
+            )
+        if _foreign(job.lesson, output):
+            raise RunError(
+                f"{notebook} is no notebook of an earlier run, and this one would replace it: choose another folder, "
+                "or move it away."
             )
     outcomes = []
     for job in jobs:
@@ -170,8 +177,11 @@ def _run_one(job, output):
     notebook, metrics = _paths(job.lesson, output)
     try:
         nb, result = execute(job, output)
-    finally:
-        metrics.unlink(missing_ok=True)  # it speaks of an older notebook from here on
+    except RunError:
+        if _done(job, output):  # of the very run that fails now
+            metrics.unlink(missing_ok=True)
+        raise
+    metrics.unlink(missing_ok=True)  # it speaks of an older notebook from here on
     with atomic_write(notebook) as path:
         nbformat.write(nb, path)
     with atomic_write(metrics) as path:
@@ -193,6 +203,17 @@ def _done(job, output):
         return None
     whole = isinstance(result, dict) and _same(result, stamp)
     return result if whole and all(_same(result.get(key), job.stamp[key]) for key in _KEY) else None
+
+
+def _foreign(lesson, output):
+    """Is there a notebook that no run wrote? A run's own has its stamp, or, where it is damaged, metrics beside it."""
+    notebook, metrics = _paths(lesson, output)
+    if not notebook.exists():
+        return False
+    try:
+        return not read_notebook(notebook).metadata.get("dualad")
+    except (OSError, RunError, RecursionError):
+        return not metrics.exists()
 
 
 def _papermill(job, path):

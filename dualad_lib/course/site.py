@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -18,14 +20,17 @@ from .try_page import RUNTIME, write_parts
 
 PAGES = ROOT / "site"
 FEATURES_LESSON = "features_that_know_images"  # what follows its number
+MARK = ".dualad-site"  # the file that tells a site of ours from all other folders
+DAY = 24 * 3600
 LEFT_OUT = "This copy of the site was built without this page (`--without-try`).\n"
 
 
 def build_site(output, say=print, with_try=True):
-    """Build the site into a folder; return its index page. Raises RunError where Sphinx is missing or complains.
+    """Build the site into a folder; return its index page.
 
     The site is built beside the folder and put in its place when it is whole. with_try: with the page "Try it", whose
-    runtime npm fetches once; without it a line stands in its place.
+    runtime npm fetches once; without it a line stands in its place. Raises RunError where Sphinx is missing or
+    complains, and for a folder that holds something else than an earlier site of this function.
     """
     try:
         from sphinx.cmd.build import build_main
@@ -39,15 +44,13 @@ def build_site(output, say=print, with_try=True):
     for own in (PAGES, ROOT / "figures"):
         if output.is_relative_to(own.resolve()):
             raise RunError(f"{output} lies in {own}, of which the site is made: choose another folder.")
-    if (
-        output.exists()
-        and not (output / ".buildinfo").is_file()
-        and (output.is_file() or any(output.iterdir()))
-    ):
+    if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
         raise RunError(
-            f"{output} holds something else than a site: choose a new folder, or empty it yourself."
+            f"{output} holds something else than a site of this command (no {MARK}): choose a new folder, or empty it "
+            "yourself."
         )
     output.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(output)
     with tempfile.TemporaryDirectory(prefix=".site-", dir=output.parent) as folder:
         source, html = Path(folder) / "source", Path(folder) / "html"
         prepare(source, with_try)
@@ -56,8 +59,19 @@ def build_site(output, say=print, with_try=True):
         )
         if build_main(["-q", "-W", "--keep-going", "-b", "html", str(source), str(html)]):
             raise RunError("Sphinx complained (above); the site was not built.")
+        (html / MARK).touch()
         _replace(output, html, Path(folder) / "old")
     return output / "index.html"
+
+
+def _remove_abandoned(output):
+    """Remove what killed builds left beside the site; a day old, so that no running one is touched."""
+    for path in output.parent.glob(".site-*"):
+        with suppress(FileNotFoundError):  # of another build that has ended meanwhile
+            # killed between the old site and the new one, nothing else has the old one
+            only_copy = (path / "old").exists() and not output.exists()
+            if time.time() - path.stat().st_mtime > DAY and not only_copy:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _replace(output, html, aside):

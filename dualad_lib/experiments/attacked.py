@@ -74,7 +74,7 @@ def identify(detector, dataset, normal_class, **options):
     key = {**kept.key, "boundary": find_spec("foolbox") is not None}  # without it a cell lacks that attack
     key["parameters"].pop("classifier", None)
     key["code"] = [own_hash(__file__), code_hash(load_attacked), key["code"]]
-    return replace(kept, key=key)
+    return replace(kept, key=key, several=True)
 
 
 def _make(detector, **parameters):

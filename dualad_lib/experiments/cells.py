@@ -20,20 +20,22 @@ from ..detectors import create
 from ..evaluation import evaluate, hter
 from ..files import atomic_write
 from ..training import resolve_device
-from .results import COLUMNS, FLOATS, INTEGERS, finite
+from .results import COLUMNS, INTEGERS, check_row
+from .settings import check_profile
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
     """What a cell is. model: the untrained detector; key: what identifies it; path: of its file, None for none.
 
-    measured: whether measures are kept beside the rows.
+    measured: whether measures are kept beside the rows. several: whether the rows may add something to the setting.
     """
 
     model: object
     key: dict
     path: Path | None
     measured: bool = False
+    several: bool = False
 
     def rows(self):
         """Rows of the finished cell; None for none, for one of another key and, with a warning, for a damaged one."""
@@ -61,15 +63,24 @@ class Kept:
                 return None
             for row in stored["rows"]:
                 _check(row)
-            names = ("dataset", "normal_class", "detector", "profile")
-            same = all(row[n] == self.key[n] for row in stored["rows"] for n in names)
-            if not stored["rows"] or not same or (self.measured and "measures" not in stored):
+            if (
+                not stored["rows"]
+                or not all(map(self._own, stored["rows"]))
+                or (self.measured and "measures" not in stored)
+            ):
                 raise ValueError("it lacks rows, or has those of another cell")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             warnings.warn(f"{self.path} is damaged ({why}) and is measured again.", stacklevel=3)
             return None
         return stored
+
+    def _own(self, row):
+        """Is a row of this cell? Each of several splits has a seed of its own."""
+        names = ("dataset", "normal_class", "detector", "profile")
+        setting, seed = self.key["setting"], row["seed"] // self.key.get("splits", 1)
+        same = row["setting"].startswith(setting) if self.several else row["setting"] == setting
+        return same and seed == self.key["seed"] and all(row[n] == self.key[n] for n in names)
 
 
 def identify(
@@ -87,8 +98,14 @@ def identify(
     flaws=(),
     output=None,
     make=create,
+    study="",
 ):
-    """The Kept of a cell; arguments as of `measuring.measure`. make: the detector from its name and its parameters."""
+    """The Kept of a cell; arguments as of `measuring.measure`. make: the detector from its name and its parameters.
+
+    study: whose cell it is, for the name of its file ("": of the main tables, or of nothing): studies with a cell in
+    common each keep their own.
+    """
+    check_profile(profile)
     model = make(detector, **{"seed": seed, **(params or {})})
     key = {
         "dataset": dataset,
@@ -107,7 +124,7 @@ def identify(
     key["parameters"].pop("device", None)
     if kinds:  # cells that name none keep their keys
         key["kinds"] = kinds
-    return Kept(model, key, None if output is None else _path(output, key))
+    return Kept(model, key, None if output is None else _path(output, study, key))
 
 
 def rows_of(key, model, labels, scores, train_seconds, score_seconds, command):
@@ -143,12 +160,12 @@ def _check(row):
     for name in INTEGERS:
         if not isinstance(row[name], int):
             raise TypeError(f"{name} is {row[name]!r}, no whole number")
-    finite({name: row[name] for name in FLOATS})
+    check_row(row)
 
 
-def _path(output, key):
+def _path(output, study, key):
     names = ("dataset", "protocol", "split", "normal_class", "detector", "seed", "profile", "setting")
-    parts = [str(key[n]) for n in names if key[n] != ""]
+    parts = [*filter(None, [study]), *(str(key[n]) for n in names if key[n] != "")]
     return Path(output) / ("-".join(parts).replace("/", "_") + ".json")
 
 

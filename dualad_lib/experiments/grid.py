@@ -60,7 +60,7 @@ class Cell:
         if self.options is None:
             return name
         own = [self.options.get("protocol", ""), self.options.get("setting", "")]
-        return "-".join([name, *filter(None, own)]).replace(" ", "_").replace("/", "_")
+        return "-".join([self.study, name, *filter(None, own)]).replace(" ", "_").replace("/", "_")
 
     def arguments(self):
         """What `measure` takes besides the class and the output folder."""
@@ -70,7 +70,7 @@ class Cell:
             "dataset": self.dataset,
             "seed": self.seed,
             "profile": self.profile,
-            **(own if self.options is None else self.options),
+            **(own if self.options is None else {**self.options, "study": self.study}),
         }
 
     def kept(self, output):
@@ -98,6 +98,8 @@ def grid(datasets=None, methods=None, classes=None, seeds=1, profile="paper"):
 
     Raises RunError for unknown names.
     """
+    if profile not in DATASETS:
+        raise RunError(f"a grid has no profile {profile!r}: choose from {', '.join(DATASETS)}.")
     datasets = tuple(dict.fromkeys(DATASETS[profile] if datasets is None else datasets))
     methods = tuple(dict.fromkeys((*BASELINES, *ABLATION) if methods is None else methods))
     classes = None if classes is None else tuple(dict.fromkeys(classes))

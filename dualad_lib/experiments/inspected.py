@@ -127,7 +127,8 @@ def identify(
     kept = cells.identify(detector, dataset, normal_class, protocol="parts", **options)
     own = {"splits": splits, "maps": maps, "shifts": shifts, "split_by": split, "patch": patch}
     code = [kept.key["code"], own_hash(__file__, USED)]
-    return replace(kept, key={**kept.key, **own, "recalibrate": recalibrate, "code": code}, measured=True)
+    key = {**kept.key, **own, "recalibrate": recalibrate, "code": code}
+    return replace(kept, key=key, measured=True, several=True)
 
 
 def _one_split(inspector, data, key, with_maps, command):

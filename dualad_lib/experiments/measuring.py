@@ -24,10 +24,11 @@ def measure(detector, dataset, normal_class, command="", label="", **options):
     flaws: names of FLAWED evaluations that are measured beside the honest one, each with rows of its own. profile
     ("lesson") stands in the rows. params: parameters that differ from the detector's defaults; setting: how the rows
     name the difference.
-    output: a folder where this cell is kept as one JSON file, written whole or not at all. A finished cell is read
-    instead of trained again, unless the detector's code or parameters have changed since. A training that was killed
-    goes on from its last checkpoint. label: text of the progress bar. Figures lie in [0, 1], times in seconds (None
-    for a training that went on); hter is that of the final score at the detector's own threshold.
+    output: a folder where this cell is kept as one JSON file, written whole or not at all; study (""): what its name
+    begins with. A finished cell is read instead of trained again, unless the detector's code or parameters have changed
+    since. A training that was killed goes on from its last checkpoint. label: text of the progress bar. Figures lie in
+    [0, 1], times in seconds (None for a training that went on); hter is that of the final score at the detector's own
+    threshold.
     """
     kept = identify(detector, dataset, normal_class, **options)
     if (stored := kept.rows()) is not None:

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from ..detectors import SYSTEMS, FeatureNeighbours
 from ..files import atomic_write
 from . import measuring
+from .caches import read_tensors
 from .cells import identify
 
 __all__ = ["identify", "measure"]
@@ -64,7 +65,7 @@ def pooled_once(path):
 
 @functools.lru_cache(maxsize=1)
 def _read_features(path):
-    if not path.exists():
-        return {}
-    stored = torch.load(path, weights_only=True)
-    return dict(zip(stored["keys"], stored["features"], strict=True))
+    def found(stored):
+        return dict(zip(stored["keys"], stored["features"], strict=True))
+
+    return read_tensors(path, found) or {}

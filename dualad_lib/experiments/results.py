@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..course.provenance import results_folder
+from ..data.readers.gtsrb import SIGNS
+from ..data.registry import DATASETS, INSPECTIONS
 from ..errors import RunError
 from ..files import atomic_write
 
@@ -16,8 +18,16 @@ COLUMNS = (
     "device", "torch", "library", "command",
 )  # fmt: skip
 KEYS = COLUMNS[: COLUMNS.index("auroc")]  # they name a row
-FLOATS = ("auroc", "average_precision", "fpr95", "hter", "train_seconds", "score_seconds")
+FRACTIONS = ("auroc", "average_precision", "fpr95", "hter")
+SECONDS = ("train_seconds", "score_seconds")
+FLOATS = (*FRACTIONS, *SECONDS)
 INTEGERS = ("normal_class", "seed")
+#: How many normal classes a data set can have.
+CLASSES = {
+    **{name: len(classes) for name, classes in DATASETS.items()},
+    **dict.fromkeys(INSPECTIONS, 1),
+    "gtsrb": len(SIGNS),
+}
 #: Of what has no column above, figures/results/measures/STUDY_DATASET.csv: a row a measure, split and shift.
 MEASURE_COLUMNS = (
     "dataset", "detector", "setting", "seed", "profile", "shift", "measure", "value", "count", "command",
@@ -51,9 +61,25 @@ def write_results(rows, path):
 def read_results(path):
     """Rows of a results file as dicts, numbers as numbers, empty cells of number columns as None.
 
-    Raises RunError for a file that is damaged or holds something else.
+    Raises RunError for a file that is damaged or holds something else: rows that cannot have been measured
+    (`check_row`), that stand there twice, or of another data set than STUDY_DATASET.csv names.
     """
-    return read_table(path, COLUMNS, FLOATS, INTEGERS)
+    rows, lines = read_table(path, COLUMNS, FLOATS, INTEGERS), {}
+    ends = [name for name in CLASSES if Path(path).stem.endswith(f"_{name}")]
+    dataset = max(ends, key=len, default=None)
+    for line, row in enumerate(rows, start=2):
+        try:
+            check_row(row)
+            if dataset not in (None, row["dataset"]):
+                raise ValueError(f"it is of {row['dataset']}, and the file of {dataset}")
+            first = lines.setdefault(tuple(row[n] for n in KEYS), line)
+            if first != line:
+                raise ValueError(f"it is of the same score and model as line {first}")
+        except ValueError as error:
+            raise RunError(
+                f"{path} is no whole results file (line {line}: {error}): move it away or mend it."
+            ) from None
+    return rows
 
 
 def study_rows(study, folder=None):
@@ -142,6 +168,22 @@ def _numbered(row, line, floats, integers):
         return {**row, **finite(numbers)}
     except ValueError as error:
         raise ValueError(f"line {line}: {error}") from None
+
+
+def check_row(row):
+    """Raise ValueError for a row of a results file that cannot have been measured."""
+    finite({name: row[name] for name in FLOATS})
+    if row["auroc"] is None:
+        raise ValueError("auroc is missing")
+    for name in FLOATS:
+        value, most = row[name], 1 if name in FRACTIONS else math.inf
+        if value is not None and not 0 <= value <= most:
+            raise ValueError(
+                f"{name} is {value}, not {'within [0, 1]' if name in FRACTIONS else '0 or more'}"
+            )
+    count = CLASSES.get(row["dataset"], math.inf)
+    if not 0 <= row["normal_class"] < count:
+        raise ValueError(f"normal_class is {row['normal_class']}, and {row['dataset']} has 0 to {count - 1}")
 
 
 def finite(numbers):

@@ -10,7 +10,7 @@ from ..detectors import SYSTEMS
 from ..errors import RunError
 from .grid import Cell
 from .results import OLD_NAMES
-from .settings import ABLATION, BASELINES, SMOKE, table_settings
+from .settings import ABLATION, BASELINES, SMOKE, check_profile, table_settings
 
 SOME = (0, 4, 8)  # classes of sweeps, evenly spaced and fixed before any was measured
 VIEWS = range(0, 100, 10)  # objects of COIL-100
@@ -24,6 +24,7 @@ def study(name, datasets=None, methods=None, settings=None, classes=None, seeds=
         name = OLD_NAMES[name]
     if name not in STUDIES:
         raise RunError(f"unknown study {name!r}: choose from {', '.join(STUDIES)}.")
+    check_profile(profile)
     cells, module, offered = [], MEASURED_BY.get(name, Cell.module), list(STUDIES[name]())
     _check_asked(name, offered, datasets, methods, settings, classes, profile)
     for dataset, detector, of_cell, options in offered:

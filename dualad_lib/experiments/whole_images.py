@@ -14,6 +14,7 @@ from ..files import atomic_write
 from ..networks.backbone import DEFAULT, load_backbone
 from ..training import resolve_device
 from . import measuring
+from .caches import read_tensors
 from .cells import identify
 
 __all__ = ["identify", "measure"]
@@ -45,9 +46,8 @@ def remembered(network, folder):
         what = f"{network.fingerprint} {network.dtype} {tuple(x.shape)}".encode()
         key = hashlib.blake2b(x.cpu().contiguous().numpy().tobytes(), digest_size=16, key=what[:64])
         path = folder / f"{key.hexdigest()}.pt"
-        if path.exists():
-            pooled = torch.load(path, map_location=x.device, weights_only=True)
-        else:
+        pooled = read_tensors(path, device=x.device)
+        if pooled is None:
             pooled = compute(x, levels)[0].mean((2, 3), keepdim=True)
             with atomic_write(path) as temporary:
                 torch.save(pooled.cpu(), temporary)

@@ -6,6 +6,7 @@ ends adds its limit, 30 s. Two halves of a class can be graded at a time, by two
 """
 
 import csv
+import os
 from pathlib import Path
 
 from ..course.manifest import course_folder
@@ -59,9 +60,10 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
 
     output: a CSV file, written anew after each submission, so that what is graded stays where grading is interrupted.
     Rows of submissions that are there and are not graded now, or not yet, stay too. Raises DataError where the file is
-    no table of grades.
+    no table of grades, and for a submission that is named twice, by whatever path: its points would add up.
     """
-    before = [] if output is None else _rows_of(output)
+    _check_named_once(paths)
+    before = [] if output is None else [(os.path.realpath(row[0]), row) for row in _rows_of(output)]
     originals, rows, status = masters(secret=secret), [], 0
     assignments = {name: as_student(master) for name, master in originals.items()}
     say_missing = limits_missing()
@@ -70,8 +72,8 @@ def grade_all(paths, output=None, seconds=30, memory_mb=1024, secret="", say=pri
 
     def keep():
         if output is not None:
-            now = {str(row[0]) for row in rows}
-            _write(output, [*(row for row in before if row[0] not in now), *rows])
+            now = {os.path.realpath(row[0]) for row in rows}
+            _write(output, [*(row for real, row in before if real not in now), *rows])
 
     with unreadable(secret):
         for path in paths:
@@ -108,7 +110,7 @@ def _rows_of(output):
         head, rows = (), []
     if path.stat().st_size and tuple(head) != COLUMNS:
         raise DataError(f"{shown(path)} is there and is no table of grades: give another name.")
-    return rows
+    return [row for row in rows if row]
 
 
 def _write(output, rows):
@@ -155,8 +157,7 @@ def _targets(paths, output):
     if output is None:
         return [None] * len(paths)
     targets = [Path(output, *Path(path).absolute().parts[-3 if _layout(path) else -1 :]) for path in paths]
-    if len(set(map(str, paths))) < len(paths):
-        raise DataError("one submission is named twice: name each once.")
+    _check_named_once(paths)
     if len(set(targets)) < len(targets):
         raise DataError(
             "two submissions have one file name: keep them as STUDENT/ASSIGNMENT/ASSIGNMENT.ipynb, as nbgrader does."
@@ -164,6 +165,18 @@ def _targets(paths, output):
     if any(target.resolve() == Path(path).resolve() for path, target in zip(paths, targets, strict=True)):
         raise DataError("the repaired copy would replace the submission: choose another folder.")
     return targets
+
+
+def _check_named_once(paths):
+    """Raise DataError where two paths lead to one file."""
+    seen = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        if real in seen:
+            raise DataError(
+                f"one submission is named twice, as {shown(seen[real])} and {shown(path)}: name each once."
+            )
+        seen[real] = path
 
 
 def _layout(path):
