@@ -17,6 +17,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from dualad_lib import training
+
 DEVICE = torch.device("meta")
 CPU = torch.device("cpu")
 LEAVES = {torch.ops.aten._local_scalar_dense.default}
@@ -108,6 +110,8 @@ def pretended():
     with pytest.MonkeyPatch.context() as patch, Pretending(), Making():
         patch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: [*known(), DEVICE.type])
         patch.setattr(torch, "autocast", Autocast)
+        there = training._is_there
+        patch.setattr(training, "_is_there", lambda device: device == DEVICE or there(device))
         for name in ("is_autocast_enabled", "get_autocast_dtype"):
             asked = getattr(torch, name)
             patch.setattr(

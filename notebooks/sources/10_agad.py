@@ -297,8 +297,8 @@ cifar["classes"] = [full.classes.get((*key, "honest"), 0) for key in lines.value
 cifar[cifar.classes > 0].round(1).astype(object).fillna("")
 
 # %% [markdown]
-# Rebuilt, and from pixels alone, it has {{ cifar_rebuilt | f1 }} where the printed one has {{ cifar_printed | f1 }}: the
-# critic of contexts is DualAD's idea, and it carries here as well (lesson 03).
+# Rebuilt, and from pixels alone, it has {{ cifar_rebuilt | f1 }} where the printed one has {{ cifar_printed | f1 }}.
+# What carries it is the critic of contexts, the idea of lesson 03.
 #
 # On features and with 5 % of labels, kinds that nobody named are found at {{ features_unnamed | f1 }}, where the
 # classifier alone has {{ features_classifier | f1 }}. The distances do that, not the drawings: without any label they

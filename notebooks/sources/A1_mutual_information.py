@@ -262,7 +262,7 @@ pd.DataFrame(
 
 # %%
 def info_nce(similarity, positive):
-    candidates = torch.isfinite(similarity[0]).sum().log()
+    candidates = torch.isfinite(similarity).sum(1).log().mean()
     return candidates - cross_entropy(similarity, positive)
 
 
