@@ -510,8 +510,8 @@ checks.check_half_total_error(half_total_error)
 # An 8 that is mirrored or upside down is still nearly an 8. The question "how was it turned?" has half an answer at
 # best, standing or lying, even for the normal class, so the information says little about whether an image is normal. A
 # 3 changes under nearly every turn. Things that change an 8: squeezing it, leaning it, swapping its lower half for that
-# of another one. That is why this lesson spoils images besides turning them: with complete data, it lifts the digit 8
-# from 96.7 to 97.7 (one seed, and a digit that it was chosen on).
+# of another one. That is why this lesson spoils images besides turning them: with complete data,
+# it lifts the digit 8 from 96.7 to 97.7 (one seed, and a digit that it was chosen on).
 #
 # </details>
 #
