@@ -619,3 +619,11 @@ def test_one_part_that_holds_most_images_is_learned_from():
     for seed in range(10):
         learn, hold = hold_back._divide(np.repeat([0, 1], [95, 5]), seed, None)
         assert (len(learn), len(hold)) == (95, 5)
+
+
+def test_pictures_that_all_stand_in_many_parts_leave_nothing_to_hold_back():
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (4, 1, 16, 16), dtype=np.uint8))
+    names = [f"part{p}_view{v}.png" for p in range(3) for v in range(4)]
+    by = hold_back.part_pattern(r"part\d+")
+    with pytest.raises(DataError, match="12 normal images are pictures that stand in more than two parts"):
+        hold_back.sides(images.repeat(3, 1, 1, 1), names, by, 0, quiet)

@@ -33,9 +33,8 @@ def sides(images, names, by, seed, say):
     if groups is None and len(own) == len(first):
         return images, None, ""
     if len(own) < 2:
-        raise DataError(
-            f"all {len(first)} normal images are copies of one picture: there is nothing to learn."
-        )
+        what = "pictures that stand in more than two parts" if common.any() else "copies of one picture"
+        raise DataError(f"all {len(first)} normal images are {what}: there is nothing to hold back.")
     learn, hold = _divide(np.arange(len(own)) if groups is None else groups, seed, by)
     words = f" (all of {len(np.unique(groups[hold]))} parts)" if groups is not None else ""
     return images[np.flatnonzero(np.isin(first, own[learn]) | common)], images[own[hold]], words
